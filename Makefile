@@ -1,0 +1,69 @@
+# The only list of commands. `make` alone prints it. Everything is installed into .venv from hash-pinned locks.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+MEMBERS := libs/contracts libs/chassis libs/asgi-isr libs/embedded services/api services/frontend-bff services/revalidator cli
+SYNCED := .venv/.synced
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# -- start -----------------------------------------------------------------------------------------
+setup: $(SYNCED) ## install everything into .venv (the other targets do it when needed)
+
+$(SYNCED): locks/bootstrap.lock locks/dev.lock pyproject.toml $(MEMBERS:=/pyproject.toml)
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "perfcheck needs Python 3.11 or later: install it, or name it with 'make PYTHON=/path/to/python3 …'" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "perfcheck needs Python 3.11 or later, $(PYTHON) is older: name another with 'make PYTHON=python3.13 …'" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "perfcheck needs Python's venv and pip: on Debian and Ubuntu 'apt-get install python3-venv python3-pip'" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bootstrap.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes locks/dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(MEMBERS))
+	@touch $@
+
+up: $(SYNCED) ## run the whole system until Ctrl-C; prints the addresses of pages and dashboard
+	@$(BIN)/perfcheck up
+
+# -- check -----------------------------------------------------------------------------------------
+check: $(SYNCED) ## bring the system up, measure it, print the verdict, stop it
+	@$(BIN)/perfcheck check
+
+test: $(SYNCED) ## run all tests
+	@$(BIN)/python -m pytest
+
+test-unit: $(SYNCED) ## run the tests that need no server
+	@$(BIN)/python -m pytest libs services cli -m 'not integration'
+
+test-integration: $(SYNCED) ## run the tests against real servers
+	@$(BIN)/python -m pytest libs services cli -m integration
+
+e2e: $(SYNCED) ## run the tests of the whole system
+	@$(BIN)/python -m pytest e2e
+
+lint: $(SYNCED) ## style, types and architecture
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: $(SYNCED) ## format, and mend what can be mended
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+# -- measure ---------------------------------------------------------------------------------------
+bench: $(SYNCED) ## CPU per cached hit beside a bare server with the same bytes, in one run
+	@$(BIN)/python libs/asgi-isr/benchmarks/hit.py
+
+# -- pins ------------------------------------------------------------------------------------------
+lock: $(SYNCED) ## resolve again and write locks/ (hash-pinned, naming no host)
+	@$(BIN)/uv lock --quiet --upgrade
+	@$(BIN)/uv export --quiet --no-header --no-annotate --no-emit-workspace --all-groups -o locks/dev.lock
+
+uv-lock: $(SYNCED) ## recreate the git-ignored uv.lock from the pins in locks/
+	@$(BIN)/python locks/uv_lock.py $(BIN)/uv
+
+clean: ## remove what was installed and generated, but no data (that is .perfcheck)
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache uv.lock
+
+.PHONY: help setup up check test test-unit test-integration e2e lint fmt bench lock uv-lock clean

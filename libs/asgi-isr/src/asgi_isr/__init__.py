@@ -1,0 +1,16 @@
+"""A coherent page cache for ASGI: incremental static regeneration with tags, over all instances.
+
+    from asgi_isr import CacheMiddleware, CacheSettings, PageCache
+
+    app = CacheMiddleware(app, PageCache(CacheSettings()))
+
+No instance serves, as fresh, a page older than an invalidation that it has seen. The rules are in
+`docs/adr/0002-coherence-protocol.md`.
+"""
+
+from asgi_isr.asgi import CacheMiddleware
+from asgi_isr.engine import PageCache
+from asgi_isr.events import Invalidation
+from asgi_isr.model import CacheSettings
+
+__all__ = ["CacheMiddleware", "CacheSettings", "Invalidation", "PageCache"]

@@ -1,0 +1,170 @@
+"""Runs the app for the cache: collects a storable response, lets others through as they come."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from asgi_isr.flight import Rendered, Streamed
+from asgi_isr.headers import cache_status
+from asgi_isr.model import CacheSettings, Headers
+from asgi_isr.policy import ERROR_STATUS, Storing, storing
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Fields of a request that concern one client's copy; the render is for everybody.
+_CLIENT_FIELDS = frozenset(
+    {b"accept-encoding", b"if-match", b"if-modified-since", b"if-none-match", b"if-range",
+     b"if-unmodified-since"}
+)  # fmt: skip
+
+
+class AppRender:
+    """Renders one request's page; `started` says whether the client has got a response."""
+
+    def __init__(
+        self, app: App, scope: Scope, receive: Receive, send: Send, *, query: bytes,
+        settings: CacheSettings,
+    ) -> None:  # fmt: skip
+        self._app = app
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._query = query
+        self._settings = settings
+        self.started = False
+
+    async def direct(self, detail: str) -> None:
+        """Let the app answer the client; nothing is stored."""
+        self.started = True
+        await self._app(self._scope, self._receive, self._announcing(detail, no_store=True))
+
+    async def __call__(self, *, stream: bool, hold_errors: bool) -> Rendered | Streamed:
+        """Render the page for everybody (see `asgi_isr.flight.Render`)."""
+        headers = [
+            (name, value) for name, value in self._scope["headers"] if name not in _CLIENT_FIELDS
+        ]
+        scope = {
+            **self._scope,
+            "method": "GET",
+            "headers": headers,
+            "query_string": self._query,
+            "state": dict(self._scope.get("state", {})),
+        }
+        capture = _Capture(self, stream=stream, hold_errors=hold_errors)
+        await self._app(scope, capture.receive, capture.send)
+        return capture.outcome()
+
+    def _announcing(self, detail: str, *, no_store: bool) -> Send:
+        """Return a `send` that says in `Cache-Status` that the app answered itself.
+
+        With `no_store` no cache beyond this one may keep the answer: nobody watches it (rule 10).
+        """
+        status = cache_status(self._settings.name, "fwd=bypass", f"detail={detail}")
+        dropped = {b"cdn-cache-control", b"cache-control" if no_store else b""}
+        added = [status, *([(b"cache-control", b"no-store")] if no_store else [])]
+        head = self._scope["method"] == "HEAD"
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [pair for pair in message["headers"] if pair[0].lower() not in dropped]
+                message = {**message, "headers": [*kept, *added]}
+            elif head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await self._send(message)
+
+        return send
+
+    def streaming(self, reason: str) -> tuple[Send, Receive]:
+        """Hand over the client: from here on the app answers it directly."""
+        self.started = True
+        detail = reason.replace(" ", "-").replace("=", "-").lower()
+        return self._announcing(detail, no_store=False), self._receive
+
+    @property
+    def page_bytes_max(self) -> int:
+        """Bytes of a body beyond which it is not stored."""
+        return self._settings.page_bytes_max
+
+
+class _Capture:
+    """The app's view of one render: an empty request body, and a `send` that collects or passes."""
+
+    def __init__(self, render: AppRender, *, stream: bool, hold_errors: bool) -> None:
+        self._render = render
+        self._stream = stream
+        self._hold_errors = hold_errors
+        self._body = bytearray()
+        self._start: Message | None = None
+        self._status = 0
+        self._headers: Headers = []
+        self._rule: Storing | None = None
+        self._reason = "no response"
+        self._complete = False
+        self._asked = False
+        self._client: tuple[Send, Receive] | None = None
+        self._handed_over = asyncio.Event()
+
+    async def receive(self) -> Message:
+        """Give an empty request; later calls hear of the client once it is handed over."""
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._handed_over.wait()
+        if self._client is None:
+            return {"type": "http.disconnect"}
+        return await self._client[1]()
+
+    async def send(self, message: Message) -> None:
+        """Take one message of the app's response."""
+        if self._client is not None:
+            await self._client[0](message)
+        elif message["type"] == "http.response.start":
+            await self._begin(message)
+        elif message["type"] == "http.response.body":
+            await self._collect(message)
+
+    async def _begin(self, message: Message) -> None:
+        self._start = message
+        self._status = message["status"]
+        self._headers = [(bytes(name), bytes(value)) for name, value in message["headers"]]
+        rule = storing(self._status, self._headers)
+        if isinstance(rule, Storing):
+            self._rule = rule
+            return
+        self._reason = rule
+        held = self._hold_errors and self._status in ERROR_STATUS
+        if self._stream and not held:
+            await self._hand_over()
+
+    async def _collect(self, message: Message) -> None:
+        self._body += message.get("body", b"")
+        self._complete = not message.get("more_body", False)
+        if len(self._body) <= self._render.page_bytes_max:
+            return
+        self._rule, self._reason = None, "too large"
+        if self._stream:
+            await self._hand_over()
+            if self._client is not None:
+                whole = {**message, "body": bytes(self._body)}
+                await self._client[0](whole)
+        self._body.clear()
+
+    async def _hand_over(self) -> None:
+        """Let the client have the response from here on, beginning with its start."""
+        self._client = self._render.streaming(self._reason)
+        self._handed_over.set()
+        if self._start is not None:
+            await self._client[0](self._start)
+
+    def outcome(self) -> Rendered | Streamed:
+        """Return what the app answered; raises RuntimeError when it answered nothing or in part."""
+        if self._client is not None:
+            return Streamed(self._status)
+        if self._start is None or not self._complete:
+            raise RuntimeError("the application ended without a complete response")
+        body = bytes(self._body)
+        return Rendered(self._status, self._headers, body, self._rule, self._reason)

@@ -1,0 +1,268 @@
+"""The page cache: looks up, judges, renders once, keeps what is still fresh, serves the rest stale.
+
+Rules 3 and 4 of the coherence protocol are here; the follower has the rules of the log.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from asgi_isr.flight import (
+    Again,
+    Failed,
+    Kept,
+    Overtaken,
+    PageRequest,
+    Passed,
+    Render,
+    Rendered,
+    Result,
+)
+from asgi_isr.follower import Follower
+from asgi_isr.index import Index, Snapshot, Verdict
+from asgi_isr.local import Entry, LocalPages
+from asgi_isr.logs.memory import MemoryLog
+from asgi_isr.model import CacheSettings, Counters
+from asgi_isr.policy import Use
+from asgi_isr.ports import Clock, Log, Store, SystemClock
+from asgi_isr.renders import Renders
+from asgi_isr.shared import SharedPages, read_snapshot
+
+ATTEMPTS_MAX = 4  # looks at one key for one request, until it renders without the cache
+
+
+class Answer(NamedTuple):
+    """A page to send, and how it came about, in the words of `Cache-Status`.
+
+    `fresh` is False when no other cache may keep it (stale, or overtaken while it was rendered).
+    """
+
+    entry: Entry
+    status: tuple[str, ...]
+    fresh: bool
+
+
+class PageCache:
+    """One instance of the cache. Enter it as an async context manager before the first request.
+
+    Without `log` invalidations come from this process alone, without `store` nothing is shared.
+    """
+
+    def __init__(
+        self,
+        settings: CacheSettings | None = None,
+        *,
+        log: Log | None = None,
+        store: Store | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings or CacheSettings()
+        self.clock: Clock = clock or SystemClock()
+        self.log: Log = log if log is not None else MemoryLog()
+        self.counters = Counters()
+        self.index = Index(tags_max=self.settings.index_tags_max)
+        self.local = LocalPages(bytes_max=self.settings.local_bytes_max)
+        self.follower = Follower(
+            self.log,
+            self.index,
+            self.clock,
+            lease_s=self.settings.lease_s,
+            load_snapshot=self._load_snapshot,
+            on_event=self._on_event,
+            on_rejoin=self._on_rejoin,
+        )
+        self._store = store
+        self.shared = (
+            SharedPages(
+                store,
+                self.clock,
+                self.counters,
+                namespace=self.settings.namespace,
+                timeout_s=self.settings.store_timeout_s,
+            )
+            if store is not None
+            else None
+        )
+        self.renders = Renders(
+            self.settings,
+            clock=self.clock,
+            counters=self.counters,
+            index=self.index,
+            local=self.local,
+            follower=self.follower,
+            shared=self.shared,
+        )
+        self._exit = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start following the log."""
+        if self._store is not None:
+            self._exit.push_async_callback(self._store.close)
+        self._exit.push_async_callback(self.log.close)
+        tasks = await self._exit.enter_async_context(asyncio.TaskGroup())
+        self._exit.callback(self.renders.close)
+        self.renders.open(tasks)
+        following = tasks.create_task(self.follower.run(), name="isr-follower")
+        self._exit.callback(following.cancel)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop following, cancel what still renders, close store and log."""
+        await self._exit.__aexit__(kind, error, trace)
+
+    # -- requests -----------------------------------------------------------------------------
+
+    def hit(self, key: str, now: float) -> Entry | None:
+        """Return the page at `key` if it is fresh now: the hot path, no I/O and no task."""
+        entry = self.local.entries.get(key)
+        if (
+            entry is not None
+            and entry.soft_since is None
+            and now < entry.expires
+            and now < self.follower.lease_until
+            and entry.fence >= self.index.base
+        ):
+            return entry
+        return None
+
+    async def fetch(self, request: PageRequest, render: Render) -> Answer | None:
+        """Answer a request that `hit` did not; None when the app has answered the client itself.
+
+        Raises what the app raised, or `RenderTimeoutError`, when there is no page to fall back on.
+        """
+        outcome = await self._resolve(request, render)
+        if isinstance(outcome, str):
+            self.counters.bypassed += 1
+            await render.direct(outcome)
+            return None
+        return outcome
+
+    async def _resolve(self, request: PageRequest, render: Render) -> Answer | str | None:
+        """As `fetch`; a string says why the app has to answer this client itself."""
+        arrived = self.follower.position
+        if arrived is None:
+            return "not-joined"
+        for _ in range(ATTEMPTS_MAX):
+            entry, use = self._look(request.key)
+            if entry is not None and use is Use.FRESH:
+                self.counters.misses += 1
+                return self._answer(entry, "hit", "detail=local")
+            if entry is not None and use is Use.REVALIDATE:
+                self.renders.refresh(request, render, entry)
+                self.counters.stale += 1
+                return self._stale(entry, "detail=stale-while-revalidate")
+            if self.renders.is_unstorable(request.key):
+                return "unstorable"
+            flight = self.renders.under_way(request.key)
+            lead = flight is None
+            if flight is None:
+                flight = self.renders.launch(request, render, fallback=use is Use.ON_ERROR)
+            result = await asyncio.shield(flight.done)
+            if isinstance(result, Passed):
+                return None if lead else "unstorable"
+            answer = self._accept(result, arrived, entry, lead=lead)
+            if answer is not None:
+                return answer
+        return "contended"
+
+    def status(self) -> dict[str, object]:
+        """Return where this instance stands, for health checks and dashboards."""
+        self.counters.evicted = self.local.evicted
+        left_s = self.follower.lease_until - self.clock.monotonic()
+        return {
+            "position": self.follower.position,
+            "base": self.index.base,
+            "joined": self.follower.joined,
+            "tags": len(self.index),
+            "lease_remaining_s": round(max(0.0, left_s), 3),
+            "log_failure": self.follower.failure,
+            "store_failing": self.shared.failing if self.shared else False,
+            "local": {"pages": len(self.local.entries), "bytes": self.local.bytes},
+            "counters": {
+                name: getattr(counters, name)
+                for counters in (self.counters, self.follower.counters)
+                for name in counters.__struct_fields__
+            },
+        }
+
+    # -- looking and answering ----------------------------------------------------------------
+
+    def _look(self, key: str) -> tuple[Entry | None, Use]:
+        entry = self.local.entries.get(key)
+        if entry is None:
+            return None, Use.NONE
+        use = Use.NONE
+        if entry.fence >= self.index.base:
+            use = entry.use(self.clock.monotonic(), self.follower.lease_until)
+        if use is Use.NONE:
+            self.local.drop(key)
+            return None, use
+        return entry, use
+
+    def _accept(
+        self, result: Result, arrived: int, fallback: Entry | None, *, lead: bool
+    ) -> Answer | None:
+        """Turn a render's result into this request's answer; None to look once more."""
+        if isinstance(result, Again | Passed):
+            return None
+        if isinstance(result, Failed):
+            return self._failed(result, fallback)
+        entry = result.entry
+        verdict = self.index.verdict(entry.page.tags, entry.fence)
+        if arrived > entry.fence and verdict is not Verdict.FRESH:
+            return None  # the waiter rule: an event that this request had seen may be missing
+        if lead:
+            self.counters.misses += 1
+        else:
+            self.counters.collapsed += 1
+        parts = ["collapsed"] if not lead else []
+        if isinstance(result, Kept) and not result.stored:
+            return self._answer(entry, "hit", "detail=shared", *parts)
+        forwarded = "fwd=stale" if fallback is not None else "fwd=uri-miss"
+        if isinstance(result, Overtaken) or verdict is not Verdict.FRESH:
+            return Answer(entry, (forwarded, *parts, "detail=overtaken"), fresh=False)
+        return self._answer(entry, forwarded, "stored", *parts)
+
+    def _answer(self, entry: Entry, *parts: str) -> Answer:
+        """Answer with a page that nothing speaks against but, perhaps, a lease that ran out."""
+        now = self.clock.monotonic()
+        leased = now < self.follower.lease_until
+        status = (*parts, f"ttl={int(entry.expires - now)}", f"fence={entry.fence}")
+        return Answer(entry, status if leased else (*status, "detail=no-lease"), fresh=leased)
+
+    def _stale(self, entry: Entry, detail: str) -> Answer:
+        left_s = int(entry.expires - self.clock.monotonic())
+        return Answer(entry, ("hit", f"ttl={left_s}", detail, f"fence={entry.fence}"), fresh=False)
+
+    def _failed(self, result: Failed, fallback: Entry | None) -> Answer | None:
+        if fallback is not None and self._look(fallback.page.key)[0] is fallback:
+            self.counters.stale += 1
+            return self._stale(fallback, "detail=stale-if-error")
+        if isinstance(result.error, Rendered):
+            return None  # what it was held back for is gone: let the client see the next one
+        raise result.error
+
+    async def _direct(self, render: Render, detail: str) -> None:
+        self.counters.bypassed += 1
+        await render.direct(detail)
+
+    # -- the log's word -----------------------------------------------------------------------
+
+    async def _load_snapshot(self) -> Snapshot | None:
+        if self._store is None:
+            return None
+        return await read_snapshot(self._store, self.settings.namespace)
+
+    def _on_event(self, tags: frozenset[str], hard: bool) -> None:  # noqa: FBT001  callback
+        now = self.clock.monotonic()
+        self.counters.invalidated += self.local.invalidate(tags, hard=hard, now=now)
+
+    def _on_rejoin(self) -> None:
+        self.renders.forget()
+        self.local.clear()

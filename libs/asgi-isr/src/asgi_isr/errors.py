@@ -1,0 +1,38 @@
+"""The errors that asgi-isr raises; each is an `IsrError`."""
+
+
+class IsrError(Exception):
+    """Base of every error of this package."""
+
+
+class InvalidEventError(IsrError, ValueError):
+    """An invalidation that must not be published, or a message that cannot be read as one.
+
+    `field` names the offending field (`tags[3]`, `mode`); `reason` says what is wrong and how to
+    mend it.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class CorruptPageError(IsrError):
+    """Bytes in the shared store that are no page of this version; counted and treated as a miss."""
+
+
+class StoreUnavailableError(IsrError):
+    """The shared store did not answer within its time limit, or refused."""
+
+
+class LogUnavailableError(IsrError):
+    """The invalidation log cannot be reached now; the follower tries again."""
+
+
+class LogGapError(IsrError):
+    """The log skipped a sequence that was not seen: what was cached can no longer be judged."""
+
+
+class RenderTimeoutError(IsrError):
+    """The app did not finish a response within `render_timeout_s`."""

@@ -1,0 +1,104 @@
+"""The invalidation event: its fields, its codec, and where it is published.
+
+The body is JSON, attributes of CloudEvents 1.0 travel in headers (CloudEvents NATS binding, binary
+mode). Any publisher can write it:
+
+    nats pub cache.invalidations.v1.shop '{"tags":["product:42"],"mode":"hard"}'
+"""
+
+from datetime import datetime
+from typing import Literal, get_args
+
+import msgspec
+
+from asgi_isr.errors import InvalidEventError
+from asgi_isr.keys import event_tags, path_problem, tag_problem
+
+STREAM = "CACHE_INVALIDATIONS"
+SUBJECT_PREFIX = "cache.invalidations.v1"
+MARK_SUBJECT_PREFIX = "cache.marks.v1"
+MARK_REQUEST_SUBJECT = "cache.mark-requests.v1"
+EVENT_TYPE = "cache.invalidation.v1"
+
+NAMES_MAX = 1000  # tags and paths of one event
+REASON_CHARS_MAX = 1024
+EVENT_BYTES_MAX = 512 * 1024
+
+Mode = Literal["hard", "soft"]
+MODES: tuple[str, ...] = get_args(Mode)
+
+
+class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What changed. `hard` makes pages unusable, `soft` lets them be served while one refreshes."""
+
+    tags: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    mode: str = "hard"
+    reason: str = ""
+
+    def index_tags(self) -> frozenset[str]:
+        """Return the canonical tags that this event raises in an index."""
+        return event_tags(self.tags, self.paths)
+
+    @property
+    def hard(self) -> bool:
+        """Whether pages become unusable; a mode that is not known counts as hard."""
+        return self.mode != "soft"
+
+
+_decoder = msgspec.json.Decoder(Invalidation)
+_encoder = msgspec.json.Encoder()
+
+
+def check(event: Invalidation) -> None:
+    """Raise `InvalidEventError` if `event` must not be published."""
+    if not event.tags and not event.paths:
+        raise InvalidEventError("tags", "name at least one tag or path; '*' is everything")
+    if len(event.tags) + len(event.paths) > NAMES_MAX:
+        raise InvalidEventError(
+            "tags", f"more than {NAMES_MAX} tags and paths; send several events"
+        )
+    if event.mode not in MODES:
+        raise InvalidEventError("mode", f"{event.mode!r} is not one of {', '.join(MODES)}")
+    if len(event.reason) > REASON_CHARS_MAX:
+        raise InvalidEventError("reason", f"has more than {REASON_CHARS_MAX} characters")
+    for position, tag in enumerate(event.tags):
+        if problem := tag_problem(tag):
+            raise InvalidEventError(f"tags[{position}]", problem)
+    for position, path in enumerate(event.paths):
+        if problem := path_problem(path):
+            raise InvalidEventError(f"paths[{position}]", problem)
+
+
+def encode(event: Invalidation) -> bytes:
+    """Return the JSON body of `event`; raise `InvalidEventError` if it must not be published."""
+    check(event)
+    body = _encoder.encode(event)
+    if len(body) > EVENT_BYTES_MAX:
+        raise InvalidEventError("tags", f"the event has {len(body)} bytes; split it")
+    return body
+
+
+def decode(body: bytes) -> Invalidation:
+    """Read an event leniently: unknown fields are ignored, an unknown mode counts as hard.
+
+    Raises `InvalidEventError` when `body` is not JSON or its fields have other types. A body
+    without names (`{}`) is a mark: it moves positions and invalidates nothing.
+    """
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise InvalidEventError("body", str(error)) from error
+
+
+def headers(event_id: str, source: str, time: datetime) -> dict[str, str]:
+    """Return the message headers of an event: CloudEvents 1.0 attributes and `Nats-Msg-Id`."""
+    return {
+        "Nats-Msg-Id": event_id,
+        "ce-specversion": "1.0",
+        "ce-id": event_id,
+        "ce-source": source,
+        "ce-type": EVENT_TYPE,
+        "ce-time": time.isoformat(),
+        "content-type": "application/json",
+    }

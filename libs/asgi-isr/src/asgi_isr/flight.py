@@ -1,0 +1,90 @@
+"""One render of a key in this process, and what became of it."""
+
+import asyncio
+import uuid
+from typing import NamedTuple, Protocol
+
+from asgi_isr.local import Entry
+from asgi_isr.model import Headers
+from asgi_isr.policy import Storing
+
+
+class PageRequest(NamedTuple):
+    """What a page is kept under, and the path whose tags it carries."""
+
+    key: str
+    path: str
+
+
+class Rendered(NamedTuple):
+    """A whole response of the app. `rule` is None when it must not be stored, for `reason`."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    rule: Storing | None
+    reason: str = ""
+
+
+class Streamed(NamedTuple):
+    """A response that must not be stored went to the client as it came."""
+
+    status: int
+
+
+class Render(Protocol):
+    """Runs the app for one request. Given to the cache by the middleware."""
+
+    async def __call__(self, *, stream: bool, hold_errors: bool) -> Rendered | Streamed:
+        """Render the page.
+
+        With `stream` a response that may not be stored goes to the client as it comes; an error
+        (5xx) is held back all the same if `hold_errors`.
+        """
+        ...
+
+    async def direct(self, detail: str) -> None:
+        """Let the app answer the client without the cache."""
+        ...
+
+
+class Kept(NamedTuple):
+    """The page was fresh when it came: from the app (`stored`) or from the shared store."""
+
+    entry: Entry
+    stored: bool
+
+
+class Overtaken(NamedTuple):
+    """An invalidation came while the page was rendered: good for those who wait, not kept."""
+
+    entry: Entry
+
+
+class Passed(NamedTuple):
+    """The response went straight to the client that asked first; others need their own."""
+
+
+class Again(NamedTuple):
+    """Nothing to share: look once more."""
+
+
+class Failed(NamedTuple):
+    """The app failed: with an exception, or with a response that must not be stored."""
+
+    error: Exception | Rendered
+
+
+Result = Kept | Overtaken | Passed | Again | Failed
+
+
+class Flight:
+    """A render under way; requests for the same key wait for `done` instead of rendering too."""
+
+    __slots__ = ("done", "key", "locked", "owner")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.owner = uuid.uuid4().hex  # of the fleet's render lock
+        self.locked = False
+        self.done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

@@ -1,0 +1,125 @@
+"""The index of an instance: which tag was invalidated last at which sequence, since its base.
+
+Rules 2 and 5 of the coherence protocol. Hard and soft are kept apart and each only grows, so that a
+later soft invalidation never weakens an earlier hard one.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+import msgspec
+
+SNAPSHOT_VERSION = 1
+
+
+class Verdict(IntEnum):
+    """What an index says of a page: still as new as all that is known, soft or hard overtaken."""
+
+    FRESH = 0
+    SOFT = 1
+    HARD = 2
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """An index at a position, as the revalidator keeps it in the shared store (rule 6).
+
+    `stamp` identifies the event at `position` (rule 7), None where the log held none there.
+    """
+
+    version: int = SNAPSHOT_VERSION
+    position: int
+    stamp: str | None
+    base: int
+    hard: dict[str, int]
+    soft: dict[str, int]
+
+
+class Index:
+    """`tag -> last seq that invalidated it`, complete for every sequence above `base`.
+
+    Holds at most `tags_max` tags; over that the oldest half is forgotten by raising `base`.
+    """
+
+    __slots__ = ("_tags_max", "base", "hard", "soft")
+
+    def __init__(self, *, tags_max: int) -> None:
+        if tags_max < 1:
+            raise ValueError("tags_max must be at least 1")
+        self._tags_max = tags_max
+        self.base = 0
+        self.hard: dict[str, int] = {}
+        self.soft: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Return the number of tags held."""
+        return len(self.hard) + len(self.soft)
+
+    def apply(self, tags: Iterable[str], seq: int, *, hard: bool) -> None:
+        """Raise `tags` to `seq`. Sequences come in order, so that a plain store only grows."""
+        known = self.hard if hard else self.soft
+        for tag in tags:
+            known[tag] = seq
+        if len(self.hard) + len(self.soft) > self._tags_max:
+            self._prune()
+
+    def verdict(self, tags: Iterable[str], fence: int) -> Verdict:
+        """Judge a page with these tags that was rendered at `fence`."""
+        if fence < self.base:
+            return Verdict.HARD
+        found = Verdict.FRESH
+        for tag in tags:
+            if self.hard.get(tag, 0) > fence:
+                return Verdict.HARD
+            if self.soft.get(tag, 0) > fence:
+                found = Verdict.SOFT
+        return found
+
+    def reset(self, base: int) -> None:
+        """Forget everything: nothing with a fence below `base` is trusted from here on."""
+        self.base = base
+        self.hard.clear()
+        self.soft.clear()
+
+    def snapshot(self, position: int, stamp: str | None) -> Snapshot:
+        """Return a copy for the shared store."""
+        return Snapshot(
+            position=position,
+            stamp=stamp,
+            base=self.base,
+            hard=dict(self.hard),
+            soft=dict(self.soft),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot's view of the past."""
+        self.base = snapshot.base
+        self.hard = dict(snapshot.hard)
+        self.soft = dict(snapshot.soft)
+        if len(self) > self._tags_max:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Forget the oldest half; what was forgotten is covered by the raised base (rule 5)."""
+        seqs = sorted((*self.hard.values(), *self.soft.values()))
+        base = seqs[len(seqs) // 2]
+        self.base = max(self.base, base)
+        self.hard = {tag: seq for tag, seq in self.hard.items() if seq > base}
+        self.soft = {tag: seq for tag, seq in self.soft.items() if seq > base}
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Snapshot)
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """Return the bytes of a snapshot for the shared store."""
+    return _encoder.encode(snapshot)
+
+
+def decode_snapshot(data: bytes) -> Snapshot | None:
+    """Read a snapshot; None when the bytes are none of this version (then the instance rejoins)."""
+    try:
+        snapshot = _decoder.decode(data)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    return snapshot if snapshot.version == SNAPSHOT_VERSION else None

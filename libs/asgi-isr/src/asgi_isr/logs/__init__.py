@@ -1,0 +1,5 @@
+"""Invalidation logs: NATS JetStream for a fleet, memory for one process and for tests."""
+
+from asgi_isr.logs.memory import MemoryLog
+
+__all__ = ["MemoryLog"]

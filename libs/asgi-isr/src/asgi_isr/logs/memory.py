@@ -1,0 +1,132 @@
+"""`MemoryLog`: the invalidation log in the memory of one process, for a single instance and tests.
+
+It keeps every promise of the `Log` port. Its switches and losses (`down`, `marks_down`, `recreate`,
+`truncate`) let a simulation do to it what can happen to a broker; readers then learn of it as they
+would from a broker, by `LogUnavailableError`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from asgi_isr.errors import LogUnavailableError
+from asgi_isr.ports import Bounds, LogMessage
+
+MESSAGES_MAX = 100_000
+BATCH_MAX = 1024
+_MARK_BODY = b"{}"
+
+
+class MemoryLog:
+    """A `Log` of the last `messages_max` events, the first of which gets `first_seq`.
+
+    It belongs to one event loop. `marks_down` plays a writers' side that answers no request for a
+    mark; `down` a broker out of reach.
+    """
+
+    def __init__(self, *, first_seq: int = 1, messages_max: int = MESSAGES_MAX) -> None:
+        self.marks_down = False
+        self._down = False
+        self._messages_max = messages_max
+        self._messages: dict[int, LogMessage] = {}
+        self._first = first_seq
+        self._last = first_seq - 1
+        self._stamps = 0  # counts over recreations: no two events ever share a stamp
+        self._incarnation = 0  # readers of an earlier one are cut off
+        self._changed = asyncio.Event()
+
+    @property
+    def down(self) -> bool:
+        """Whether the log is out of reach; setting it cuts off all readers."""
+        return self._down
+
+    @down.setter
+    def down(self, value: bool) -> None:
+        self._down = value
+        self._cut_off()
+
+    async def bounds(self) -> Bounds:
+        """Return the first and last sequence of the log."""
+        self._check_up()
+        return Bounds(self._first, self._last)
+
+    async def stamp(self, seq: int) -> str | None:
+        """Return the stamp of the event at `seq`, or None."""
+        self._check_up()
+        message = self._messages.get(seq)
+        return message.stamp if message is not None else None
+
+    def publish(self, body: bytes) -> int:
+        """Append an event; return its sequence. Raises `LogUnavailableError` while `down`."""
+        self._check_up()
+        self._last += 1
+        self._stamps += 1
+        self._messages[self._last] = LogMessage(self._last, str(self._stamps), body)
+        if len(self._messages) > self._messages_max:
+            del self._messages[self._first]
+            self._first += 1
+        self._wake()
+        return self._last
+
+    async def mark(self) -> int:
+        """Append a mark; return its sequence. Raises `LogUnavailableError` while `marks_down`."""
+        self._check_up()
+        if self.marks_down:
+            raise LogUnavailableError("nobody answers requests for a mark (`marks_down` is true)")
+        return self.publish(_MARK_BODY)
+
+    async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
+        """Yield batches of messages above `after`, in order, without end.
+
+        Where the log no longer holds `after + 1` it goes on with its first message; the reader sees
+        the gap in the sequences. Raises `LogUnavailableError` when the log goes down, is recreated
+        or loses events, or when it ends before `after`.
+        """
+        self._check_up()
+        if after > self._last:
+            raise LogUnavailableError(f"the log ends at {self._last}, before position {after}")
+        incarnation = self._incarnation
+        while True:
+            changed = self._changed
+            start = max(after + 1, self._first)
+            end = min(self._last, start + BATCH_MAX - 1)
+            if end >= start:
+                after = end
+                yield [self._messages[seq] for seq in range(start, end + 1)]
+            else:
+                await changed.wait()
+            if self._incarnation != incarnation:
+                raise LogUnavailableError("the log went down or lost events; read again")
+
+    async def close(self) -> None:
+        """Cut off all readers."""
+        self._cut_off()
+
+    def recreate(self, first_seq: int) -> None:
+        """Lose the whole log; the next event gets `first_seq`."""
+        self._messages.clear()
+        self._first, self._last = first_seq, first_seq - 1
+        self._cut_off()
+
+    def truncate(self, last: int) -> None:
+        """Lose every event above `last`, as brokers that acknowledged more than they kept.
+
+        Raises `ValueError` if the log does not hold the boundary.
+        """
+        if not self._first - 1 <= last <= self._last:
+            raise ValueError(f"last: {last} is outside {self._first - 1}..{self._last}")
+        for seq in range(last + 1, self._last + 1):
+            del self._messages[seq]
+        self._last = last
+        self._cut_off()
+
+    def _check_up(self) -> None:
+        if self._down:
+            raise LogUnavailableError("the memory log is switched off (`down` is true)")
+
+    def _cut_off(self) -> None:
+        self._incarnation += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,11 @@
+"""The invalidation log on NATS JetStream 2.10 or newer.
+
+`ensure_stream` creates the stream as rule 7 of the protocol says, `NatsLog` is the `Log` port on
+it, `connect` opens a connection that mends itself.
+"""
+
+from asgi_isr.logs.nats.connection import connect
+from asgi_isr.logs.nats.log import NatsLog
+from asgi_isr.logs.nats.stream import LogConfigurationError, ensure_stream
+
+__all__ = ["LogConfigurationError", "NatsLog", "connect", "ensure_stream"]

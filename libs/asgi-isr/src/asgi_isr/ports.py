@@ -1,0 +1,88 @@
+"""What the engine needs from outside: a clock, a shared store, a log.
+
+The docstrings are the contract. `asgi_isr.stores` and `asgi_isr.logs` hold the implementations; one
+suite of contract tests runs over all of them.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Clock(Protocol):
+    """Time, as given to the engine. Nothing else in this package reads a clock."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back; compared within this process only."""
+
+    def wall(self) -> float:
+        """Return seconds since 1970, for lifetimes of pages (RFC 9111, section 4.2)."""
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    monotonic = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)  # noqa: TID251  this is the clock's one module
+
+
+class Store(Protocol):
+    """A key-value store that all instances share. It may lose anything at any time.
+
+    Every method raises `StoreUnavailableError` when the store does not answer in time or refuses.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value at `key`, or None."""
+
+    async def put(self, key: str, value: bytes, *, fence: int, ttl_s: float) -> bool:
+        """Keep `value` for `ttl_s` seconds, unless a value with a higher fence stands there.
+
+        Return whether it was kept.
+        """
+
+    async def lock(self, key: str, owner: str, *, ttl_s: float) -> bool:
+        """Take the lock at `key` for `owner` if it is free; it ends by itself after `ttl_s`."""
+
+    async def unlock(self, key: str, owner: str) -> None:
+        """Give the lock back if `owner` still holds it; else do nothing."""
+
+    async def close(self) -> None:
+        """Close what was opened. The store is not used afterwards."""
+
+
+class Bounds(NamedTuple):
+    """What a log holds: sequences `first` to `last`; empty when `last == first - 1`."""
+
+    first: int
+    last: int
+
+
+class LogMessage(NamedTuple):
+    """One event as the log holds it. `stamp` tells it from another event with the same sequence."""
+
+    seq: int
+    stamp: str
+    body: bytes
+
+
+class Log(Protocol):
+    """The invalidation log: one order of events for all instances (rule 7 of the protocol).
+
+    Every method raises `LogUnavailableError` when the log cannot be reached within its time limit.
+    """
+
+    async def bounds(self) -> Bounds:
+        """Return the first and last sequence of the log."""
+
+    async def stamp(self, seq: int) -> str | None:
+        """Return the stamp of the event at `seq`, or None if the log does not hold one there."""
+
+    def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
+        """Yield batches of messages with a sequence above `after`, in order, without end."""
+
+    async def mark(self) -> int:
+        """Have the writers' side publish a mark after this call; return its sequence (rule 8)."""
+
+    async def close(self) -> None:
+        """Close what was opened. The log is not used afterwards."""

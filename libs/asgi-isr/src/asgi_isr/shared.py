@@ -1,0 +1,139 @@
+"""Guarded access to the shared store: a time limit on every call, and a breaker.
+
+A store that is down, slow or frozen costs a request one time limit; after a few failures in a row
+it is left alone for a moment, and the local cache goes on without it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from asgi_isr.codec import decode, encode
+from asgi_isr.errors import CorruptPageError, StoreUnavailableError
+from asgi_isr.index import Snapshot, decode_snapshot
+from asgi_isr.model import Counters, Page
+from asgi_isr.ports import Clock, Store
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+FAILURES_MAX = 3  # in a row, until the breaker opens
+OPEN_S = 1.0
+SNAPSHOT_TIMEOUT_S = 2.0  # a snapshot is large, and read once, before the first request
+STORED_S_MAX = 30 * 86_400.0
+
+
+class Breaker:
+    """Open after `FAILURES_MAX` failures in a row; then one call a second probes."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._retry_at = 0.0
+
+    def allows(self, now: float) -> bool:
+        """Say whether a call may be tried now; the one that may is the probe."""
+        if self._failures < FAILURES_MAX:
+            return True
+        if now < self._retry_at:
+            return False
+        self._retry_at = now + OPEN_S
+        return True
+
+    def succeeded(self) -> None:
+        """Close the breaker."""
+        self._failures = 0
+
+    def failed(self, now: float) -> None:
+        """Count a failure; the last one allowed opens the breaker."""
+        self._failures += 1
+        if self._failures >= FAILURES_MAX:
+            self._retry_at = now + OPEN_S
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are held back now."""
+        return self._failures >= FAILURES_MAX
+
+
+def snapshot_key(namespace: str) -> str:
+    """Return the key of the index snapshot."""
+    return f"{namespace}:snapshot"
+
+
+async def read_snapshot(store: Store, namespace: str) -> Snapshot | None:
+    """Return the latest snapshot of the index, or None if there is none that can be read."""
+    try:
+        async with asyncio.timeout(SNAPSHOT_TIMEOUT_S):
+            data = await store.get(snapshot_key(namespace))
+    except (StoreUnavailableError, TimeoutError) as error:
+        logger.warning("no snapshot, the store is unavailable: %r", error)
+        return None
+    return decode_snapshot(data) if data is not None else None
+
+
+class SharedPages:
+    """Pages in the store that all instances share. No method raises; failures are counted."""
+
+    def __init__(
+        self, store: Store, clock: Clock, counters: Counters, *, namespace: str, timeout_s: float
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._counters = counters
+        self._namespace = namespace
+        self._timeout_s = timeout_s
+        self._breaker = Breaker()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the breaker is open."""
+        return self._breaker.is_open
+
+    async def get(self, key: str) -> Page | None:
+        """Return the page at `key`, or None: absent, unreadable, or no answer in time."""
+        data = await self._guarded(lambda: self._store.get(self._page_key(key)))
+        if data is None:
+            return None
+        try:
+            return decode(data, key)
+        except CorruptPageError as error:
+            self._counters.corrupt += 1
+            logger.warning("ignored a stored page: %s", error)
+            return None
+
+    async def put(self, page: Page) -> None:
+        """Keep `page` for all instances, as long as it may be of use to one."""
+        ttl_s = min(STORED_S_MAX, page.ttl_s + max(page.swr_s, page.sie_s))
+        key, data = self._page_key(page.key), encode(page)
+        await self._guarded(lambda: self._store.put(key, data, fence=page.fence, ttl_s=ttl_s))
+
+    async def lock(self, key: str, owner: str, ttl_s: float) -> bool | None:
+        """Take the render lock of `key`; None when the store cannot say."""
+        return await self._guarded(
+            lambda: self._store.lock(self._lock_key(key), owner, ttl_s=ttl_s)
+        )
+
+    async def unlock(self, key: str, owner: str) -> None:
+        """Give the render lock back."""
+        await self._guarded(lambda: self._store.unlock(self._lock_key(key), owner))
+
+    def _page_key(self, key: str) -> str:
+        return f"{self._namespace}:page:{key}"
+
+    def _lock_key(self, key: str) -> str:
+        return f"{self._namespace}:lock:{key}"
+
+    async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        if not self._breaker.allows(self._clock.monotonic()):
+            return None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await call()
+        except (StoreUnavailableError, TimeoutError) as error:
+            self._counters.store_failures += 1
+            self._breaker.failed(self._clock.monotonic())
+            logger.info("the shared store failed: %r", error)
+            return None
+        self._breaker.succeeded()
+        return answer

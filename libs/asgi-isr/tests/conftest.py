@@ -1,0 +1,81 @@
+"""Marks integration tests by their folder, and gives every test its instances of the cache."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from asgi_isr import CacheMiddleware, CacheSettings, Invalidation, PageCache
+from asgi_isr.events import encode
+from asgi_isr.logs import MemoryLog
+from asgi_isr.stores import MemoryStore
+from asgi_isr.testing import FakeClock, RecordingApp
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what stands below tests/integration: it talks to real servers."""
+    for item in items:
+        if item.path.is_relative_to(HERE / "integration"):
+            item.add_marker("integration")
+
+
+class Site:
+    """Instances of a cache over one app, one log and one store, all in this process."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self.clock = FakeClock()
+        self.log = MemoryLog(first_seq=1_000)
+        self.store = MemoryStore(self.clock)
+        self.app = RecordingApp()
+        self.caches: list[PageCache] = []
+
+    async def instance(self, *, shared: bool = True, **settings: object) -> CacheMiddleware:
+        """Start an instance and wait until it may call pages fresh."""
+        cache = PageCache(
+            CacheSettings(**settings),  # type: ignore[arg-type]  # as the test gives them
+            log=self.log,
+            store=self.store if shared else None,
+            clock=self.clock,
+        )
+        await self._stack.enter_async_context(cache)
+        self.caches.append(cache)
+        await until(lambda: cache.follower.lease_until > self.clock.monotonic())
+        return CacheMiddleware(self.app, cache)
+
+    async def publish(self, *tags: str, mode: str = "hard", seen: bool = True) -> int:
+        """Publish an invalidation; with `seen` wait until every instance has consumed it."""
+        paths = tuple(tag for tag in tags if tag.startswith("/"))
+        names = tuple(tag for tag in tags if not tag.startswith("/"))
+        seq = self.log.publish(encode(Invalidation(tags=names, paths=paths, mode=mode)))
+        for cache in self.caches if seen else ():
+            assert await cache.follower.wait_for(seq, 2)
+        return seq
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until `condition` holds; fail after many turns."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("the condition did not come true")
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """One log, one store, one app; instances as the test asks for them."""
+    async with AsyncExitStack() as stack:
+        yield Site(stack)
+
+
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+@pytest.fixture(name="until")
+def until_fixture() -> Until:
+    """`until`, for tests."""
+    return until
