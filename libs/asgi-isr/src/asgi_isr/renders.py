@@ -6,9 +6,10 @@ page is kept only if it is fresh by the index as it is then.
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from asgi_isr.codec import build
-from asgi_isr.errors import RenderTimeoutError
+from asgi_isr.errors import RenderTimeoutError, StoreUnavailableError
 from asgi_isr.flight import (
     Again,
     Failed,
@@ -138,22 +139,21 @@ class Renders:
             if not flight.done.done():
                 flight.done.set_result(result)
         if self._shared is not None:
-            if isinstance(result, Kept) and result.stored:
-                await self._shared.put(result.entry.page)
-            if flight.locked:
-                await self._shared.unlock(request.key, flight.owner)
+            # Counted where it failed. Others render the page themselves, and the lock ends.
+            with suppress(StoreUnavailableError):
+                if isinstance(result, Kept) and result.stored:
+                    await self._shared.put(result.entry.page)
+                if flight.locked:
+                    await self._shared.unlock(request.key, flight.owner)
 
     async def _obtain(
         self, flight: Flight, request: PageRequest, render: Render, *, fallback: bool,
         background: bool,
     ) -> Result:  # fmt: skip
         """Take the page from the shared store, or render it when no other instance does."""
-        if self._shared is not None:
-            found = await self._from_shared(self._shared, request.key)
-            if found is None:
-                found = await self._lock(self._shared, flight, background=background)
-            if found is not None:
-                return found
+        found = await self._elsewhere(flight, background=background)
+        if found is not None:
+            return found
         generation, fence = self._generation, self._follower.position
         if fence is None:
             return Again()
@@ -180,6 +180,18 @@ class Renders:
             return Overtaken(entry)
         self._local.put(entry)
         return Kept(entry, stored=True)
+
+    async def _elsewhere(self, flight: Flight, *, background: bool) -> Result | None:
+        """Take what another instance rendered; None when this one shall render."""
+        if self._shared is None:
+            return None
+        try:
+            found = await self._from_shared(self._shared, flight.key)
+            if found is None:
+                found = await self._lock(self._shared, flight, background=background)
+        except StoreUnavailableError:
+            return None  # counted where it failed; not asked again for this request
+        return found
 
     def _page(self, request: PageRequest, rendered: Rendered, fence: int) -> Page:
         if rendered.rule is None:
@@ -224,10 +236,7 @@ class Renders:
         deadline = self._clock.monotonic() + self._settings.lock_wait_s
         pause_s = LOCK_POLL_MIN_S
         while True:
-            taken = await shared.lock(flight.key, flight.owner, self._settings.lock_ttl_s)
-            if taken is None:
-                return None  # the store cannot say, so nothing is waited for
-            if taken:
+            if await shared.lock(flight.key, flight.owner, self._settings.lock_ttl_s):
                 # Another instance may have stored the page between our look and our lock.
                 flight.locked = True
                 return await self._from_shared(shared, flight.key)

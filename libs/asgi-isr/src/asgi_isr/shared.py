@@ -73,7 +73,11 @@ async def read_snapshot(store: Store, namespace: str) -> Snapshot | None:
 
 
 class SharedPages:
-    """Pages in the store that all instances share. No method raises; failures are counted."""
+    """Pages in the store that all instances share.
+
+    Every method raises `StoreUnavailableError`, after one time limit or at once while the breaker
+    is open, so that a request that meets a failing store does not ask it again.
+    """
 
     def __init__(
         self, store: Store, clock: Clock, counters: Counters, *, namespace: str, timeout_s: float
@@ -91,7 +95,7 @@ class SharedPages:
         return self._breaker.is_open
 
     async def get(self, key: str) -> Page | None:
-        """Return the page at `key`, or None: absent, unreadable, or no answer in time."""
+        """Return the page at `key`, or None when there is none that can be read."""
         data = await self._guarded(lambda: self._store.get(self._page_key(key)))
         if data is None:
             return None
@@ -108,8 +112,8 @@ class SharedPages:
         key, data = self._page_key(page.key), encode(page)
         await self._guarded(lambda: self._store.put(key, data, fence=page.fence, ttl_s=ttl_s))
 
-    async def lock(self, key: str, owner: str, ttl_s: float) -> bool | None:
-        """Take the render lock of `key`; None when the store cannot say."""
+    async def lock(self, key: str, owner: str, ttl_s: float) -> bool:
+        """Take the render lock of `key` if it is free."""
         return await self._guarded(
             lambda: self._store.lock(self._lock_key(key), owner, ttl_s=ttl_s)
         )
@@ -124,9 +128,9 @@ class SharedPages:
     def _lock_key(self, key: str) -> str:
         return f"{self._namespace}:lock:{key}"
 
-    async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T | None:
+    async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.allows(self._clock.monotonic()):
-            return None
+            raise StoreUnavailableError("left alone after several failures in a row")
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await call()
@@ -134,6 +138,6 @@ class SharedPages:
             self._counters.store_failures += 1
             self._breaker.failed(self._clock.monotonic())
             logger.info("the shared store failed: %r", error)
-            return None
+            raise StoreUnavailableError(f"the shared store failed: {error!r}") from error
         self._breaker.succeeded()
         return answer

@@ -144,7 +144,7 @@ def test_prefixes_are_bounded_in_depth() -> None:
 
 def test_every_page_is_hit_by_its_path_its_prefixes_and_everything() -> None:
     """For any path, an event for it, for each prefix of it, or for `*` hits its page."""
-    rng = random.Random(20261030)  # noqa: S311 - cases, not secrets
+    rng = random.Random(20261030)
     alphabet = "abzABZ09-._~ äÄßİ通/é€😀()*'"
     for _ in range(500):
         parts = [

@@ -1,0 +1,186 @@
+"""The stream as rule 7 wants it, and what `NatsLog` publishes into it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import StorageType, StreamConfig
+from perfcheck_embedded import Servers
+
+from asgi_isr.errors import InvalidEventError, LogUnavailableError
+from asgi_isr.events import (
+    MARK_REQUEST_SUBJECT,
+    MARK_SUBJECT_PREFIX,
+    STREAM,
+    SUBJECT_PREFIX,
+    Invalidation,
+    decode,
+)
+from asgi_isr.logs.nats import LogConfigurationError, NatsLog, close, connect, ensure_stream
+from asgi_isr.ports import Log, LogMessage
+
+Take = Callable[[Log, int, int], Awaitable[list[LogMessage]]]
+EVENT = Invalidation(tags=("currency:usd",), paths=("/pairs/usd/*",), mode="soft", reason="test")
+
+
+class FixedClock:
+    """A clock that stands still."""
+
+    def monotonic(self) -> float:
+        """Return a constant."""
+        return 0.0
+
+    def wall(self) -> float:
+        """Return a moment of October 2026."""
+        return 1_793_358_001.005
+
+
+@pytest.fixture
+async def log(js: JetStreamContext, steady_servers: Servers) -> AsyncIterator[NatsLog]:
+    """Give a log on an empty stream, of an app with a relay."""
+    await ensure_stream(js)
+    found = NatsLog(steady_servers.nats_url, source="test", timeout_s=5, clock=FixedClock())
+    yield found
+    await found.close()
+
+
+async def test_stream_is_as_rule_7_says(js: JetStreamContext) -> None:
+    """The first sequence is the time in microseconds; nothing can be deleted or purged."""
+    now = time.monotonic()
+    assert await ensure_stream(js, clock=FixedClock())
+    info = await js.stream_info(STREAM)
+    config = info.config
+    assert info.state.first_seq == 1_793_358_001_005_000
+    assert set(config.subjects or ()) == {f"{SUBJECT_PREFIX}.>", f"{MARK_SUBJECT_PREFIX}.>"}
+    assert (config.deny_delete, config.deny_purge) == (True, True)
+    assert (config.storage, config.retention, config.discard) == ("file", "limits", "old")
+    assert (config.max_age, config.max_bytes, config.max_msgs) == (7 * 86400, 1 << 30, -1)
+    assert (config.max_msgs_per_subject, config.allow_msg_ttl) == (-1, False)
+    assert config.duplicate_window == 120
+    assert time.monotonic() - now < 5
+    with pytest.raises(NatsError):
+        await js.purge_stream(STREAM)
+
+
+async def test_stream_is_created_once(js: JetStreamContext) -> None:
+    """Of many processes that start at once one creates the stream, and all go on."""
+    created = await asyncio.gather(*(ensure_stream(js) for _ in range(8)))
+    assert created.count(True) == 1
+    assert not await ensure_stream(js)
+
+
+async def test_unfit_stream_is_refused_with_every_flaw(js: JetStreamContext) -> None:
+    """A stream that breaks the protocol is named with the fields to mend, and left alone."""
+    await js.add_stream(
+        StreamConfig(
+            name=STREAM,
+            subjects=[f"{SUBJECT_PREFIX}.>"],
+            storage=StorageType.MEMORY,
+            max_msgs_per_subject=1,
+        )
+    )
+    with pytest.raises(LogConfigurationError) as refused:
+        await ensure_stream(js, replicas=3)
+    for flaw in (
+        "subjects is",
+        "first_seq is",
+        "deny_delete is False, must be true",
+        "deny_purge is",
+        "storage is",
+        "max_msgs_per_subject is 1",
+        "num_replicas is 1, must be >= 3",
+    ):
+        assert flaw in str(refused.value)
+    assert "retention" not in str(refused.value)
+
+
+async def test_stream_needs_jetstream_in_time(js: JetStreamContext) -> None:
+    """Without a connection the stream cannot be judged: that is an error, not a hang."""
+    client = js._nc
+    await close(client)
+    with pytest.raises(LogUnavailableError):
+        await ensure_stream(js)
+
+
+async def test_published_event_is_read_as_it_was(log: NatsLog, take: Take) -> None:
+    """The body of an event goes through the log unchanged."""
+    seq = await log.publish(EVENT)
+    (message,) = await take(log, seq - 1, 1)
+    assert decode(message.body) == EVENT
+
+
+async def test_published_event_carries_cloudevents_headers(
+    js: JetStreamContext, log: NatsLog
+) -> None:
+    """Subject and headers name source, id and time; another source may be given."""
+    seq = await log.publish(EVENT, "api-1.local", "id-1")
+    stored = await js.get_msg(STREAM, seq)
+    assert stored.subject == f"{SUBJECT_PREFIX}.api-1.local"
+    assert stored.headers is not None
+    assert stored.headers["Nats-Msg-Id"] == "id-1"
+    assert stored.headers["ce-source"] == "api-1.local"
+    assert stored.headers["ce-time"] == "2026-10-30T11:00:01.005000+00:00"
+
+
+async def test_id_that_was_published_before_is_refused(log: NatsLog) -> None:
+    """The same id on a first attempt is an error; on a second attempt it is the same event."""
+    seq = await log.publish(EVENT, event_id="id-2")
+    with pytest.raises(InvalidEventError, match="event_id: 'id-2' was published before"):
+        await log.publish(EVENT, event_id="id-2")
+    assert await log.publish(EVENT, event_id="id-2", again=True) == seq
+    assert (await log.bounds()).last == seq
+
+
+async def test_invalid_event_is_not_published(log: NatsLog) -> None:
+    """An event that must not be published leaves no trace in the log."""
+    with pytest.raises(InvalidEventError, match="tags"):
+        await log.publish(Invalidation())
+    bounds = await log.bounds()
+    assert bounds.last == bounds.first - 1
+
+
+@pytest.mark.parametrize("source", ["", "a b", "a.", ".a", "a..b", "a>", "*", "a\r\nPUB"])
+async def test_source_that_is_no_subject_is_refused(source: str) -> None:
+    """A source must fit in a subject: a wildcard or a line end there is a mistake."""
+    with pytest.raises(ValueError, match="source"):
+        NatsLog("nats://127.0.0.1:1", source=source)
+
+
+async def test_relay_answers_requests_for_marks(
+    js: JetStreamContext, log: NatsLog, steady_servers: Servers
+) -> None:
+    """Without `publish_marks` the log asks the relay, with an empty body, and takes its sequence."""
+    relay = await connect(steady_servers.nats_url, name="relay", timeout_s=10)
+    asked: list[bytes] = []
+
+    async def answer(message: Msg) -> None:
+        asked.append(message.data)
+        ack = await js.publish(f"{MARK_SUBJECT_PREFIX}.relay", b"{}")
+        await message.respond(b'{"seq":%d}' % ack.seq)
+
+    await relay.subscribe(MARK_REQUEST_SUBJECT, cb=answer)
+    await relay.flush()
+    assert await log.mark() == (await log.bounds()).last
+    assert asked == [b""]
+    await close(relay)
+
+
+@pytest.mark.parametrize("answer", [b"", b"{}", b'{"seq":"x"}', b"ok"])
+async def test_answer_that_is_no_mark_is_refused(
+    log: NatsLog, steady_servers: Servers, answer: bytes
+) -> None:
+    """A lease must not be renewed by an answer of another form."""
+    relay = await connect(steady_servers.nats_url, name="relay", timeout_s=10)
+
+    async def respond(message: Msg) -> None:
+        await message.respond(answer)
+
+    await relay.subscribe(MARK_REQUEST_SUBJECT, cb=respond)
+    await relay.flush()
+    with pytest.raises(LogUnavailableError, match="another form"):
+        await log.mark()
+    await close(relay)

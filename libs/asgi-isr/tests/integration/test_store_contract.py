@@ -1,0 +1,99 @@
+"""The contract of `Store`, run over every implementation."""
+
+import asyncio
+
+import pytest
+from asgi_isr.ports import Store
+
+WAIT_S = 5.0
+
+
+async def gone(store: Store, key: str) -> bool:
+    """Wait, bounded, until `key` has no value."""
+    async with asyncio.timeout(WAIT_S):
+        while await store.get(key) is not None:
+            await asyncio.sleep(0.01)
+    return True
+
+
+async def test_missing_key_has_no_value(store: Store) -> None:
+    """A key that was never written reads as None."""
+    assert await store.get("nothing") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"page", b"\r\n$-1\r\n\x00\xff", bytes(range(256)) * 8000],
+    ids=["empty", "text", "protocol", "2 MB"],
+)
+async def test_value_comes_back_as_it_was(store: Store, value: bytes) -> None:
+    """A value is bytes: nothing in it is read as protocol or text."""
+    assert await store.put("key/ä?b=1", value, fence=1795402917985006, ttl_s=60)
+    assert await store.get("key/ä?b=1") == value
+
+
+@pytest.mark.parametrize(
+    ("standing", "coming", "kept"),
+    [(5, 6, True), (5, 5, True), (6, 5, False), (10, 9, False), (9, 10, True), (0, 0, True)],
+)
+async def test_higher_fence_is_not_overwritten(
+    store: Store, standing: int, coming: int, *, kept: bool
+) -> None:
+    """A page that is as new as an older position never replaces a newer one (rule 4)."""
+    await store.put("page", b"standing", fence=standing, ttl_s=60)
+    assert await store.put("page", b"coming", fence=coming, ttl_s=60) is kept
+    assert await store.get("page") == (b"coming" if kept else b"standing")
+
+
+async def test_fences_beyond_53_bits_are_exact(store: Store) -> None:
+    """Neighbouring large fences are told apart."""
+    large = 2**60
+    assert await store.put("page", b"new", fence=large + 1, ttl_s=60)
+    assert not await store.put("page", b"old", fence=large, ttl_s=60)
+
+
+async def test_value_ends_after_its_time_to_live(store: Store) -> None:
+    """An expired value is gone, and its fence keeps nothing out any more."""
+    await store.put("page", b"new", fence=9, ttl_s=0.05)
+    assert await gone(store, "page")
+    assert await store.put("page", b"old", fence=1, ttl_s=60)
+    assert await store.get("page") == b"old"
+
+
+async def test_one_of_many_takes_the_lock(store: Store) -> None:
+    """Of many who ask at once exactly one gets the lock."""
+    answers = await asyncio.gather(
+        *(store.lock("render", f"owner-{n}", ttl_s=60) for n in range(50))
+    )
+    assert answers.count(True) == 1
+
+
+async def test_only_the_owner_gives_the_lock_back(store: Store) -> None:
+    """Another's unlock changes nothing; the owner's makes the lock free."""
+    assert await store.lock("render", "me", ttl_s=60)
+    await store.unlock("render", "you")
+    assert not await store.lock("render", "you", ttl_s=60)
+    await store.unlock("render", "me")
+    assert await store.lock("render", "you", ttl_s=60)
+
+
+async def test_lock_ends_by_itself(store: Store) -> None:
+    """The lock of an owner that died is free after its time to live."""
+    assert await store.lock("render", "dead", ttl_s=0.05)
+    async with asyncio.timeout(WAIT_S):
+        while not await store.lock("render", "next", ttl_s=60):
+            await asyncio.sleep(0.01)
+
+
+async def test_unlocking_what_is_free_does_nothing(store: Store) -> None:
+    """Giving back a lock that nobody holds is no error."""
+    await store.unlock("render", "me")
+
+
+async def test_locks_and_values_do_not_meet(store: Store) -> None:
+    """A lock and a value at the same key are two things."""
+    assert await store.lock("page", "me", ttl_s=60)
+    assert await store.get("page") is None
+    assert await store.put("page", b"value", fence=1, ttl_s=60)
+    await store.unlock("page", "me")
+    assert await store.get("page") == b"value"

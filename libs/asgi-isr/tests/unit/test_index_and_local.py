@@ -1,0 +1,190 @@
+"""The index of an instance and the pages it holds, without any I/O."""
+
+import random
+from contextlib import suppress
+
+import pytest
+from asgi_isr.codec import build, decode, encode
+from asgi_isr.errors import CorruptPageError
+from asgi_isr.headers import cache_control, matches
+from asgi_isr.index import Index, Verdict, decode_snapshot, encode_snapshot
+from asgi_isr.local import Entry, LocalPages
+from asgi_isr.model import GZIP, IDENTITY, Page
+from asgi_isr.policy import Storing
+
+
+def page(key: str = "/page", body: bytes = b"x" * 100, tags: tuple[str, ...] = ("a",)) -> Page:
+    """Make a page at fence 10."""
+    headers = [(b"content-type", b"text/html"), (b"connection", b"x-hop"), (b"x-hop", b"1")]
+    rule = Storing(ttl_s=60, swr_s=1, sie_s=2, tags=tags)
+    return build(
+        key=key, path=key, status=200, headers=headers, body=body, rule=rule, fence=10, now=5.0
+    )
+
+
+def test_verdict_is_the_worst_of_the_tags() -> None:
+    """Hard beats soft beats fresh, each only when it came after the fence."""
+    index = Index(tags_max=100)
+    index.apply(["soft"], 11, hard=False)
+    index.apply(["hard"], 12, hard=True)
+    assert index.verdict(["other"], 10) is Verdict.FRESH
+    assert index.verdict(["soft", "other"], 10) is Verdict.SOFT
+    assert index.verdict(["soft", "hard"], 10) is Verdict.HARD
+    assert index.verdict(["soft", "hard"], 11) is Verdict.HARD
+    assert index.verdict(["soft", "hard"], 12) is Verdict.FRESH
+
+
+def test_soft_after_hard_stays_hard() -> None:
+    """Rule 9: a later soft invalidation never weakens an earlier hard one."""
+    index = Index(tags_max=100)
+    index.apply(["a"], 11, hard=True)
+    index.apply(["a"], 12, hard=False)
+    assert index.verdict(["a"], 10) is Verdict.HARD
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pruned_index_never_calls_fresh_what_a_whole_one_does_not(seed: int) -> None:
+    """Rule 5: whatever is forgotten, a verdict only ever gets more careful."""
+    rng = random.Random(seed)
+    whole, small = Index(tags_max=10_000), Index(tags_max=8)
+    for seq in range(1, 200):
+        tags = {f"t{rng.randrange(40)}" for _ in range(rng.randrange(1, 4))}
+        hard = rng.random() < 0.7
+        whole.apply(tags, seq, hard=hard)
+        small.apply(tags, seq, hard=hard)
+        assert len(small) <= 8
+        asked = [f"t{rng.randrange(40)}" for _ in range(3)]
+        fence = rng.randrange(seq + 1)
+        assert small.verdict(asked, fence) >= whole.verdict(asked, fence)
+
+
+def test_snapshot_round_trip() -> None:
+    """A restored index judges as the one it was taken from."""
+    index = Index(tags_max=100)
+    index.reset(5)
+    index.apply(["a"], 11, hard=True)
+    index.apply(["b"], 12, hard=False)
+    snapshot = decode_snapshot(encode_snapshot(index.snapshot(12, "stamp")))
+    assert snapshot is not None
+    other = Index(tags_max=100)
+    other.restore(snapshot)
+    assert (snapshot.position, snapshot.stamp, other.base) == (12, "stamp", 5)
+    assert other.verdict(["a"], 10) is Verdict.HARD
+    assert other.verdict(["b"], 10) is Verdict.SOFT
+    assert other.verdict(["c"], 4) is Verdict.HARD
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x96\x02\x01\xc0\x00\x80\x80", b"junk" * 9])
+def test_unreadable_snapshot_is_none(data: bytes) -> None:
+    """Damaged bytes or another version mean a rejoin, no exception."""
+    assert decode_snapshot(data) is None
+
+
+def test_page_round_trip_keeps_everything() -> None:
+    """What was stored is what is read, bodies in every coding included."""
+    stored = page(body=b"<p>" * 1000)
+    assert decode(encode(stored), "/page") == stored
+    assert set(stored.bodies) == {IDENTITY, GZIP}
+    assert all(name not in {b"connection", b"x-hop"} for name, _ in stored.headers)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_damaged_page_is_corrupt_or_whole(seed: int) -> None:
+    """No damage raises anything but CorruptPageError."""
+    rng = random.Random(seed)
+    data = bytearray(encode(page()))
+    for _ in range(3):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    cut = bytes(data[: rng.randrange(len(data))]) if seed % 2 else bytes(data)
+    with suppress(CorruptPageError):
+        decode(cut, "/page")
+
+
+def test_page_of_another_key_or_version_is_corrupt() -> None:
+    """A page is good for its own key and for this format only."""
+    data = encode(page())
+    with pytest.raises(CorruptPageError, match="holds '/page', not '/other'"):
+        decode(data, "/other")
+    with pytest.raises(CorruptPageError, match="format"):
+        decode(b"\x00" + data[1:], "/page")
+
+
+def entry(key: str, size: int = 1000, tags: tuple[str, ...] = ("a",)) -> Entry:
+    """Make an entry whose body does not compress."""
+    body = random.Random(key).randbytes(size)
+    return Entry(page(key, body, tags), now=100, wall=5)
+
+
+def test_local_pages_stay_within_their_bytes() -> None:
+    """The least recently used page goes first; a used one gets a second chance."""
+    each = entry("/0").size
+    local = LocalPages(bytes_max=each * 10 + 100)
+    for number in range(10):
+        assert local.put(entry(f"/{number}"))
+    local.entries["/0"].used = True
+    local.put(entry("/new"))
+    assert "/0" in local.entries
+    assert "/1" not in local.entries
+    assert local.bytes <= each * 10 + 100
+    assert local.evicted == 1
+
+
+def test_one_large_entry_cannot_evict_everything() -> None:
+    """An entry over an eighth of the space is not kept."""
+    local = LocalPages(bytes_max=entry("/0").size * 10)
+    local.put(entry("/0"))
+    assert not local.put(entry("/large", size=10_000))
+    assert set(local.entries) == {"/0"}
+
+
+def test_reverse_index_is_bounded_with_the_pages() -> None:
+    """When pages go, by eviction, invalidation or replacement, their tags go too."""
+    local = LocalPages(bytes_max=1_000_000)
+    for number in range(20):
+        local.put(entry(f"/{number % 10}", tags=(f"t{number}",)))
+    assert local.invalidate(["t19", "t3", "none"], hard=True, now=1) == 1
+    local.drop("/0")
+    local.clear()
+    assert (local.bytes, local._by_tag) == (0, {})
+
+
+def test_local_accounts_return_to_zero() -> None:
+    """Dropping each page leaves no byte and no tag behind."""
+    local = LocalPages(bytes_max=1_000_000)
+    for number in range(5):
+        local.put(entry(f"/{number}"))
+    for number in range(5):
+        local.drop(f"/{number}")
+    assert (local.bytes, local._by_tag) == (0, {})
+
+
+def test_soft_mark_keeps_its_first_time() -> None:
+    """A page is stale since the first soft invalidation, not the last."""
+    local = LocalPages(bytes_max=1_000_000)
+    local.put(entry("/page"))
+    local.invalidate(["a"], hard=False, now=1)
+    local.invalidate(["a"], hard=False, now=2)
+    assert local.entries["/page"].soft_since == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b'"a"', True),
+        (b'W/"a"', True),
+        (b'"b", "a"', True),
+        (b"*", True),
+        (b'"b"', False),
+        (b"a", False),
+        (b"", False),
+    ],
+)
+def test_validators_compare_weakly(sent: bytes, expected: object) -> None:
+    """If-None-Match is a list, compared weakly (RFC 9110, section 13.1.2)."""
+    assert matches(sent, b'"a"') is expected
+
+
+def test_directives_are_read_leniently() -> None:
+    """Odd spacing, quoting and unknown directives do not hide the known ones."""
+    parsed = cache_control(['a, b="c,d" ,max-age = 5', "no-store"])
+    assert parsed == {"a": "", "b": "c,d", "max-age": "5", "no-store": ""}
