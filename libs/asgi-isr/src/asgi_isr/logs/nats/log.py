@@ -73,9 +73,10 @@ class NatsLog:
     """The invalidation log on the stream that `ensure_stream` creates.
 
     `connection` is a client of the caller's, who closes it, or a URL: then the first call connects.
-    Every call but `read` ends within `timeout_s`, or twice that where it has to connect; failures
-    are `LogUnavailableError`. With `publish_marks` it publishes marks itself, for an app without a
-    relay; else it asks the relay. `source` names this process in subjects and events.
+    Every call but `read` ends within `timeout_s`, or three times that where it has to wait for a
+    connection; failures are `LogUnavailableError`. With `publish_marks` it publishes marks itself,
+    for an app without a relay; else it asks the relay. `source` names this process in subjects and
+    events.
     """
 
     def __init__(
@@ -216,18 +217,22 @@ class NatsLog:
         if client is not None and not (client.is_closed and self._url):
             return client
         try:
-            async with asyncio.timeout(self._timeout_s), self._connecting:
-                client = self._connection
-                if client is None or client.is_closed:
-                    client = self._connection = await connect(
-                        self._url,
-                        name=self._source,
-                        timeout_s=self._timeout_s,
-                        on_change=self._wake,
-                    )
-                return client
+            async with asyncio.timeout(self._timeout_s):
+                await self._connecting.acquire()
         except TimeoutError as error:
-            raise LogUnavailableError("no connection to NATS in time") from error
+            raise LogUnavailableError("others still try to connect to NATS") from error
+        try:
+            client = self._connection
+            if client is None or client.is_closed:
+                client = self._connection = await connect(
+                    self._url,
+                    name=self._source,
+                    timeout_s=self._timeout_s,
+                    on_change=self._wake,
+                )
+            return client
+        finally:
+            self._connecting.release()
 
     def _wake(self) -> None:
         for reader in self._readers:

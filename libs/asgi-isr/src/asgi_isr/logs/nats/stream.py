@@ -7,7 +7,7 @@ from typing import Any
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from asgi_isr.errors import IsrError, LogUnavailableError
 from asgi_isr.events import MARK_SUBJECT_PREFIX, STREAM, SUBJECT_PREFIX
@@ -17,6 +17,8 @@ AGE_S_MAX = 7 * 86400.0
 BYTES_MAX = 1 << 30
 DUPLICATE_WINDOW_S = 120.0
 TIMEOUT_S = 5.0
+_ATTEMPTS_MAX = 5
+_ATTEMPT_WAIT_S = 0.1
 # Microseconds of 2001: a stream that begins below was not created with the time as `first_seq`.
 FIRST_SEQ_MIN = 10**15
 
@@ -48,26 +50,37 @@ async def ensure_stream(
     `LogConfigurationError` if a stream of this name exists that must not be used, and
     `LogUnavailableError` if JetStream does not answer.
     """
+    now = (clock or SystemClock()).wall()
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            existing = await _existing(js)
-            if existing is None:
-                now = (clock or SystemClock()).wall()
-                try:
-                    created = await js.add_stream(_config(now, replicas, age_s_max, bytes_max))
-                except BadRequestError:
-                    # Another process was faster: its `first_seq` is another time.
-                    existing = await _existing(js)
-                    if existing is None:
-                        raise
-                else:
-                    return bool(created.did_create)
+            existing = await _create(js, _config(now, replicas, age_s_max, bytes_max))
     except TimeoutError as error:
         raise LogUnavailableError(f"JetStream did not answer within {TIMEOUT_S:g} s") from error
     except (NatsError, OSError) as error:
         raise LogUnavailableError(f"cannot create the stream {STREAM}: {error}") from error
-    _check(existing, replicas)
-    return False
+    if existing is not None:
+        _check(existing, replicas)
+    return existing is None
+
+
+async def _create(js: JetStreamContext, wanted: StreamConfig) -> StreamConfig | None:
+    """Create the stream; return None, or the configuration of the one that exists already."""
+    attempts = 0
+    while True:
+        existing = await _existing(js)
+        if existing is not None:
+            return existing
+        try:
+            await js.add_stream(wanted)
+        except APIError:
+            # Another process may be creating it: then its `first_seq` is another time, or the
+            # bytes that it reserves leave no room for ours until the server sees they are one.
+            attempts += 1
+            if attempts == _ATTEMPTS_MAX:
+                raise
+            await asyncio.sleep(_ATTEMPT_WAIT_S)
+        else:
+            return None
 
 
 async def _existing(js: JetStreamContext) -> StreamConfig | None:
