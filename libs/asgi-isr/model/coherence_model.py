@@ -94,7 +94,7 @@ def fresh(x: Instance, page: Page) -> bool:
 def instance_steps(
     s: State, x: Instance, removed: str
 ) -> Iterator[tuple[str, Instance, dict[str, Any]]]:
-    yield "snapshot", x, {"snapshot": (x.position, x.base, x.index)}
+    yield "snapshot", x, {"snapshot": (x.position, x.base, x.raised)}
     if s.crashes:
         spent = {"crashes": s.crashes - 1}
         yield "crash-join-end", joined(s, removed), spent

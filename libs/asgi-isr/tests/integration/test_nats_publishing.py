@@ -5,12 +5,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.api import StorageType, StreamConfig
-from perfcheck_embedded import Servers
-
 from asgi_isr.errors import InvalidEventError, LogUnavailableError
 from asgi_isr.events import (
     MARK_REQUEST_SUBJECT,
@@ -22,6 +16,11 @@ from asgi_isr.events import (
 )
 from asgi_isr.logs.nats import LogConfigurationError, NatsLog, close, connect, ensure_stream
 from asgi_isr.ports import Log, LogMessage
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import StorageType, StreamConfig
+from perfcheck_embedded import Servers
 
 Take = Callable[[Log, int, int], Awaitable[list[LogMessage]]]
 EVENT = Invalidation(tags=("currency:usd",), paths=("/pairs/usd/*",), mode="soft", reason="test")
@@ -153,7 +152,7 @@ async def test_source_that_is_no_subject_is_refused(source: str) -> None:
 async def test_relay_answers_requests_for_marks(
     js: JetStreamContext, log: NatsLog, steady_servers: Servers
 ) -> None:
-    """Without `publish_marks` the log asks the relay, with an empty body, and takes its sequence."""
+    """Without `publish_marks` the log asks the relay, with an empty body, and takes its answer."""
     relay = await connect(steady_servers.nats_url, name="relay", timeout_s=10)
     asked: list[bytes] = []
 
