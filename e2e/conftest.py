@@ -1,0 +1,191 @@
+"""The system under test: `perfcheck up` in a directory of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 60.0
+REQUEST_TIMEOUT_S = 35.0
+RECOVERY_TIMEOUT_S = 60.0
+POLL_S = 0.02
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what stands in this folder: it runs the whole system."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("e2e")
+
+
+def eventually(holds: Callable[[], bool], *, within_s: float = RECOVERY_TIMEOUT_S) -> None:
+    """Ask until it holds; a refused or broken connection counts as not yet."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            if holds():
+                return
+        except httpx.TransportError:
+            pass  # the part that is asked is not up yet; the deadline below bounds this
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not come true within {within_s:g} s")
+        time.sleep(POLL_S)
+
+
+class Stack:
+    """A running system and its `run.json`, read anew each time: restarts change process ids."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.http = httpx.Client(timeout=REQUEST_TIMEOUT_S)
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> Self:
+        """Bring everything up and wait until it says so."""
+        log = (self.directory.parent / f"{self.directory.name}.out").open("w")
+        with log:
+            self.process = subprocess.Popen(  # noqa: S603  our own command
+                [*COMMAND, "up", "--state", str(self.directory)],
+                stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while "dashboard" not in (said := Path(log.name).read_text()):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the stack did not come up:\n{said}")
+            time.sleep(POLL_S)
+        return self
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Send one signal and wait; return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(STOP_TIMEOUT_S)
+        self.http.close()
+        return code
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """What runs, as other commands see it."""
+        found: dict[str, Any] = json.loads((self.directory / "run.json").read_text())
+        return found
+
+    @property
+    def api(self) -> str:
+        """Address of the api."""
+        return str(self.run["urls"]["api"])
+
+    @property
+    def bffs(self) -> list[str]:
+        """Addresses of the BFF instances."""
+        return list(self.run["urls"]["bff"])
+
+    def pid(self, name: str) -> int:
+        """Process id of a part; 0 while it is being restarted."""
+        return int(self.run["processes"].get(name, 0))
+
+    def page(self, path: str, bff: int = 0, **headers: str) -> httpx.Response:
+        """Get a page from one instance."""
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.http.get(self.bffs[bff] + path, headers=fields)
+
+    def rates(self, day: str) -> dict[str, float]:
+        """Return the rates of a day as the api has them."""
+        reply = self.http.get(f"{self.api}/api/v1/days/{day}").raise_for_status().json()
+        return {rate["code"]: rate["rate"] for rate in reply["rates"]}
+
+    def write(self, day: str, **rates: float | None) -> httpx.Response:
+        """Change single rates of a day."""
+        return self.http.patch(f"{self.api}/api/v1/days/{day}", json={"rates": rates})
+
+    def command(self, *arguments: str, within_s: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run `perfcheck` on this stack."""
+        return subprocess.run(  # noqa: S603  our own command
+            [*COMMAND, *arguments, "--state", str(self.directory)],
+            capture_output=True, text=True, check=False, timeout=within_s,
+            env={**os.environ, "NO_COLOR": "1"},  # noqa: TID251  a test's own environment
+        )  # fmt: skip
+
+    def invalidate(self, *names: str) -> None:
+        """Publish an invalidation and wait until every instance has applied it."""
+        done = self.command("invalidate", *names, "--wait")
+        assert done.returncode == 0, done.stderr
+
+    def healthy(self) -> bool:
+        """Say whether every service passes without a warning."""
+        urls = [self.api, self.run["urls"]["revalidator"], *self.bffs]
+        replies = [self.http.get(f"{url}/api/health") for url in urls]
+        return all(
+            reply.status_code == 200 and reply.json()["status"] == "pass" for reply in replies
+        )
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a part and all of its processes, as the kernel or an operator would."""
+        os.killpg(self.pid(name), number)
+
+
+COMMAND: Sequence[str] = (sys.executable, "-m", "perfcheck")
+
+
+def cache_status(reply: httpx.Response) -> str:
+    """Return what the cache said."""
+    return str(reply.headers.get("cache-status", ""))
+
+
+def fence(reply: httpx.Response) -> int:
+    """Return the log position that a page is as new as."""
+    found = re.search(r"fence=(\d+)", cache_status(reply))
+    assert found, reply.headers
+    return int(found[1])
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One system for all tests that leave it as they found it."""
+    running = Stack(tmp_path_factory.mktemp("system") / "state").start()
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def untouched(stack: Stack) -> Iterator[Stack]:
+    """Give the shared system, healthy before the test and after it."""
+    eventually(stack.healthy)
+    yield stack
+    eventually(stack.healthy)
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """Give a system for one test, which may stop or kill it."""
+    running = Stack(tmp_path / "state").start()
+    yield running
+    if running.process is not None and running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture(name="eventually")
+def eventually_fixture() -> Callable[..., None]:
+    """`eventually`, for tests."""
+    return eventually
+
+
+@pytest.fixture(name="cache_status")
+def cache_status_fixture() -> Callable[[httpx.Response], str]:
+    """`cache_status`, for tests."""
+    return cache_status
+
+
+@pytest.fixture(name="fence")
+def fence_fixture() -> Callable[[httpx.Response], int]:
+    """`fence`, for tests."""
+    return fence
