@@ -1,0 +1,29 @@
+from perfcheck_chassis.application import create_litestar as create_litestar
+from perfcheck_chassis.asgi import ASGIApp as ASGIApp
+from perfcheck_chassis.background import background_tasks as background_tasks
+from perfcheck_chassis.health import Check as Check
+from perfcheck_chassis.health import Health as Health
+from perfcheck_chassis.health import health_routes as health_routes
+from perfcheck_chassis.http_client import NeighbourError as NeighbourError
+from perfcheck_chassis.http_client import Reply as Reply
+from perfcheck_chassis.http_client import ServiceClient as ServiceClient
+from perfcheck_chassis.limits import BODY_BYTES_MAX as BODY_BYTES_MAX
+from perfcheck_chassis.limits import CLIENT_IDLE_S as CLIENT_IDLE_S
+from perfcheck_chassis.limits import REQUEST_S as REQUEST_S
+from perfcheck_chassis.limits import SERVER_IDLE_S as SERVER_IDLE_S
+from perfcheck_chassis.limits import WORKER_STOP_S as WORKER_STOP_S
+from perfcheck_chassis.logs import JsonFormatter as JsonFormatter
+from perfcheck_chassis.logs import configure_logging as configure_logging
+from perfcheck_chassis.problems import Problem as Problem
+from perfcheck_chassis.problems import problem_handlers as problem_handlers
+from perfcheck_chassis.request_limit import RequestTimeLimit as RequestTimeLimit
+from perfcheck_chassis.secret import Secret as Secret
+from perfcheck_chassis.server import serve as serve
+from perfcheck_chassis.settings import ServiceSettings as ServiceSettings
+from perfcheck_chassis.settings import SettingsError as SettingsError
+from perfcheck_chassis.settings import environment as environment
+from perfcheck_chassis.settings import load as load
+from perfcheck_chassis.timing import ServerTiming as ServerTiming
+from perfcheck_chassis.timing import app_duration_s as app_duration_s
+
+_HOME: dict[str, str]

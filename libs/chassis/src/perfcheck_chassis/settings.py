@@ -1,0 +1,130 @@
+"""Settings from the environment: one frozen struct per service, all mistakes told at once.
+
+The field `pool_size_min` is read from `PERFCHECK_POOL_SIZE_MIN`. An empty variable counts as unset,
+as Compose and task definitions pass the empty string for what is not given.
+"""
+
+import math
+import os
+import socket
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
+
+import msgspec
+
+from perfcheck_chassis.secret import Secret
+
+__all__ = [
+    "PREFIX",
+    "ServiceSettings",
+    "SettingsError",
+    "environment",
+    "load",
+    "share_instance_id",
+]
+
+PREFIX = "PERFCHECK_"
+
+_NAMES = {"`int`": "an integer", "`float`": "a number", "`bool`": "true or false", "`str`": "text"}
+
+SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
+
+
+class SettingsError(Exception):
+    """The environment does not make valid settings; `problems` has one line per variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("invalid settings: " + "; ".join(problems))
+        self.problems = problems
+
+
+class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What every service needs; subclass it, set `service`, add fields.
+
+    Attributes:
+        service: name of the service, the same in health, logs and the default instance id.
+        host: address to listen on.
+        port: TCP port to listen on.
+        instance_id: name of this process; by default `<service>-<hostname>-<pid>`.
+        log_level: least severe level that is logged.
+        drain_s: seconds of 503 readiness after SIGTERM before the listener closes, so that load
+            balancers stop sending first.
+
+    """
+
+    service: ClassVar[str] = "service"
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8000
+    instance_id: str = ""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    drain_s: Annotated[float, msgspec.Meta(ge=0, le=120)] = 0.0
+
+    def __post_init__(self) -> None:
+        """Name this process when nobody did."""
+        if not self.instance_id:
+            name = f"{self.service}-{socket.gethostname()}-{os.getpid()}"
+            msgspec.structs.force_setattr(self, "instance_id", name)
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment of this process as it is now; nothing else reads it."""
+    return dict(os.environ)  # noqa: TID251  this is the environment's one module
+
+
+def share_instance_id(settings: ServiceSettings) -> None:
+    """Let processes started from here load the same instance id, also where nobody set one."""
+    os.environ[PREFIX + "INSTANCE_ID"] = settings.instance_id  # noqa: TID251  as above
+
+
+def load(settings_type: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
+    """Read `settings_type` from `environ`.
+
+    Raises:
+        SettingsError: naming every variable that is missing, malformed or out of range, and why.
+
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for field in msgspec.structs.fields(settings_type):
+        variable = PREFIX + field.name.upper()
+        text = environ.get(variable, "")
+        if not text:
+            if field.required:
+                problems.append(f"{variable}: required, but not set")
+            continue
+        try:
+            values[field.name] = _convert(text, field.type)
+        except msgspec.ValidationError as error:
+            shown = Secret(text) if _is_secret(field.type) else text
+            problems.append(f"{variable}: {_reason(error)}, got {shown!r}")
+    if problems:
+        raise SettingsError(problems)
+    return settings_type(**values)
+
+
+def _convert(text: str, field_type: Any) -> Any:
+    value = msgspec.convert(text, field_type, strict=False, dec_hook=_decode)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise msgspec.ValidationError("Expected a finite number")
+    return value
+
+
+def _decode(field_type: type, value: Any) -> Any:
+    if field_type is Secret:
+        return Secret(value)
+    raise TypeError(f"{field_type!r} is no type of a setting")
+
+
+def _is_secret(field_type: Any) -> bool:
+    return field_type is Secret or Secret in get_args(field_type)
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    """Say msgspec's reason in the words of who sets an environment variable."""
+    text = str(error).removesuffix(", got `str`")
+    if text.startswith("Invalid enum value"):
+        return "not one of the allowed values"
+    for technical, plain in _NAMES.items():
+        text = text.replace(technical, plain)
+    return text[:1].lower() + text[1:]

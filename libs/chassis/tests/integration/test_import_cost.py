@@ -1,0 +1,24 @@
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(
+    ("names", "unwanted"),
+    [
+        ("load, environment, configure_logging", ["litestar", "granian", "pyreqwest", "asyncio"]),
+        ("serve", ["litestar", "pyreqwest"]),
+        ("ServiceClient", ["litestar", "granian"]),
+    ],
+)
+def test_only_what_is_used_is_loaded(names: str, unwanted: list[str]) -> None:
+    """A process that uses part of the chassis does not pay for the rest."""
+    program = f"import sys; from perfcheck_chassis import {names}; print(*sys.modules)"
+    loaded = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.split()
+    assert "perfcheck_chassis" in loaded
+    assert not set(unwanted) & set(loaded)

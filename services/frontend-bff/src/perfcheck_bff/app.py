@@ -1,0 +1,104 @@
+"""The composition root: everything the service is made of, put together in one place."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from asgi_isr import CacheMiddleware, CacheSettings, PageCache
+from asgi_isr.logs.nats import NatsLog
+from asgi_isr.stores.redis import RedisStore
+from litestar import Litestar
+from perfcheck_chassis import (
+    ASGIApp,
+    Health,
+    RequestTimeLimit,
+    ServiceClient,
+    create_litestar,
+    environment,
+    load,
+)
+
+from perfcheck_bff import templating, texts
+from perfcheck_bff.api import RatesApi
+from perfcheck_bff.assets import asset_routes, load_assets
+from perfcheck_bff.cache_status import cache_routes
+from perfcheck_bff.checks import lease_check, log_check, store_check
+from perfcheck_bff.errors import error_handlers
+from perfcheck_bff.pages import Language, Pages
+from perfcheck_bff.perf import perf_routes
+from perfcheck_bff.routes import page_routes
+from perfcheck_bff.settings import Settings
+from perfcheck_bff.site import sites
+
+__all__ = ["create_app", "from_environment"]
+
+_SERVICE = Settings.service
+_API_TIMEOUT_S = 6.0
+_API_CONNECTIONS_MAX = 32
+# Everything else is a page that the cache may hold.
+_BYPASS = ("/api/", "/assets/", "/ssr", "/perf", "/favicon.ico", "/robots.txt")
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """Build the service behind its page cache; nothing opens before the lifespan is entered."""
+    store = RedisStore(settings.valkey_url.reveal())
+    cache = PageCache(
+        CacheSettings(
+            bypass=_BYPASS,
+            query=frozenset(),  # no page depends on a query
+            vary_host=False,
+            lease_s=settings.lease_s,
+        ),
+        log=NatsLog(settings.nats_url.reveal(), source=_SERVICE),
+        store=store,
+    )
+    client = ServiceClient(
+        settings.api_url,
+        neighbour="api",
+        timeout_s=_API_TIMEOUT_S,
+        connections_max=_API_CONNECTIONS_MAX,
+    )
+    api = RatesApi(client)
+    health = Health(_SERVICE, settings.instance_id)
+    # Only what this instance cannot do without takes it out of service: were the api's state
+    # required, one failure there would take all pages down with it.
+    health.add("log", log_check(cache), required=True)
+    health.add("lease", lease_check(cache), required=False)
+    health.add("api", api.check, required=False)
+    health.add("store", store_check(store), required=False)
+    app = _litestar(settings, cache=cache, client=client, api=api, health=health)
+    return CacheMiddleware(RequestTimeLimit(app), cache)
+
+
+def _litestar(
+    settings: Settings, *, cache: PageCache, client: ServiceClient, api: RatesApi, health: Health
+) -> Litestar:
+    assets = load_assets()
+    languages = {
+        name: Language(texts.load(name), templating.environment(texts.load(name), assets))
+        for name in texts.LANGUAGES
+    }
+    pages = Pages(languages, clock=time.perf_counter)
+    instance = settings.instance_id
+
+    @asynccontextmanager
+    async def calling(_: Litestar) -> AsyncGenerator[None]:
+        async with client:
+            yield
+
+    return create_litestar(
+        [
+            *asset_routes(assets),
+            *cache_routes(instance, cache),
+            *perf_routes(pages, sites()[0], instance=instance, cache=cache, health=health),
+            *(handler for site in sites() for handler in page_routes(pages, api, site)),
+        ],
+        health=health,
+        lifespan=[calling],
+        exception_handlers=error_handlers(pages),
+    )
+
+
+def from_environment() -> ASGIApp:
+    """Build the service as the environment says; the server's target."""
+    return create_app(load(Settings, environment()))

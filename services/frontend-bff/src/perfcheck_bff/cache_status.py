@@ -1,0 +1,72 @@
+"""`GET /api/cache`: where this instance stands in the invalidation log, and what its cache does.
+
+With `position` it answers when the instance has applied the log up to there, so that whoever
+published an event can see, instance by instance, that nobody serves the old page any more.
+"""
+
+from typing import Annotated
+
+import msgspec
+from asgi_isr import PageCache
+from litestar import MediaType, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import Parameter
+from perfcheck_chassis import REQUEST_S
+
+__all__ = ["CacheReport", "LocalReport", "cache_report", "cache_routes"]
+
+_WAIT_S = 5.0
+_WAIT_S_MAX = 30.0
+# A full wait still ends in an answer before the limit on a whole request does.
+_ANSWER_S = 1.0
+_NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class LocalReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What this instance holds in memory."""
+
+    pages: int
+    bytes: int
+
+
+class CacheReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One instance's cache at one moment.
+
+    `position` is the last event applied, `base` what the index is complete since, `tags` how many
+    tags the index holds; `applied` answers a wait, and is absent when none was asked for.
+    """
+
+    instance: str
+    joined: bool
+    position: int | None
+    base: int
+    tags: int
+    lease_remaining_s: float
+    local: LocalReport
+    counters: dict[str, int]
+    applied: bool | None = None
+
+
+def cache_report(instance: str, cache: PageCache, *, applied: bool | None = None) -> CacheReport:
+    """Return the present state of `cache`."""
+    return msgspec.convert(
+        {**cache.status(), "instance": instance, "applied": applied}, CacheReport
+    )
+
+
+def cache_routes(instance: str, cache: PageCache) -> list[HTTPRouteHandler]:
+    """Return the handler of `/api/cache`."""
+
+    @get("/api/cache", include_in_schema=False)
+    async def status(
+        position: Annotated[int | None, Parameter(ge=0)] = None,
+        timeout_s: Annotated[float, Parameter(ge=0, le=_WAIT_S_MAX)] = _WAIT_S,
+    ) -> Response[bytes]:
+        applied = None
+        if position is not None:
+            bound_s = min(timeout_s, REQUEST_S - _ANSWER_S)
+            applied = await cache.follower.wait_for(position, bound_s)
+        report = cache_report(instance, cache, applied=applied)
+        return Response(msgspec.json.encode(report), media_type=MediaType.JSON, headers=_NO_STORE)
+
+    return [status]

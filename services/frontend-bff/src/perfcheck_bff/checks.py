@@ -1,0 +1,45 @@
+"""Health checks on the cache's neighbours: the invalidation log, the lease, the shared store."""
+
+from asgi_isr import PageCache
+from asgi_isr.errors import StoreUnavailableError
+from asgi_isr.stores.redis import RedisStore
+from perfcheck_chassis import Check
+
+__all__ = ["lease_check", "log_check", "store_check"]
+
+_PROBE_KEY = "health-probe"
+
+
+def log_check(cache: PageCache) -> Check:
+    """Return the check that the cache has joined the log; before that it cannot judge any page."""
+
+    async def check() -> str | None:
+        if cache.follower.joined:
+            return None
+        return "the page cache has not joined the invalidation log; is PERFCHECK_NATS_URL right?"
+
+    return check
+
+
+def lease_check(cache: PageCache) -> Check:
+    """Return the check that pages may count as fresh: the log has proved lately that it flows."""
+
+    async def check() -> str | None:
+        if cache.clock.monotonic() < cache.follower.lease_until:
+            return None
+        return "no mark came through the log lately, so nothing counts as fresh; is the relay up?"
+
+    return check
+
+
+def store_check(store: RedisStore) -> Check:
+    """Return the check that the shared store answers; without it each instance caches alone."""
+
+    async def check() -> str | None:
+        try:
+            await store.get(_PROBE_KEY)
+        except StoreUnavailableError:
+            return "the shared store does not answer; is PERFCHECK_VALKEY_URL right and it up?"
+        return None
+
+    return check

@@ -1,0 +1,35 @@
+"""`/perf`: a live page of this instance's cache; rendered here, refreshed by `static/perf.js`."""
+
+from asgi_isr import PageCache
+from litestar import HttpMethod, Response, route
+from litestar.handlers import HTTPRouteHandler
+from perfcheck_chassis import Health
+
+from perfcheck_bff import headers
+from perfcheck_bff.cache_status import cache_report
+from perfcheck_bff.pages import HTML, Page, Pages
+from perfcheck_bff.site import Site
+from perfcheck_bff.views.perf import perf_view
+
+__all__ = ["perf_routes"]
+
+
+def perf_routes(
+    pages: Pages, site: Site, *, instance: str, cache: PageCache, health: Health
+) -> list[HTTPRouteHandler]:
+    """Return the handler of the page; `site` says its language."""
+
+    @route("/perf", http_method=[HttpMethod.GET, HttpMethod.HEAD], include_in_schema=False)
+    async def perf() -> Response[bytes]:
+        view = perf_view(
+            cache_report(instance, cache),
+            await health.report(),
+            pages.texts(site),
+            lease_s=cache.settings.lease_s,
+        )
+        page = Page(template="perf.html", view=view, section="perf")
+        return Response(
+            pages.html(site, "/perf", page), media_type=HTML, headers=headers.never_stored()
+        )
+
+    return [perf]

@@ -1,0 +1,246 @@
+"""The pages: which address shows what, and what is read for it."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from http import HTTPStatus
+
+from litestar import HttpMethod, Response, route
+from litestar.handlers import HTTPRouteHandler
+
+from perfcheck_bff.api import RatesApi, both
+from perfcheck_bff.pages import Crumb, Page, Pages, Sentence
+from perfcheck_bff.render import Render
+from perfcheck_bff.site import Site
+from perfcheck_bff.views.currency import currencies_view, currency_view, pair_view
+from perfcheck_bff.views.rates import board_view, day_view
+from perfcheck_bff.views.year import year_view, years_view
+
+__all__ = ["canonical_code", "canonical_day", "page_routes"]
+
+_METHODS = [HttpMethod.GET, HttpMethod.HEAD]
+_BASE = "EUR"
+_CODE = re.compile("[A-Z]{3}")
+_YEAR = re.compile("[1-9][0-9]{3}")
+# Browsers may keep a redirect; the page cache does not, for every spelling would be a page there.
+_REDIRECT: Mapping[str, str] = {
+    "Cache-Control": "public, max-age=86400",
+    "CDN-Cache-Control": "no-store",
+}
+
+
+def canonical_code(text: str) -> str | None:
+    """Return the upper-case form of what can be a currency's code, else None."""
+    code = text.upper() if text.isascii() else ""
+    return code if _CODE.fullmatch(code) else None
+
+
+def canonical_day(text: str) -> date | None:
+    """Read `2026-10-30`; None for anything else, also for what else ISO 8601 allows."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if day.isoformat() == text else None
+
+
+def page_routes(pages: Pages, api: RatesApi, site: Site) -> list[HTTPRouteHandler]:
+    """Return the handlers of one variant's pages."""
+    return [
+        _board(pages, api, site),
+        _currencies(pages, api, site),
+        _currency(pages, api, site),
+        _pair(pages, api, site),
+        _day(pages, api, site),
+        _years(pages, api, site),
+        _year(pages, api, site),
+    ]
+
+
+def _redirect(site: Site, path: str) -> Response[bytes]:
+    return Response(
+        b"",
+        status_code=HTTPStatus.PERMANENT_REDIRECT,
+        headers={**_REDIRECT, "Location": f"{site.prefix}{path}"},
+    )
+
+
+def _board(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
+    async def read(render: Render) -> Page:
+        view = board_view(await api.latest(render))
+        return Page(template="board.html", view=view, section="home")
+
+    @route(site.prefix or "/", http_method=_METHODS, include_in_schema=False)
+    async def board() -> Response[bytes]:
+        return await pages.answer(site, "/", read, missing=Sentence("error.empty"))
+
+    return board
+
+
+def _currencies(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
+    label = pages.texts(site)("currencies.title")
+
+    async def read(render: Render) -> Page:
+        listed = await api.currencies(render)
+        return Page(
+            template="currencies.html",
+            view=currencies_view(listed.currencies),
+            section="currencies",
+            crumbs=(Crumb(label=label),),
+        )
+
+    @route(f"{site.prefix}/currencies", http_method=_METHODS, include_in_schema=False)
+    async def currencies() -> Response[bytes]:
+        return await pages.answer(site, "/currencies", read, missing=Sentence("error.empty"))
+
+    return currencies
+
+
+def _currency(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
+    texts = pages.texts(site)
+
+    async def read(render: Render, code: str) -> Page:
+        currency, history = await both(api.currency(render, code), api.history(render, code))
+        return Page(
+            template="currency.html",
+            view=currency_view(currency, history, texts),
+            section="currencies",
+            crumbs=(
+                Crumb(label=texts("currencies.title"), path="/currencies"),
+                Crumb(label=code),
+            ),
+        )
+
+    @route(f"{site.prefix}/currencies/{{code:str}}", http_method=_METHODS, include_in_schema=False)
+    async def currency(code: str) -> Response[bytes]:
+        canonical = canonical_code(code)
+        missing = Sentence("error.currency", {"code": code})
+        if canonical is None:
+            return pages.error(site, HTTPStatus.NOT_FOUND, missing)
+        path = f"/currencies/{canonical}"
+        if canonical != code:
+            return _redirect(site, path)
+        if code == _BASE:
+            return pages.error(site, HTTPStatus.NOT_FOUND, Sentence("error.base"))
+        return await pages.answer(site, path, lambda render: read(render, code), missing=missing)
+
+    return currency
+
+
+def _pair(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
+    texts = pages.texts(site)
+
+    async def read(render: Render, base: str, quote: str) -> Page:
+        pair = await api.pair(render, base, quote)
+        # The euro has no page of its own: it is the base of all rates.
+        parent = next((code for code in (base, quote) if code != _BASE), base)
+        return Page(
+            template="pair.html",
+            view=pair_view(pair, texts),
+            section="currencies",
+            crumbs=(
+                Crumb(label=texts("currencies.title"), path="/currencies"),
+                Crumb(label=parent, path=f"/currencies/{parent}"),
+                Crumb(label=texts("pair.title", base=base, quote=quote)),
+            ),
+        )
+
+    @route(
+        f"{site.prefix}/pairs/{{base:str}}/{{quote:str}}",
+        http_method=_METHODS,
+        include_in_schema=False,
+    )
+    async def pair(base: str, quote: str) -> Response[bytes]:
+        codes = canonical_code(base), canonical_code(quote)
+        missing = Sentence("error.pair", {"base": base, "quote": quote})
+        if codes[0] is None or codes[1] is None:
+            return pages.error(site, HTTPStatus.NOT_FOUND, missing)
+        path = f"/pairs/{codes[0]}/{codes[1]}"
+        if codes != (base, quote):
+            return _redirect(site, path)
+        if base == quote:
+            same = Sentence("error.same", {"base": base})
+            return pages.error(site, HTTPStatus.BAD_REQUEST, same)
+        return await pages.answer(
+            site, path, lambda render: read(render, base, quote), missing=missing
+        )
+
+    return pair
+
+
+def _day(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
+    texts = pages.texts(site)
+
+    async def read(render: Render, day: date) -> Page:
+        view = day_view(await api.day(render, day))
+        return Page(
+            template="day.html",
+            view=view,
+            section="years",
+            crumbs=(
+                Crumb(label=texts("years.title"), path="/years"),
+                Crumb(label=str(day.year), path=f"/years/{day.year}"),
+                Crumb(label=texts.short_day(day)),
+            ),
+        )
+
+    @route(f"{site.prefix}/days/{{day_text:str}}", http_method=_METHODS, include_in_schema=False)
+    async def day(day_text: str) -> Response[bytes]:
+        asked = canonical_day(day_text)
+        if asked is None:
+            wrong = Sentence("error.date", {"text": day_text})
+            return pages.error(site, HTTPStatus.BAD_REQUEST, wrong)
+        return await pages.answer(
+            site,
+            f"/days/{day_text}",
+            lambda render: read(render, asked),
+            missing=Sentence("error.day", {"day": texts.long_day(asked)}),
+        )
+
+    return day
+
+
+def _years(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
+    label = pages.texts(site)("years.title")
+
+    async def read(render: Render) -> Page:
+        listed = await api.years(render)
+        return Page(
+            template="years.html",
+            view=years_view(listed.years),
+            section="years",
+            crumbs=(Crumb(label=label),),
+        )
+
+    @route(f"{site.prefix}/years", http_method=_METHODS, include_in_schema=False)
+    async def years() -> Response[bytes]:
+        return await pages.answer(site, "/years", read, missing=Sentence("error.empty"))
+
+    return years
+
+
+def _year(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
+    texts = pages.texts(site)
+
+    async def read(render: Render, year: int) -> Page:
+        view = year_view(await api.year(render, year))
+        return Page(
+            template="year.html",
+            view=view,
+            section="years",
+            crumbs=(Crumb(label=texts("years.title"), path="/years"), Crumb(label=str(year))),
+        )
+
+    @route(f"{site.prefix}/years/{{year_text:str}}", http_method=_METHODS, include_in_schema=False)
+    async def year(year_text: str) -> Response[bytes]:
+        missing = Sentence("error.year", {"text": year_text})
+        if not _YEAR.fullmatch(year_text):
+            return pages.error(site, HTTPStatus.NOT_FOUND, missing)
+        return await pages.answer(
+            site,
+            f"/years/{year_text}",
+            lambda render: read(render, int(year_text)),
+            missing=missing,
+        )
+
+    return year

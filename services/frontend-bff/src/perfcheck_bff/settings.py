@@ -1,0 +1,27 @@
+"""Settings of the service, from the environment (`PERFCHECK_API_URL` and so on)."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+from perfcheck_chassis import Secret, ServiceSettings
+
+__all__ = ["Settings"]
+
+
+class Settings(ServiceSettings, frozen=True, kw_only=True):
+    """What the BFF needs beyond what every service does.
+
+    Attributes:
+        api_url: address of the api service, without a path.
+        nats_url: broker with the invalidation log; may hold a password.
+        valkey_url: shared store of pages; may hold a password.
+        lease_s: how long after the last proof that the log flows pages count as fresh.
+
+    """
+
+    service: ClassVar[str] = "frontend-bff"
+
+    api_url: Annotated[str, Meta(pattern=r"^https?://[^/]+/?$")]
+    nats_url: Secret
+    valkey_url: Secret
+    lease_s: Annotated[float, Meta(gt=0, le=300)] = 15.0

@@ -1,0 +1,1 @@
+"""View models: from what the api answered to what a template shows; pure functions."""

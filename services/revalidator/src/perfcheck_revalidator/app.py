@@ -1,0 +1,91 @@
+"""The application: health routes, and beside them the follower and the snapshot writer."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from asgi_isr.errors import StoreUnavailableError
+from asgi_isr.follower import Follower
+from asgi_isr.index import Index, Snapshot
+from asgi_isr.logs.nats import NatsLog
+from asgi_isr.model import CacheSettings
+from asgi_isr.ports import SystemClock
+from asgi_isr.shared import read_snapshot, snapshot_key
+from asgi_isr.stores.redis import RedisStore
+from litestar import Litestar
+from perfcheck_chassis import Health, background_tasks, create_litestar, environment, load
+
+from perfcheck_revalidator.settings import Settings
+from perfcheck_revalidator.snapshots import WRITE_TIMEOUT_S, SnapshotWriter
+
+__all__ = ["create_app", "from_environment"]
+
+# The cache's defaults decide where readers look for the snapshot and how large an index may be.
+_CACHE = CacheSettings()
+
+
+def create_app(settings: Settings) -> Litestar:
+    """Build the application; it connects when its lifespan is entered, and needs nobody for that.
+
+    While the broker or the store is away it runs, tries again and says so in its health. While its
+    lifespan lasts, the follower is in its state.
+    """
+    health = Health(settings.service, settings.instance_id)
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            store = RedisStore(settings.valkey_url.reveal(), timeout_s=WRITE_TIMEOUT_S)
+            stack.push_async_callback(store.close)
+            log = NatsLog(settings.nats_url.reveal(), source=settings.service)
+            stack.push_async_callback(log.close)
+
+            async def load_snapshot() -> Snapshot | None:
+                return await read_snapshot(store, _CACHE.namespace)
+
+            follower = Follower(
+                log,
+                Index(tags_max=_CACHE.index_tags_max),
+                SystemClock(),
+                lease_s=None,  # it serves nobody pages
+                load_snapshot=load_snapshot,
+            )
+            app.state.follower = follower
+            writer = SnapshotWriter(
+                follower,
+                store,
+                SystemClock(),
+                key=snapshot_key(_CACHE.namespace),
+                interval_s=settings.snapshot_interval_s,
+            )
+            _add_checks(health, follower, store, writer)
+            stack.push_async_callback(writer.write)  # after the loops ended: the last position
+            await stack.enter_async_context(
+                background_tasks(follower=follower.run(), snapshots=writer.run())
+            )
+            yield
+
+    return create_litestar([], health=health, lifespan=[lifespan])
+
+
+def _add_checks(
+    health: Health, follower: Follower, store: RedisStore, writer: SnapshotWriter
+) -> None:
+    async def check_log() -> str | None:
+        if follower.failure is not None:
+            return follower.failure
+        return None if follower.joined else "has not reached the end of the log yet"
+
+    async def check_store() -> str | None:
+        try:
+            await store.get(f"{_CACHE.namespace}:health")  # nothing is there: only the way counts
+        except StoreUnavailableError as error:
+            return str(error)
+        return writer.failure
+
+    health.add("log", check_log, required=True)
+    health.add("store", check_store, required=False)
+
+
+def from_environment() -> Litestar:
+    """Build the application from this process's environment; the server calls it."""
+    return create_app(load(Settings, environment()))
