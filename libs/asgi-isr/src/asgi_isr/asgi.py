@@ -116,6 +116,8 @@ class CacheMiddleware:
             (b"age", str(max(0, int(self._monotonic() - entry.created))).encode()),
             cache_status(self._name, *answer.status),
         ]
+        if answer.timing:
+            fields.append((b"server-timing", answer.timing))
         if not answer.fresh:  # rule 10: no cache beyond this one may keep it
             fields = [field for field in fields if field[0] != b"cache-control"]
             fields.append((b"cache-control", b"no-store"))

@@ -36,11 +36,13 @@ class Answer(NamedTuple):
     """A page to send, and how it came about, in the words of `Cache-Status`.
 
     `fresh` is False when no other cache may keep it (stale, or overtaken while it was rendered).
+    `timing` is the `Server-Timing` of the render, where this request had one made.
     """
 
     entry: Entry
     status: tuple[str, ...]
     fresh: bool
+    timing: bytes = b""
 
 
 class PageCache:
@@ -79,6 +81,7 @@ class PageCache:
                 self.clock,
                 self.counters,
                 namespace=self.settings.namespace,
+                release=self.settings.release,
                 timeout_s=self.settings.store_timeout_s,
             )
             if store is not None
@@ -226,8 +229,9 @@ class PageCache:
             return self._answer(entry, "hit", "detail=shared", *parts)
         forwarded = "fwd=stale" if fallback is not None else "fwd=uri-miss"
         if isinstance(result, Overtaken) or verdict is not Verdict.FRESH:
-            return Answer(entry, (forwarded, *parts, "detail=overtaken"), fresh=False)
-        return self._answer(entry, forwarded, "stored", *parts)
+            status = (forwarded, *parts, "detail=overtaken", f"fence={entry.fence}")
+            return Answer(entry, status, fresh=False, timing=result.timing)
+        return self._answer(entry, forwarded, "stored", *parts)._replace(timing=result.timing)
 
     def _answer(self, entry: Entry, *parts: str) -> Answer:
         """Answer with a page that nothing speaks against but, perhaps, a lease that ran out."""

@@ -53,12 +53,14 @@ class Kept(NamedTuple):
 
     entry: Entry
     stored: bool
+    timing: bytes = b""  # Server-Timing of the render; not kept with the page
 
 
 class Overtaken(NamedTuple):
     """An invalidation came while the page was rendered: good for those who wait, not kept."""
 
     entry: Entry
+    timing: bytes = b""
 
 
 class Passed(NamedTuple):

@@ -69,6 +69,7 @@ class Follower:
         self._first = True  # a snapshot is of use only before anything else is known
         self._join_target: int | None = None
         self._stamp: str | None = None
+        self._attached = asyncio.Event()  # set for good by the first attachment
         self._reading: asyncio.Timeout | None = None
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waiter_ids = count()
@@ -143,6 +144,7 @@ class Follower:
             await self._rejoin(bounds.last)
         if self._join_target is None:
             self._join_target = bounds.last
+        self._attached.set()
         self._moved()
 
     async def _holds(self, bounds: Bounds, position: int, stamp: str | None) -> bool:
@@ -213,6 +215,7 @@ class Follower:
     # -- the lease ----------------------------------------------------------------------------
 
     async def _renew(self, lease_s: float) -> None:
+        await self._attached.wait()
         pause_s = 0.0
         while True:
             await asyncio.sleep(pause_s)

@@ -14,7 +14,9 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "asgi-isr"
     """The cache's identifier in `Cache-Status` (RFC 9211, section 2)."""
     namespace: str = "isr"
-    """Prefix of every key in the shared store. Pages of another release belong in another one."""
+    """Prefix of every key in the shared store; the same for all who follow the same log."""
+    release: str = ""
+    """What renders the pages. One release never takes the stored pages of another."""
     bypass: tuple[str, ...] = ()
     """Paths with one of these prefixes go straight to the app."""
     query: frozenset[str] | None = None

@@ -24,6 +24,7 @@ from asgi_isr.flight import (
     Streamed,
 )
 from asgi_isr.follower import Follower
+from asgi_isr.headers import values
 from asgi_isr.index import Index, Verdict
 from asgi_isr.local import Entry, LocalPages
 from asgi_isr.model import CacheSettings, Counters, Page
@@ -172,14 +173,15 @@ class Renders:
             return Failed(rendered)
         page = self._page(request, rendered, fence)
         entry = Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
+        timing = ", ".join(values(rendered.headers, b"server-timing")).encode("latin-1")
         if generation != self._generation or self._follower.position is None:
             self._counters.overtaken += 1
-            return Overtaken(entry)
+            return Overtaken(entry, timing)
         if self._index.verdict(page.tags, fence) is not Verdict.FRESH:
             self._counters.overtaken += 1
-            return Overtaken(entry)
+            return Overtaken(entry, timing)
         self._local.put(entry)
-        return Kept(entry, stored=True)
+        return Kept(entry, stored=True, timing=timing)
 
     async def _elsewhere(self, flight: Flight, *, background: bool) -> Result | None:
         """Take what another instance rendered; None when this one shall render."""

@@ -80,12 +80,20 @@ class SharedPages:
     """
 
     def __init__(
-        self, store: Store, clock: Clock, counters: Counters, *, namespace: str, timeout_s: float
+        self,
+        store: Store,
+        clock: Clock,
+        counters: Counters,
+        *,
+        namespace: str,
+        release: str,
+        timeout_s: float,
     ) -> None:
         self._store = store
         self._clock = clock
         self._counters = counters
-        self._namespace = namespace
+        self._pages = f"{namespace}:page:{release}:"
+        self._locks = f"{namespace}:lock:{release}:"
         self._timeout_s = timeout_s
         self._breaker = Breaker()
 
@@ -123,10 +131,10 @@ class SharedPages:
         await self._guarded(lambda: self._store.unlock(self._lock_key(key), owner))
 
     def _page_key(self, key: str) -> str:
-        return f"{self._namespace}:page:{key}"
+        return self._pages + key
 
     def _lock_key(self, key: str) -> str:
-        return f"{self._namespace}:lock:{key}"
+        return self._locks + key
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.allows(self._clock.monotonic()):

@@ -218,6 +218,15 @@ async def test_new_instance_starts_from_the_snapshot(site: Any) -> None:
     assert two.cache.follower.counters.rejoins == 0
 
 
+async def test_another_release_renders_its_own_pages(site: Any) -> None:
+    """A deploy's new templates are not hidden by what the old release stored."""
+    old, same, new = [await site.instance(release=release) for release in ("1", "1", "2")]
+    await site.publish("unrelated")  # all stand at one position
+    await request(old, PAGE)
+    assert "detail=shared" in (await request(same, PAGE)).cache_status
+    assert "stored" in (await request(new, PAGE)).cache_status
+
+
 async def test_new_instance_without_snapshot_trusts_nothing_older(site: Any) -> None:
     """Rule 6: without a snapshot pages from before the join are rendered anew."""
     one = await site.instance()

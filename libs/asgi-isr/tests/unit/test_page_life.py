@@ -20,6 +20,14 @@ async def test_second_request_is_a_hit(site: Any) -> None:
     assert first.body == second.body == b"page /pairs/usd/eur"
 
 
+async def test_render_tells_its_timing_once(site: Any) -> None:
+    """`Server-Timing` of a render reaches the client that had it made, and no later one."""
+    site.app.headers[PAGE] = [(b"server-timing", b"api;dur=1.5")]
+    app = await site.instance()
+    assert (await request(app, PAGE)).headers["server-timing"] == "api;dur=1.5"
+    assert "server-timing" not in (await request(app, PAGE)).headers
+
+
 async def test_hit_tells_age_and_time_left(site: Any) -> None:
     """A hit's Age is the time since the render, its ttl what is left of the lifetime."""
     app = await site.instance()

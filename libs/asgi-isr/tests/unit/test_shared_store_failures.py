@@ -79,7 +79,7 @@ async def test_frozen_store_costs_one_time_limit(site: Any) -> None:
 async def test_corrupt_page_is_a_miss(site: Any) -> None:
     """Bytes that are no page are counted, ignored and overwritten."""
     one, two = await site.instance(), await site.instance()
-    await site.store.put("isr:page:test/page", b"\x01garbage", fence=0, ttl_s=100)
+    await site.store.put("isr:page::test/page", b"\x01garbage", fence=0, ttl_s=100)
     assert "stored" in (await request(one, PAGE)).cache_status
     assert one.cache.counters.corrupt > 0
     assert "detail=shared" in (await request(two, PAGE)).cache_status
@@ -88,6 +88,6 @@ async def test_corrupt_page_is_a_miss(site: Any) -> None:
 async def test_dead_lock_holder_holds_up_others_for_a_bounded_time(site: Any) -> None:
     """A lock that nobody gives back is waited for until `lock_wait_s`, then we render."""
     app = await site.instance(lock_wait_s=0.0)
-    assert await site.store.lock("isr:lock:test/page", "dead", ttl_s=100)
+    assert await site.store.lock("isr:lock::test/page", "dead", ttl_s=100)
     assert (await request(app, PAGE)).status == 200
-    assert not await site.store.lock("isr:lock:test/page", "other", ttl_s=100), "not ours to free"
+    assert not await site.store.lock("isr:lock::test/page", "other", ttl_s=100), "not ours to free"

@@ -26,6 +26,7 @@ from perfcheck_bff.checks import lease_check, log_check, store_check
 from perfcheck_bff.errors import error_handlers
 from perfcheck_bff.pages import Language, Pages
 from perfcheck_bff.perf import perf_routes
+from perfcheck_bff.release import fingerprint
 from perfcheck_bff.routes import page_routes
 from perfcheck_bff.settings import Settings
 from perfcheck_bff.site import sites
@@ -44,6 +45,7 @@ def create_app(settings: Settings) -> ASGIApp:
     store = RedisStore(settings.valkey_url.reveal())
     cache = PageCache(
         CacheSettings(
+            release=fingerprint(),
             bypass=_BYPASS,
             query=frozenset(),  # no page depends on a query
             vary_host=False,

@@ -1,7 +1,6 @@
 """A connection to NATS that mends itself, and says once what changed."""
 
 import asyncio
-import contextlib
 import logging
 import re
 from collections.abc import Callable
@@ -66,10 +65,17 @@ async def connect(
 
 async def close(client: Client) -> None:
     """Close `client` within a second; what it had not sent by then is lost."""
-    # It is being thrown away: whatever fails here, nobody could do anything about it.
-    with contextlib.suppress(Exception):
+    try:
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await client.close()
+    except asyncio.CancelledError:
+        # nats-py cancels its own attempt to reconnect, and with it a future that `close` awaits
+        # too. That is not a cancellation of this task.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+    except Exception as error:  # noqa: BLE001 - whatever fails, nobody could do anything about it
+        _logger.debug("closing a connection to NATS: %r", error)
 
 
 def without_credentials(url: str) -> str:
