@@ -3,16 +3,19 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import pytest
+from perfcheck_embedded import new_shared_subdirectory
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
@@ -148,12 +151,23 @@ def fence(reply: httpx.Response) -> int:
     return int(found[1])
 
 
+@contextmanager
+def directory() -> Iterator[Path]:
+    """Give a place that every account may pass through, as PostgreSQL needs when root runs this."""
+    place = new_shared_subdirectory("e2e-")
+    try:
+        yield place / "state"
+    finally:
+        shutil.rmtree(place)
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One system for all tests that leave it as they found it."""
-    running = Stack(tmp_path_factory.mktemp("system") / "state").start()
-    yield running
-    assert running.stop() == 0
+def stack() -> Iterator[Stack]:
+    """Give one system to all tests that leave it as they found it."""
+    with directory() as place:
+        running = Stack(place).start()
+        yield running
+        assert running.stop() == 0
 
 
 @pytest.fixture
@@ -165,12 +179,13 @@ def untouched(stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Stack]:
+def own_stack() -> Iterator[Stack]:
     """Give a system for one test, which may stop or kill it."""
-    running = Stack(tmp_path / "state").start()
-    yield running
-    if running.process is not None and running.process.poll() is None:
-        running.stop()
+    with directory() as place:
+        running = Stack(place).start()
+        yield running
+        if running.process is not None and running.process.poll() is None:
+            running.stop()
 
 
 @pytest.fixture(name="eventually")

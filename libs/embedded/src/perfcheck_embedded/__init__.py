@@ -1,0 +1,74 @@
+"""Real PostgreSQL, Valkey and NATS out of PyPI wheels, and the supervisor that runs them.
+
+Two ways in: `servers()` gives tests throw-away servers; `StateDir` + `Supervisor` + `postgres()`,
+`valkey()`, `nats()` and `Process` build a stack whose data is kept.
+"""
+
+from perfcheck_embedded.accounts import new_shared_subdirectory
+from perfcheck_embedded.backoff import Backoff, RestartPolicy
+from perfcheck_embedded.binaries import Binaries, find_binaries
+from perfcheck_embedded.errors import (
+    AccountError,
+    BinaryMissingError,
+    EmbeddedError,
+    ProcessFailedError,
+    StateError,
+    StateLockedError,
+    StopRequestedError,
+)
+from perfcheck_embedded.nats_server import nats
+from perfcheck_embedded.ports import HOST, free_port, free_ports
+from perfcheck_embedded.postgres_server import postgres
+from perfcheck_embedded.probes import http_ready, nats_ready, postgres_ready, valkey_ready
+from perfcheck_embedded.process import (
+    Account,
+    Event,
+    OnEvent,
+    Probe,
+    Process,
+    Stragglers,
+    start_levels,
+)
+from perfcheck_embedded.server import Server
+from perfcheck_embedded.state import StateDir
+from perfcheck_embedded.supervisor import STOP_SIGNALS, Supervisor
+from perfcheck_embedded.throw_away import Servers, servers
+from perfcheck_embedded.valkey_server import valkey
+
+__all__ = [
+    "HOST",
+    "STOP_SIGNALS",
+    "Account",
+    "AccountError",
+    "Backoff",
+    "Binaries",
+    "BinaryMissingError",
+    "EmbeddedError",
+    "Event",
+    "OnEvent",
+    "Probe",
+    "Process",
+    "ProcessFailedError",
+    "RestartPolicy",
+    "Server",
+    "Servers",
+    "StateDir",
+    "StateError",
+    "StateLockedError",
+    "StopRequestedError",
+    "Stragglers",
+    "Supervisor",
+    "find_binaries",
+    "free_port",
+    "free_ports",
+    "http_ready",
+    "nats",
+    "nats_ready",
+    "new_shared_subdirectory",
+    "postgres",
+    "postgres_ready",
+    "servers",
+    "start_levels",
+    "valkey",
+    "valkey_ready",
+]
