@@ -1,0 +1,1 @@
+"""The perfcheck command: up, check, invalidate, ingest, replay, status, migrate."""

@@ -1,0 +1,1 @@
+"""`perfcheck check`: measure, compare with budgets, give a verdict."""
