@@ -1,13 +1,12 @@
 """The command's HTTP client: keep-alive, no proxy, a time limit on each call, readable errors."""
 
+import os
 from collections.abc import Mapping
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import aiohttp
 import msgspec
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 
 from perfcheck.exits import NoAnswerInTimeError, TargetError
 
@@ -45,19 +44,16 @@ class Http:
     def __init__(self, *, timeout_s: float) -> None:
         """`timeout_s` bounds each call from connecting to the last byte."""
         self._timeout_s = timeout_s
-        self._client: Client = (
-            ClientBuilder()
-            .no_proxy()  # what is measured must not be a proxy
-            .follow_redirects(enable=False)
-            .timeout(timedelta(seconds=timeout_s))
-            .pool_idle_timeout(timedelta(seconds=IDLE_S))
-            .max_connections(CONNECTIONS_MAX)
-            .user_agent("perfcheck")
-            .build()
-        )
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Return the client."""
+        """Open the pool. What is measured must not be a proxy, so none is taken from outside."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=IDLE_S),
+            headers={"User-Agent": "perfcheck"},
+            skip_auto_headers=("Accept-Encoding",),  # the page as it is, not in a coding
+            trust_env=False,
+        )
         return self
 
     async def __aexit__(
@@ -67,7 +63,8 @@ class Http:
         trace: TracebackType | None,
     ) -> None:
         """Close all connections."""
-        await self._client.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def get(self, url: str, *, timeout_s: float | None = None) -> Reply:
         """GET `url`; raises `TargetError` when nothing answers in time."""
@@ -80,18 +77,22 @@ class Http:
     async def _send(
         self, method: str, url: str, body: bytes | None, timeout_s: float | None
     ) -> Reply:
-        request = self._client.request(method, url)
-        if body is not None:
-            request = request.header("Content-Type", "application/json").body_bytes(body)
-        if timeout_s is not None:
-            request = request.timeout(timedelta(seconds=timeout_s))
+        if self._session is None:
+            raise RuntimeError("enter the client (async with) before the first call")
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
         try:
-            response = await request.build().send()
-            content = bytes(await response.bytes())
-        except RequestTimeoutError:
-            limit = self._timeout_s if timeout_s is None else timeout_s
-            raise NoAnswerInTimeError(f"{url} did not answer within {limit:.3g} s") from None
-        except PyreqwestError as error:
+            async with self._session.request(
+                method,
+                url,
+                data=body,
+                headers={"Content-Type": "application/json"} if body is not None else None,
+                timeout=aiohttp.ClientTimeout(total=limit_s),
+                allow_redirects=False,
+            ) as response:
+                content = await response.read()
+        except TimeoutError:
+            raise NoAnswerInTimeError(f"{url} did not answer within {limit_s:.3g} s") from None
+        except (aiohttp.ClientError, ValueError) as error:
             raise TargetError(f"{url} does not answer: {_cause(error)}") from None
         headers: dict[str, str] = {}
         for name, value in response.headers.items():  # a field sent twice is one list (RFC 9110)
@@ -100,8 +101,8 @@ class Http:
         return Reply(url=url, status=response.status, headers=headers, body=content)
 
 
-def _cause(error: PyreqwestError) -> str:
-    """Return the innermost cause, which is the one that helps ("Connection refused")."""
-    details = getattr(error, "details", None)
-    causes = details.get("causes") if isinstance(details, dict) else None
-    return str(causes[-1]["message"]) if causes else error.message
+def _cause(error: Exception) -> str:
+    """Return the words that help ("Connection refused") rather than where they were found."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-_DISTRIBUTIONS = ("perfcheck", "asgi-isr", "granian", "litestar", "uvloop", "msgspec", "pyreqwest")
+_DISTRIBUTIONS = ("perfcheck", "asgi-isr", "granian", "litestar", "uvloop", "msgspec", "aiohttp")
 
 
 def fingerprint() -> dict[str, Any]:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 from asgi_isr.events import STREAM, SUBJECT_PREFIX
@@ -12,6 +14,7 @@ from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from asgi_isr.ports import Log, LogMessage, Store, SystemClock
 from asgi_isr.stores.memory import MemoryStore
 from asgi_isr.stores.redis import RedisStore
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from perfcheck_embedded import Servers, servers
@@ -51,13 +54,74 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def js(steady_servers: Servers) -> AsyncIterator[JetStreamContext]:
+async def new_client() -> AsyncIterator[Callable[[str], Awaitable[Client]]]:
+    """Give a function that connects to a NATS; the connections are closed after the test."""
+    opened: list[Client] = []
+
+    async def open_client(url: str) -> Client:
+        opened.append(await connect(url, name="test", timeout_s=10))
+        return opened[-1]
+
+    yield open_client
+    for client in opened:
+        await close(client)
+
+
+@pytest.fixture
+async def new_log() -> AsyncIterator[Callable[..., NatsLog]]:
+    """Give a function that makes a `NatsLog`; the logs are closed after the test."""
+    opened: list[NatsLog] = []
+
+    def open_log(*args: Any, **options: Any) -> NatsLog:
+        opened.append(NatsLog(*args, **options))
+        return opened[-1]
+
+    yield open_log
+    for log in opened:
+        await log.close()
+
+
+@pytest.fixture
+async def new_store() -> AsyncIterator[Callable[..., RedisStore]]:
+    """Give a function that makes a `RedisStore`, patient unless told; closed after the test."""
+    opened: list[RedisStore] = []
+
+    def open_store(url: str, *, timeout_s: float = 5, **options: Any) -> RedisStore:
+        opened.append(RedisStore(url, timeout_s=timeout_s, **options))
+        return opened[-1]
+
+    yield open_store
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+async def js(
+    steady_servers: Servers, new_client: Callable[[str], Awaitable[Client]]
+) -> JetStreamContext:
     """Give JetStream on the steady server, without the stream."""
-    client = await connect(steady_servers.nats_url, name="test", timeout_s=10)
-    context = client.jetstream()
+    context = (await new_client(steady_servers.nats_url)).jetstream()
     await drop_stream(context)
-    yield context
-    await close(client)
+    return context
+
+
+@pytest.fixture
+def freeze() -> Callable[[Servers, str], Awaitable[None]]:
+    """Give a function that freezes a server and returns when each of its threads stands still."""
+
+    async def pause(running: Servers, name: str) -> None:
+        await running.pause(name)
+        threads = Path(f"/proc/{running.pids()[name]}/task")
+        async with asyncio.timeout(5):
+            while {_state(thread) for thread in threads.iterdir()} != {"T"}:  # noqa: ASYNC240 - no disk
+                await asyncio.sleep(0.001)
+
+    return pause
+
+
+def _state(thread: Path) -> str:
+    # "pid (name) state ...", and the name may hold anything.
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 async def drop_stream(js: JetStreamContext) -> None:
@@ -78,15 +142,17 @@ class LogCase:
 
 
 @pytest.fixture(params=["memory", "nats"])
-async def case(request: pytest.FixtureRequest) -> AsyncIterator[LogCase]:
+async def case(
+    request: pytest.FixtureRequest,
+    new_client: Callable[[str], Awaitable[Client]],
+    new_log: Callable[..., NatsLog],
+) -> LogCase:
     """Give each log in turn, empty."""
     if request.param == "memory":
-        yield _memory_case()
-        return
+        return _memory_case()
     running: Servers = request.getfixturevalue("steady_servers")
-    client = await connect(running.nats_url, name="test", timeout_s=10)
-    context = client.jetstream()
-    log = NatsLog(running.nats_url, publish_marks=True, timeout_s=10)
+    context = (await new_client(running.nats_url)).jetstream()
+    log = new_log(running.nats_url, publish_marks=True, timeout_s=10)
 
     async def append(body: bytes) -> int:
         return (await context.publish(f"{SUBJECT_PREFIX}.test", body, timeout=10)).seq
@@ -96,9 +162,7 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[LogCase]:
         await ensure_stream(context)
 
     await recreate()
-    yield LogCase(log, append, recreate)
-    await log.close()
-    await close(client)
+    return LogCase(log, append, recreate)
 
 
 def _memory_case() -> LogCase:

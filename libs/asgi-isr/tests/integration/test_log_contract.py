@@ -145,7 +145,8 @@ async def test_reading_beyond_the_end_is_refused(case: Case) -> None:
     """A position that the log never reached belongs to another log: nothing may be skipped."""
     last = (await case.log.bounds()).last
     with pytest.raises(LogUnavailableError, match="before position"):
-        await anext(case.log.read(last + 1))
+        async with asyncio.timeout(10):
+            await anext(case.log.read(last + 1))
 
 
 async def test_reader_goes_on_at_the_first_event_held(case: Case, take: Take) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 import pytest
@@ -11,23 +11,30 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, SUBJECT_PREFIX
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from asgi_isr.ports import Log, LogMessage
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from perfcheck_embedded import Servers
 
+NewClient = Callable[[str], Awaitable[Client]]
+NewLog = Callable[..., NatsLog]
+Freeze = Callable[[Servers, str], Awaitable[None]]
 Take = Callable[[Log, int, int], Awaitable[list[LogMessage]]]
 SILENCE_S = 3.0  # heartbeats that a reader waits for
 SLACK_S = 1.5
 
 
 @pytest.fixture
-async def log(nats_server: Servers) -> AsyncIterator[NatsLog]:
+async def log(new_log: NewLog, new_client: NewClient, nats_server: Servers) -> NatsLog:
     """Give a log that publishes its own marks, on a server that the test may harm."""
-    client = await connect(nats_server.nats_url, name="setup", timeout_s=10)
+    client = await new_client(nats_server.nats_url)
     await ensure_stream(client.jetstream())
-    await close(client)
-    found = NatsLog(nats_server.nats_url, publish_marks=True, timeout_s=1)
-    yield found
-    await found.close()
+    return new_log(nats_server.nats_url, publish_marks=True, timeout_s=1)
+
+
+async def settled(client: Client) -> None:
+    """Wait until the server knows the subscriptions: nats-py sends the first ping before them."""
+    await client.flush()
+    await client.flush()
 
 
 async def until_failure(
@@ -73,12 +80,14 @@ async def test_reading_goes_on_over_a_restart_without_loss(
     assert [message.seq for message in messages] == list(range(first[-1] + 1, last + 1))
 
 
-async def test_frozen_server_costs_one_time_limit(nats_server: Servers, log: NatsLog) -> None:
+async def test_frozen_server_costs_one_time_limit(
+    freeze: Freeze, nats_server: Servers, log: NatsLog
+) -> None:
     """Every call ends at its time limit when the server hangs; reading ends after its silence."""
     seq = await log.mark()
     reading = asyncio.ensure_future(until_failure(log.read(seq)))
     await asyncio.sleep(0.2)
-    await nats_server.pause("nats")
+    await freeze(nats_server, "nats")
     frozen_at = time.monotonic()
     for call in (log.bounds, log.mark, lambda: log.stamp(seq), lambda: anext(log.read(seq))):
         started = time.monotonic()
@@ -91,10 +100,12 @@ async def test_frozen_server_costs_one_time_limit(nats_server: Servers, log: Nat
     assert await mark_again(log) > seq
 
 
-async def test_first_connection_has_a_time_limit(nats_server: Servers) -> None:
+async def test_first_connection_has_a_time_limit(
+    freeze: Freeze, new_log: NewLog, nats_server: Servers
+) -> None:
     """A server that takes the connection and says nothing costs one time limit."""
-    await nats_server.pause("nats")
-    log = NatsLog(nats_server.nats_url, timeout_s=0.3)
+    await freeze(nats_server, "nats")
+    log = new_log(nats_server.nats_url, timeout_s=0.3)
     started = time.monotonic()
     with pytest.raises(LogUnavailableError, match="NATS"):
         await log.bounds()
@@ -103,28 +114,31 @@ async def test_first_connection_has_a_time_limit(nats_server: Servers) -> None:
     await nats_server.resume("nats")
 
 
-async def test_server_that_comes_later_is_found(nats_server: Servers) -> None:
+async def test_server_that_comes_later_is_found(
+    new_log: NewLog, new_client: NewClient, nats_server: Servers
+) -> None:
     """Nothing is opened on construction; each call tries again until the server is there."""
     await nats_server.stop("nats")
     url = nats_server.nats_url.replace("//", "//user:secret@")
-    log = NatsLog(url, publish_marks=True, timeout_s=1)
+    log = new_log(url, publish_marks=True, timeout_s=1)
     with pytest.raises(LogUnavailableError, match=r"cannot connect to NATS at nats://127") as error:
         await log.bounds()
     assert "secret" not in str(error.value)
     await nats_server.restart("nats")
     with pytest.raises(LogUnavailableError, match=f"stream {STREAM} does not exist"):
         await log.bounds()
-    client = await connect(nats_server.nats_url, name="setup", timeout_s=10)
+    client = await new_client(nats_server.nats_url)
     await ensure_stream(client.jetstream())
-    await close(client)
     assert await log.mark() == (await log.bounds()).last
     await log.close()
 
 
-async def test_deleted_consumer_is_noticed(nats_server: Servers, log: NatsLog) -> None:
+async def test_deleted_consumer_is_noticed(
+    new_client: NewClient, nats_server: Servers, log: NatsLog
+) -> None:
     """A consumer that somebody deletes ends the reading within its silence."""
     seq = await log.mark()
-    client = await connect(nats_server.nats_url, name="admin", timeout_s=10)
+    client = await new_client(nats_server.nats_url)
     js = client.jetstream()
     reading = asyncio.ensure_future(until_failure(log.read(seq)))
     async with asyncio.timeout(5):
@@ -134,13 +148,14 @@ async def test_deleted_consumer_is_noticed(nats_server: Servers, log: NatsLog) -
     deleted_at = time.monotonic()
     _, failed_at = await reading
     assert failed_at - deleted_at < SILENCE_S + SLACK_S
-    await close(client)
 
 
-async def test_reader_that_ends_leaves_no_consumer(nats_server: Servers, log: NatsLog) -> None:
+async def test_reader_that_ends_leaves_no_consumer(
+    new_client: NewClient, nats_server: Servers, log: NatsLog
+) -> None:
     """Closing a reader deletes its consumer at once."""
     seq = await log.mark()
-    client = await connect(nats_server.nats_url, name="admin", timeout_s=10)
+    client = await new_client(nats_server.nats_url)
     js = client.jetstream()
     for _ in range(5):
         async with aclosing(log.read(seq - 1)) as batches:
@@ -148,14 +163,13 @@ async def test_reader_that_ends_leaves_no_consumer(nats_server: Servers, log: Na
     async with asyncio.timeout(5):
         while await js.consumers_info(STREAM):
             await asyncio.sleep(0.01)
-    await close(client)
 
 
 async def test_reader_that_is_too_slow_fails_and_loses_nothing(
-    nats_server: Servers, log: NatsLog, take: Take
+    new_log: NewLog, nats_server: Servers, log: NatsLog, take: Take
 ) -> None:
     """More than the bound waiting is an error after what came before it, never a silent gap."""
-    slow = NatsLog(nats_server.nats_url, timeout_s=5, pending_messages_max=100)
+    slow = new_log(nats_server.nats_url, timeout_s=5, pending_messages_max=100)
     seq = await log.mark()
     reader = slow.read(seq - 1)
     found = list(await anext(reader))
@@ -168,14 +182,13 @@ async def test_reader_that_is_too_slow_fails_and_loses_nothing(
     assert len(found) < 301
     found += await take(log, found[-1].seq, 301 - len(found))
     assert [message.seq for message in found] == list(range(seq, last + 1))
-    await slow.close()
 
 
 async def test_slow_reader_within_bounds_slows_the_server_down(
-    nats_server: Servers, log: NatsLog
+    new_client: NewClient, nats_server: Servers, log: NatsLog
 ) -> None:
     """Flow control is answered as the reader reads: a large backlog arrives whole, in bounds."""
-    client = await connect(nats_server.nats_url, name="writer", timeout_s=10)
+    client = await new_client(nats_server.nats_url)
     js = client.jetstream()
     body = b"x" * 200_000
     seqs = [(await js.publish(f"{SUBJECT_PREFIX}.test", body)).seq for _ in range(500)]
@@ -188,7 +201,6 @@ async def test_slow_reader_within_bounds_slows_the_server_down(
             if count == 500:
                 break
             await asyncio.sleep(0.02)
-    await close(client)
 
 
 async def test_closing_the_log_ends_its_readers(log: NatsLog) -> None:
@@ -203,21 +215,21 @@ async def test_closing_the_log_ends_its_readers(log: NatsLog) -> None:
         await log.bounds()
 
 
-async def test_nobody_to_ask_for_a_mark(nats_server: Servers, log: NatsLog) -> None:
+async def test_nobody_to_ask_for_a_mark(
+    new_log: NewLog, new_client: NewClient, nats_server: Servers, log: NatsLog
+) -> None:
     """Without a relay, or with one that does not answer, a mark fails within its time limit."""
     assert await log.mark()
-    asking = NatsLog(nats_server.nats_url, timeout_s=0.3)
+    asking = new_log(nats_server.nats_url, timeout_s=1)
     with pytest.raises(LogUnavailableError, match=f"nobody listens at {MARK_REQUEST_SUBJECT}"):
         await asking.mark()
-    relay = await connect(nats_server.nats_url, name="relay", timeout_s=10)
+    relay = await new_client(nats_server.nats_url)
     await relay.subscribe(MARK_REQUEST_SUBJECT)
-    await relay.flush()
+    await settled(relay)
     started = time.monotonic()
     with pytest.raises(LogUnavailableError, match="no answer"):
         await asking.mark()
-    assert time.monotonic() - started < 0.3 + SLACK_S
-    await asking.close()
-    await close(relay)
+    assert time.monotonic() - started < 1 + SLACK_S
 
 
 async def test_changes_of_the_connection_are_logged_once(
@@ -232,31 +244,48 @@ async def test_changes_of_the_connection_are_logged_once(
         timeout_s=10,
         on_change=lambda: changes.append(client.is_connected),
     )
-    await nats_server.kill("nats")
-    await asyncio.sleep(1.5)
-    await nats_server.restart("nats")
-    async with asyncio.timeout(10):
-        while len(changes) < 2:
-            await asyncio.sleep(0.02)
-    assert changes == [False, True]
+    try:
+        await nats_server.kill("nats")
+        await asyncio.sleep(1.5)
+        await nats_server.restart("nats")
+        async with asyncio.timeout(10):
+            while len(changes) < 2:
+                await asyncio.sleep(0.02)
+    finally:
+        await close(client)
+    assert changes[:2] == [False, True]
     lines = [record.getMessage() for record in caplog.records]
     assert 2 <= len(lines) <= 4
     assert sum("disconnected" in line for line in lines) == 1
     assert "connected again" in lines[-1]
-    await close(client)
+
+
+async def test_closing_while_the_server_goes_away_is_quiet(nats_server: Servers) -> None:
+    """A connection that breaks while it is closed closes at once, and cancels nobody."""
+    for turns in range(8):
+        client = await connect(nats_server.nats_url, name="test", timeout_s=10)
+        await nats_server.kill("nats")
+        while client.is_connected:
+            await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(SLACK_S):
+            await close(client)
+        assert client.is_closed
+        await nats_server.restart("nats")
 
 
 async def test_client_of_the_caller_stays_open(
-    js: JetStreamContext, steady_servers: Servers
+    new_log: NewLog, new_client: NewClient, js: JetStreamContext, steady_servers: Servers
 ) -> None:
     """A log on a client that it was given uses it and leaves it open."""
     await ensure_stream(js)
-    client = await connect(steady_servers.nats_url, name="shared", timeout_s=10)
-    log = NatsLog(client, publish_marks=True)
+    client = await new_client(steady_servers.nats_url)
+    log = new_log(client, publish_marks=True)
     seq = await log.mark()
     assert (await log.bounds()).last == seq
     await log.close()
     assert client.is_connected
     await close(client)
     with pytest.raises(LogUnavailableError):
-        await NatsLog(client).bounds()
+        await new_log(client).bounds()

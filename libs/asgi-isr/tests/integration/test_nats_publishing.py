@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from asgi_isr.errors import InvalidEventError, LogUnavailableError
@@ -14,14 +14,17 @@ from asgi_isr.events import (
     Invalidation,
     decode,
 )
-from asgi_isr.logs.nats import LogConfigurationError, NatsLog, close, connect, ensure_stream
+from asgi_isr.logs.nats import LogConfigurationError, NatsLog, close, ensure_stream
 from asgi_isr.ports import Log, LogMessage
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig
 from perfcheck_embedded import Servers
 
+NewClient = Callable[[str], Awaitable[Client]]
+NewLog = Callable[..., NatsLog]
 Take = Callable[[Log, int, int], Awaitable[list[LogMessage]]]
 EVENT = Invalidation(tags=("currency:usd",), paths=("/pairs/usd/*",), mode="soft", reason="test")
 
@@ -39,12 +42,16 @@ class FixedClock:
 
 
 @pytest.fixture
-async def log(js: JetStreamContext, steady_servers: Servers) -> AsyncIterator[NatsLog]:
+async def log(new_log: NewLog, js: JetStreamContext, steady_servers: Servers) -> NatsLog:
     """Give a log on an empty stream, of an app with a relay."""
     await ensure_stream(js)
-    found = NatsLog(steady_servers.nats_url, source="test", timeout_s=5, clock=FixedClock())
-    yield found
-    await found.close()
+    return new_log(steady_servers.nats_url, source="test", timeout_s=5, clock=FixedClock())
+
+
+async def settled(client: Client) -> None:
+    """Wait until the server knows the subscriptions: nats-py sends the first ping before them."""
+    await client.flush()
+    await client.flush()
 
 
 async def test_stream_is_as_rule_7_says(js: JetStreamContext) -> None:
@@ -143,17 +150,17 @@ async def test_invalid_event_is_not_published(log: NatsLog) -> None:
 
 
 @pytest.mark.parametrize("source", ["", "a b", "a.", ".a", "a..b", "a>", "*", "a\r\nPUB"])
-async def test_source_that_is_no_subject_is_refused(source: str) -> None:
+async def test_source_that_is_no_subject_is_refused(new_log: NewLog, source: str) -> None:
     """A source must fit in a subject: a wildcard or a line end there is a mistake."""
     with pytest.raises(ValueError, match="source"):
-        NatsLog("nats://127.0.0.1:1", source=source)
+        new_log("nats://127.0.0.1:1", source=source)
 
 
 async def test_relay_answers_requests_for_marks(
-    js: JetStreamContext, log: NatsLog, steady_servers: Servers
+    new_client: NewClient, js: JetStreamContext, log: NatsLog, steady_servers: Servers
 ) -> None:
     """Without `publish_marks` the log asks the relay, with an empty body, and takes its answer."""
-    relay = await connect(steady_servers.nats_url, name="relay", timeout_s=10)
+    relay = await new_client(steady_servers.nats_url)
     asked: list[bytes] = []
 
     async def answer(message: Msg) -> None:
@@ -162,24 +169,22 @@ async def test_relay_answers_requests_for_marks(
         await message.respond(b'{"seq":%d}' % ack.seq)
 
     await relay.subscribe(MARK_REQUEST_SUBJECT, cb=answer)
-    await relay.flush()
+    await settled(relay)
     assert await log.mark() == (await log.bounds()).last
     assert asked == [b""]
-    await close(relay)
 
 
 @pytest.mark.parametrize("answer", [b"", b"{}", b'{"seq":"x"}', b"ok"])
 async def test_answer_that_is_no_mark_is_refused(
-    log: NatsLog, steady_servers: Servers, answer: bytes
+    new_client: NewClient, log: NatsLog, steady_servers: Servers, answer: bytes
 ) -> None:
     """A lease must not be renewed by an answer of another form."""
-    relay = await connect(steady_servers.nats_url, name="relay", timeout_s=10)
+    relay = await new_client(steady_servers.nats_url)
 
     async def respond(message: Msg) -> None:
         await message.respond(answer)
 
     await relay.subscribe(MARK_REQUEST_SUBJECT, cb=respond)
-    await relay.flush()
+    await settled(relay)
     with pytest.raises(LogUnavailableError, match="another form"):
         await log.mark()
-    await close(relay)

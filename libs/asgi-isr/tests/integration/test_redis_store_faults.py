@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from asgi_isr.errors import StoreUnavailableError
@@ -10,6 +10,8 @@ from asgi_isr.stores.redis import FENCE_MAX, RedisStore
 from perfcheck_embedded import Servers, free_port
 from redis.asyncio import Redis
 
+NewStore = Callable[..., RedisStore]
+Freeze = Callable[[Servers, str], Awaitable[None]]
 TIMEOUT_S = 0.05
 SLACK_S = 0.25  # for a machine that is busy with other things
 
@@ -22,15 +24,14 @@ CALLS: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
 
 
 @pytest.fixture
-async def store(valkey: Servers) -> AsyncIterator[RedisStore]:
+async def store(new_store: NewStore, valkey: Servers) -> RedisStore:
     """Give a store with the usual time limit, two values, and idle connections."""
-    found = RedisStore(valkey.valkey_url, timeout_s=TIMEOUT_S)
-    setup = RedisStore(valkey.valkey_url, timeout_s=5)
+    found = new_store(valkey.valkey_url, timeout_s=TIMEOUT_S)
+    setup = new_store(valkey.valkey_url)
     await setup.put("a", b"value of a", fence=1, ttl_s=600)
     await setup.put("b", b"value of b", fence=1, ttl_s=600)
     await setup.close()
-    yield found
-    await found.close()
+    return found
 
 
 async def answers(store: RedisStore, key: str) -> bytes | None:
@@ -46,12 +47,12 @@ async def answers(store: RedisStore, key: str) -> bytes | None:
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("warm", [True, False], ids=["connected", "connecting"])
 async def test_frozen_server_costs_one_time_limit(
-    valkey: Servers, store: RedisStore, name: str, *, warm: bool
+    freeze: Freeze, valkey: Servers, store: RedisStore, name: str, *, warm: bool
 ) -> None:
     """Every call ends at its time limit when the server hangs, connected or not."""
     if warm:
         await answers(store, "a")
-    await valkey.pause("valkey")
+    await freeze(valkey, "valkey")
     started = time.monotonic()
     with pytest.raises(StoreUnavailableError, match="50 ms"):
         await CALLS[name](store)
@@ -60,11 +61,11 @@ async def test_frozen_server_costs_one_time_limit(
 
 
 async def test_frozen_server_holds_up_many_callers_no_longer_than_one(
-    valkey: Servers, store: RedisStore
+    freeze: Freeze, valkey: Servers, store: RedisStore
 ) -> None:
     """Callers that wait for a connection end at their own time limit too."""
     await answers(store, "a")
-    await valkey.pause("valkey")
+    await freeze(valkey, "valkey")
     started = time.monotonic()
     results = await asyncio.gather(*(store.get("a") for _ in range(200)), return_exceptions=True)
     assert time.monotonic() - started < TIMEOUT_S + 2 * SLACK_S
@@ -73,10 +74,12 @@ async def test_frozen_server_holds_up_many_callers_no_longer_than_one(
     assert await answers(store, "a") == b"value of a"
 
 
-async def test_late_answer_reaches_nobody(valkey: Servers, store: RedisStore) -> None:
+async def test_late_answer_reaches_nobody(
+    freeze: Freeze, valkey: Servers, store: RedisStore
+) -> None:
     """The answer to a call that ran out of time is never given to the next one."""
     await answers(store, "a")
-    await valkey.pause("valkey")
+    await freeze(valkey, "valkey")
     with pytest.raises(StoreUnavailableError):
         await store.get("a")
     await valkey.resume("valkey")
@@ -84,10 +87,12 @@ async def test_late_answer_reaches_nobody(valkey: Servers, store: RedisStore) ->
         assert await answers(store, "b") == b"value of b"
 
 
-async def test_cancelled_call_leaves_no_answer_behind(valkey: Servers, store: RedisStore) -> None:
+async def test_cancelled_call_leaves_no_answer_behind(
+    freeze: Freeze, valkey: Servers, store: RedisStore
+) -> None:
     """A caller that goes away takes its connection with it."""
     await answers(store, "a")
-    await valkey.pause("valkey")
+    await freeze(valkey, "valkey")
     call = asyncio.ensure_future(store.get("a"))
     await asyncio.sleep(0.01)
     call.cancel()
@@ -122,21 +127,22 @@ async def test_idle_connections_of_a_restarted_server_are_not_used(
         assert await store.get("nothing") is None
 
 
-async def test_connections_are_bounded(valkey: Servers) -> None:
+async def test_connections_are_bounded(new_store: NewStore, valkey: Servers) -> None:
     """Many callers at once share at most `connections_max` connections."""
-    store = RedisStore(valkey.valkey_url, timeout_s=5, connections_max=4)
+    store = new_store(valkey.valkey_url, connections_max=4)
     await store.put("a", b"x" * 50_000, fence=1, ttl_s=60)
     values = await asyncio.gather(*(store.get("a") for _ in range(100)))
     assert {len(value or b"") for value in values} == {50_000}
     admin = Redis.from_url(valkey.valkey_url)
     assert len(await admin.client_list()) <= 4 + 1
     await admin.aclose()
-    await store.close()
 
 
-async def test_server_that_forgot_the_scripts_learns_them_again(valkey: Servers) -> None:
+async def test_server_that_forgot_the_scripts_learns_them_again(
+    new_store: NewStore, valkey: Servers
+) -> None:
     """After SCRIPT FLUSH (or a failover) put and unlock work."""
-    store = RedisStore(valkey.valkey_url, timeout_s=5)
+    store = new_store(valkey.valkey_url)
     assert await store.put("a", b"one", fence=1, ttl_s=60)
     admin = Redis.from_url(valkey.valkey_url)
     await admin.script_flush()
@@ -146,12 +152,11 @@ async def test_server_that_forgot_the_scripts_learns_them_again(valkey: Servers)
     await store.unlock("a", "me")
     assert await store.lock("a", "me", ttl_s=60)
     await admin.aclose()
-    await store.close()
 
 
-async def test_refusal_leaves_the_connection_usable(valkey: Servers) -> None:
+async def test_refusal_leaves_the_connection_usable(new_store: NewStore, valkey: Servers) -> None:
     """A key of another type is an error that names the command; the next call works."""
-    store = RedisStore(valkey.valkey_url, timeout_s=5)
+    store = new_store(valkey.valkey_url)
     admin = Redis.from_url(valkey.valkey_url)
     await admin.lpush("list", "x")
     with pytest.raises(StoreUnavailableError, match="GET: WRONGTYPE"):
@@ -159,52 +164,50 @@ async def test_refusal_leaves_the_connection_usable(valkey: Servers) -> None:
     assert await store.get("nothing") is None
     assert len(await admin.client_list()) == 2
     await admin.aclose()
-    await store.close()
 
 
-async def test_foreign_value_does_not_keep_pages_out(valkey: Servers) -> None:
+async def test_foreign_value_does_not_keep_pages_out(new_store: NewStore, valkey: Servers) -> None:
     """A value without a fence in front is overwritten by the first page."""
-    store = RedisStore(valkey.valkey_url, timeout_s=5)
+    store = new_store(valkey.valkey_url)
     admin = Redis.from_url(valkey.valkey_url)
     await admin.set("page", "zzzzzzzzzzzzzzzzzzzzzzzzzz")
     assert await store.put("page", b"page", fence=1, ttl_s=60)
     assert await store.get("page") == b"page"
     await admin.aclose()
-    await store.close()
 
 
-async def test_database_password_and_namespace_are_honoured(valkey: Servers) -> None:
+async def test_database_password_and_namespace_are_honoured(
+    new_store: NewStore, valkey: Servers
+) -> None:
     """The URL chooses database and user; a wrong password is an error that does not show it."""
     admin = Redis.from_url(valkey.valkey_url)
     await admin.config_set("requirepass", "sesame")
     address = valkey.valkey_url.removeprefix("redis://").removesuffix("/0")
-    store = RedisStore(f"redis://:sesame@{address}/1", timeout_s=5, namespace="shop:")
+    store = new_store(f"redis://:sesame@{address}/1", namespace="shop:")
     assert await store.put("page", b"page", fence=7, ttl_s=60)
     reader = Redis.from_url(f"redis://:sesame@{address}/1")
     assert await reader.keys("*") == [b"shop:page"]
     assert await reader.get("shop:page") == b"00000000000000000007page"
     await reader.aclose()
-    wrong = RedisStore(f"redis://:open@{address}/1", timeout_s=5)
+    wrong = new_store(f"redis://:open@{address}/1")
     with pytest.raises(StoreUnavailableError) as refused:
         await wrong.get("page")
     assert "open" not in str(refused.value)
     await admin.aclose()
-    await store.close()
-    await wrong.close()
 
 
-async def test_nobody_at_the_address() -> None:
+async def test_nobody_at_the_address(new_store: NewStore) -> None:
     """A refused connection fails at once and names the address."""
     port = free_port()
-    store = RedisStore(f"redis://user:secret@127.0.0.1:{port}/0", timeout_s=5)
+    store = new_store(f"redis://user:secret@127.0.0.1:{port}/0")
     with pytest.raises(StoreUnavailableError, match=f"127.0.0.1:{port}") as refused:
         await store.get("a")
     assert "secret" not in str(refused.value)
 
 
-async def test_closed_store_refuses(valkey: Servers) -> None:
+async def test_closed_store_refuses(new_store: NewStore, valkey: Servers) -> None:
     """After `close` no connection is open and none is opened."""
-    store = RedisStore(valkey.valkey_url, timeout_s=5)
+    store = new_store(valkey.valkey_url)
     await store.get("a")
     await store.close()
     with pytest.raises(StoreUnavailableError, match="closed"):

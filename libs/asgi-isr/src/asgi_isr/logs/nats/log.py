@@ -119,7 +119,7 @@ class NatsLog:
             if error.code == NO_MESSAGE_FOUND:
                 return None
             raise
-        return str(_nanoseconds(reply.message.time))
+        return str(nanoseconds(reply.message.time))
 
     async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
         """Yield batches of messages above `after`, in order, without end.
@@ -246,7 +246,7 @@ def _checked_source(source: str) -> str:
     return source
 
 
-def _nanoseconds(time: str) -> int:
+def nanoseconds(time: str) -> int:
     """Return an RFC 3339 time in UTC, with up to nine digits of a second, as ns since 1970."""
     whole, _, fraction = time.removesuffix("Z").partition(".")
     seconds = timegm(datetime.fromisoformat(whole).timetuple())

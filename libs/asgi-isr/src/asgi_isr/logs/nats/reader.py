@@ -31,6 +31,17 @@ _ACK_PREFIX = "$JS.ACK."
 _ACK_TOKENS_SHORT = 9
 
 
+def parse_ack(reply: str) -> tuple[int, int, str]:
+    """Return sequence, consumer sequence and time (ns since 1970) from the subject of an ack.
+
+    It is `$JS.ACK.stream.consumer.deliveries.sequence.consumer-sequence.time.pending`, or longer,
+    with a domain and an account before the stream.
+    """
+    tokens = reply.split(".")
+    first = 5 if len(tokens) == _ACK_TOKENS_SHORT else 7
+    return int(tokens[first]), int(tokens[first + 1]), tokens[first + 2]
+
+
 class Reader:
     """Reads the stream above `after` on `client`: `open`, then `batch` again and again, `close`.
 
@@ -151,12 +162,7 @@ class Reader:
             return
         if self._failure:
             return
-        # $JS.ACK.stream.consumer.deliveries.sequence.consumer sequence.time.pending, or with a
-        # domain and an account before the stream.
-        tokens = reply.split(".")
-        first = 5 if len(tokens) == _ACK_TOKENS_SHORT else 7
-        seq = int(tokens[first])
-        delivered = int(tokens[first + 1])
+        seq, delivered, stamp = parse_ack(reply)
         if delivered != self._delivered + 1:
             self._fail(f"the messages after delivery {self._delivered} were lost on the way")
         elif seq <= self._position:
@@ -166,7 +172,7 @@ class Reader:
         else:
             self._delivered = delivered
             self._position = seq
-            self._pending.append(LogMessage(seq, tokens[first + 2], message.data))
+            self._pending.append(LogMessage(seq, stamp, message.data))
 
     def _control(self, message: Msg) -> None:
         """Take in a heartbeat, a request of flow control, or the end of the consumer."""

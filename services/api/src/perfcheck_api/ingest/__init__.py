@@ -1,0 +1,1 @@
+"""Bulk loading of reference rates from the European Central Bank's file."""

@@ -1,0 +1,98 @@
+"""Whether the log still is the one that acknowledged our events (rule 7 of the protocol).
+
+A broker may lose what it acknowledged: a majority of its disks, or the whole stream. Then sequences
+would be used twice, and pages with an old fence would pass for fresh. The relay remembers the last
+message that was acknowledged; if the log does not hold it, the log is replaced by one that begins
+beyond every sequence ever used, and the rows that were lost are published again.
+"""
+
+import logging
+from enum import Enum
+
+from perfcheck_api import outbox
+from perfcheck_api.broker import Broker, BrokerError, LogState
+from perfcheck_api.db import Connection
+from perfcheck_api.outbox import Acknowledged
+
+_log = logging.getLogger(__name__)
+
+_ROWS_PER_LOOK = 256
+_LOOKS_MAX = 16  # beyond these rows everything counts as lost: publishing twice does no harm
+
+
+class Verdict(Enum):
+    """What to do about the log."""
+
+    USE = "use"  # it is the one we know, or the first one
+    REPUBLISH = "republish"  # somebody created it anew already
+    REPLACE = "replace"  # it is gone, or lost its end
+
+
+def judge(log: LogState | None, last: Acknowledged | None, id_at_last: str | None) -> Verdict:
+    """Compare `log` with the `last` acknowledged message.
+
+    `id_at_last` is the id of the message that the log holds at `last.seq`, None if it holds none.
+    """
+    if last is None:
+        return Verdict.USE
+    if log is None:
+        return Verdict.REPLACE
+    if log.created_at > last.seq:
+        return Verdict.REPUBLISH
+    if log.last < last.seq:
+        return Verdict.REPLACE
+    if last.seq < log.first:
+        return Verdict.USE  # it was held, and removed by age or size since
+    return Verdict.USE if id_at_last == str(last.message_id) else Verdict.REPLACE
+
+
+async def verify(connection: Connection, broker: Broker) -> Acknowledged | None:
+    """Make sure that the log may be published to; return the last acknowledged message in it.
+
+    Raises:
+        BrokerError: the broker is out of reach, or its clock is behind the old log's.
+
+    """
+    last = await outbox.last_acknowledged(connection)
+    log = await broker.state()
+    held = log is not None and last is not None and log.first <= last.seq <= log.last
+    id_at_last = await broker.message_id(last.seq) if held and last is not None else None
+    verdict = judge(log, last, id_at_last)
+    if verdict is Verdict.USE or last is None:
+        await broker.ensure_log()
+        return last
+    found = 0
+    if verdict is Verdict.REPLACE:
+        found = await _last_found(connection, broker, log)
+        await broker.replace_log()
+        fresh = await broker.state()
+        if fresh is None or fresh.created_at <= last.seq:
+            raise BrokerError(
+                f"the log was created anew, but not beyond sequence {last.seq}: set this machine's"
+                " clock, it is behind the one that created the old log"
+            )
+    lost = await outbox.unpublish_after(connection, found)
+    _log.error(
+        "the log lost what it had acknowledged (last %s, found up to %s): %s;"
+        " publishing %s events again",
+        last.seq, found, verdict.value, lost,
+    )  # fmt: skip
+    return None
+
+
+async def _last_found(connection: Connection, broker: Broker, log: LogState | None) -> int:
+    """Return the sequence of the newest of our rows that the log still holds, 0 for none."""
+    if log is None:
+        return 0
+    upper = log.last
+    for _ in range(_LOOKS_MAX):
+        rows = await outbox.published_up_to(connection, upper, rows_max=_ROWS_PER_LOOK)
+        for row in rows:
+            if row.seq < log.first:
+                return row.seq  # removed by age or size, after everybody could read it
+            if await broker.message_id(row.seq) == str(row.message_id):
+                return row.seq
+        if len(rows) < _ROWS_PER_LOOK:
+            return 0
+        upper = rows[-1].seq - 1
+    return 0

@@ -1,0 +1,1 @@
+"""The reference rates: reading them, and writing a day of them."""

@@ -1,0 +1,246 @@
+"""The relay: publishes committed outbox rows to the log, in order, and answers requests for marks.
+
+One relay is active over all instances, the holder of an advisory lock; the others stand by. It
+works in sessions: a connection to NATS, one to PostgreSQL for the lock and the rows, one to be
+woken by. Whatever breaks ends the session, and after a bounded wait the next one begins by
+verifying the log. Writes go on meanwhile; their rows wait.
+
+Marks (rule 8): a pass that began after a request came, and published every row that it found,
+proves that the relay and the log work. Then one mark is published for all who wait.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import UUID, uuid4
+
+import msgspec
+from asgi_isr.errors import IsrError
+from asgi_isr.events import MARK_SUBJECT_PREFIX
+from asgi_isr.events import headers as event_headers
+from perfcheck_chassis import Secret
+
+from perfcheck_api import outbox
+from perfcheck_api.backoff import Backoff
+from perfcheck_api.broker import Broker, BrokerError, connected
+from perfcheck_api.db import Connection, DatabaseError, connect
+from perfcheck_api.log_identity import verify
+from perfcheck_api.outbox import Acknowledged, Pending
+
+LOCK = 7_265_002  # advisory lock of the active relay
+MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{outbox.SOURCE}"
+BATCH_ROWS_MAX = 256
+POLL_S = 1.0  # a lost notification costs no more
+STANDBY_S = 0.5
+MARKS_WAITING_MAX = 4096
+STATEMENT_TIMEOUT_S = 10.0
+STEP_TIMEOUT_S = (
+    30.0  # for a batch, a mark, a look at the log: a server that hangs ends the session
+)
+RETRY_FIRST_S = 0.05
+RETRY_MAX_S = 2.0
+PRUNE_INTERVAL_S = 60.0
+PRUNE_AGE_S = 86_400.0
+PRUNE_ROWS_MAX = 1000
+ROWS_KEPT = 1000
+
+_TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
+_LISTEN = f"LISTEN {outbox.CHANNEL}"
+_EXPECTED = (BrokerError, IsrError, DatabaseError, OSError, TimeoutError)
+
+_log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Runs sessions until it is cancelled; `trouble` tells the health page what is wrong, if so."""
+
+    def __init__(
+        self,
+        database_url: Secret,
+        nats_url: str,
+        *,
+        name: str,
+        backoff: Backoff | None = None,
+        new_id: Callable[[], UUID] = uuid4,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database_url = database_url
+        self._nats_url = nats_url
+        self._name = name
+        self._backoff = backoff or Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
+        self._new_id = new_id
+        self._monotonic = monotonic
+        self._wake = asyncio.Event()
+        self._waiting: list[str] = []
+        self._trouble: str | None = "the relay has not connected yet"
+
+    async def trouble(self) -> str | None:
+        """Return None while publishing or standing by for another relay, else what is wrong."""
+        return self._trouble
+
+    async def run(self) -> None:
+        """Publish until cancelled. Never raises: trouble is logged, and tried again."""
+        while True:
+            try:
+                await self._session()
+            except Exception as error:  # noqa: BLE001  a session may end for any reason
+                self._report(error)
+            await asyncio.sleep(self._backoff.next_s())
+
+    def _report(self, error: Exception) -> None:
+        cause = error
+        while isinstance(cause, ExceptionGroup):
+            cause = cause.exceptions[0]
+        # The text of a driver's error may hold addresses and names: it belongs in the log only.
+        shown = str(cause) if isinstance(cause, BrokerError | IsrError) else type(cause).__name__
+        trouble = f"not publishing: {shown}"
+        if trouble == self._trouble:
+            return  # said already; the next attempt comes soon
+        self._trouble = trouble
+        if isinstance(cause, _EXPECTED):
+            _log.warning("relay %s (%s)", trouble, cause)
+        else:
+            _log.error("relay %s", trouble, exc_info=error)
+
+    async def _session(self) -> None:
+        async with (
+            connected(self._nats_url, name=self._name) as broker,
+            connect(
+                self._database_url, name="relay", statement_timeout_s=STATEMENT_TIMEOUT_S
+            ) as connection,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(_end_when_broken(broker))
+            group.create_task(self._lead(connection, broker))
+
+    async def _lead(self, connection: Connection, broker: Broker) -> None:
+        while not await _try_lock(connection):
+            self._trouble = None  # another relay has the lock, so somebody publishes
+            await asyncio.sleep(STANDBY_S)
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            acknowledged = await verify(connection, broker)
+        _log.info("relay publishes to the log from now on")
+        publisher = _Publisher(connection, broker, acknowledged)
+        self._waiting.clear()
+        await broker.listen_for_mark_requests(self._accept)
+        async with (
+            connect(
+                self._database_url, name="relay-wake", statement_timeout_s=STATEMENT_TIMEOUT_S
+            ) as listener,
+            asyncio.TaskGroup() as group,
+        ):
+            await listener.execute(_LISTEN)
+            group.create_task(self._listen(listener))
+            group.create_task(self._passes(connection, publisher))
+
+    def _accept(self, reply: str) -> None:
+        """Remember a request for a mark; beyond the bound it is dropped, and asked again."""
+        if len(self._waiting) < MARKS_WAITING_MAX:
+            self._waiting.append(reply)
+            self._wake.set()
+
+    async def _listen(self, listener: Connection) -> None:
+        async for _ in listener.notifies():
+            self._wake.set()
+
+    async def _passes(self, connection: Connection, publisher: "_Publisher") -> None:
+        prune_at = self._monotonic()
+        while True:
+            self._wake.clear()
+            waiting, self._waiting = self._waiting, []
+            more = True
+            while more:
+                async with asyncio.timeout(STEP_TIMEOUT_S):
+                    more = await publisher.publish_batch()
+            if waiting:
+                async with asyncio.timeout(STEP_TIMEOUT_S):
+                    await publisher.mark(waiting, self._new_id())
+            self._trouble = None
+            self._backoff.reset()
+            due = self._monotonic() >= prune_at and not self._wake.is_set()
+            if due and await _prune(connection) < PRUNE_ROWS_MAX:
+                prune_at = self._monotonic() + PRUNE_INTERVAL_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._wake.wait()
+
+
+class _Publisher:
+    """What one session publishes, one message after the other: each waits for its acknowledgement.
+
+    Sending ahead would be faster, but a message refused in the middle would come after its
+    followers.
+    """
+
+    def __init__(
+        self, connection: Connection, broker: Broker, acknowledged: Acknowledged | None
+    ) -> None:
+        self._connection = connection
+        self._broker = broker
+        self._acknowledged = acknowledged
+
+    async def publish_batch(self) -> bool:
+        """Publish the oldest rows, stop at the first failure; return whether there may be more."""
+        rows = await outbox.claim(self._connection, rows_max=BATCH_ROWS_MAX)
+        published: list[tuple[Pending, int]] = []
+        try:
+            for row in rows:
+                published.append((row, await self._publish_row(row)))  # noqa: PERF401  see finally
+        finally:
+            if published and self._acknowledged is not None:
+                await outbox.mark_published(self._connection, published, self._acknowledged)
+        return len(rows) == BATCH_ROWS_MAX
+
+    async def mark(self, waiting: list[str], mark_id: UUID) -> None:
+        """Publish a mark and tell its sequence to everyone in `waiting`."""
+        seq, duplicate = await self._broker.publish(
+            MARK_SUBJECT, b"{}", {"Nats-Msg-Id": str(mark_id)}
+        )
+        self._acknowledge(seq, mark_id, duplicate=duplicate)
+        # Recorded first: a log that loses this mark must be found out, as pages may bear its fence.
+        await outbox.mark_acknowledged(self._connection, Acknowledged(seq, mark_id))
+        await self._broker.reply(waiting, msgspec.json.encode({"seq": seq}))
+
+    async def _publish_row(self, row: Pending) -> int:
+        seq, duplicate = await self._broker.publish(
+            row.subject,
+            row.payload,
+            event_headers(str(row.event_id), outbox.SOURCE, row.event_time),
+        )
+        if duplicate and row.attempts == 1:
+            _log.error(
+                "the log answered that event %s (outbox %s) stands at %s already, on the first"
+                " attempt: another event bears its id, and this one may not have been announced",
+                row.event_id, row.id, seq,
+            )  # fmt: skip
+        self._acknowledge(seq, row.event_id, duplicate=duplicate)
+        return seq
+
+    def _acknowledge(self, seq: int, message_id: UUID, *, duplicate: bool) -> None:
+        """Note an acknowledged message. Raises `BrokerError` when sequences went back."""
+        last = self._acknowledged
+        if last is not None and seq <= last.seq:
+            if duplicate:
+                return
+            raise BrokerError(f"the log gave sequence {seq} after {last.seq}: it lost events")
+        self._acknowledged = Acknowledged(seq, message_id)
+
+
+async def _prune(connection: Connection) -> int:
+    async with asyncio.timeout(STEP_TIMEOUT_S):
+        return await outbox.prune(
+            connection, age_s=PRUNE_AGE_S, rows_kept=ROWS_KEPT, rows_max=PRUNE_ROWS_MAX
+        )
+
+
+async def _try_lock(connection: Connection) -> bool:
+    async with asyncio.timeout(STEP_TIMEOUT_S):
+        row = await (await connection.execute(_TRY_LOCK, (LOCK,))).fetchone()
+    return row is not None and bool(row[0])
+
+
+async def _end_when_broken(broker: Broker) -> None:
+    await broker.wait_until_broken()
+    raise BrokerError("the connection to NATS broke")

@@ -1,0 +1,39 @@
+"""Settings of the api service, read from `PERFCHECK_*` variables by the chassis."""
+
+from typing import Annotated, ClassVar
+
+import msgspec
+from perfcheck_chassis import BODY_BYTES_MAX, Secret, ServiceSettings
+
+
+class Settings(ServiceSettings, frozen=True, kw_only=True):
+    """What the api service needs beyond what every service needs.
+
+    Attributes:
+        database_url: libpq URL of PostgreSQL; holds the password.
+        nats_url: where the relay publishes; writes go on while it is out of reach.
+        pool_size_min: connections kept open.
+        pool_size_max: most connections for requests; the relay holds two more, and a health
+            probe takes one of its own, so that a busy pool does not look like a lost database.
+        pool_timeout_s: how long a request waits for a connection before it is answered 503.
+        statement_timeout_s: PostgreSQL ends any statement after this time.
+        body_bytes_max: larger request bodies are refused with 413.
+
+    """
+
+    service: ClassVar[str] = "api"
+
+    database_url: Secret
+    nats_url: str
+    pool_size_min: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 2
+    pool_size_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    pool_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
+    statement_timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
+    body_bytes_max: Annotated[int, msgspec.Meta(ge=1, le=16 * 1024 * 1024)] = BODY_BYTES_MAX
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the one-shot commands `migrate` and `ingest` need."""
+
+    database_url: Secret
+    log_level: str = "INFO"

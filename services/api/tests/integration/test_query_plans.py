@@ -1,0 +1,89 @@
+"""Each statement of the repositories runs on an index of the rates, explained on the full data."""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from types import ModuleType
+from typing import Any
+
+import psycopg
+import pytest
+from perfcheck_api.ingest import repository as ingest_repository
+from perfcheck_api.rates import repository as rates_repository
+
+_DAY = {"day": date(2026, 10, 29)}
+_RANGE = {"start": date(1999, 1, 4), "end": date.max}
+_YEAR = {"start": date(2025, 1, 1), "end": date(2026, 1, 1)}
+
+RATES: Mapping[str, Mapping[str, Any]] = {
+    "CURRENCIES": {},
+    "CURRENCY": {"code": "USD"},
+    "HISTORY": {"code": "USD", **_RANGE},
+    "PAIR": {"base": "USD", "quote": "JPY", **_RANGE},
+    "PAIR_FROM_EURO": {"euro": "Euro", "quote": "JPY", **_RANGE},
+    "PAIR_TO_EURO": {"euro": "Euro", "base": "JPY", **_RANGE},
+    "DAY": _DAY,
+    "LATEST_DAY": {},
+    "YEARS": {},
+    "YEAR": _YEAR,
+    "KNOWN_CODES": {},
+    "LOCK_WRITERS": {"lock": 1},
+    "CODES_OF_DAY": _DAY,
+    "NEIGHBOURS": _DAY,
+    "REMOVE_RATES": {**_DAY, "codes": ["USD", "JPY"]},
+    "WRITE_RATES": {**_DAY, "codes": ["USD"], "rates": [Decimal("1.5")]},
+}
+# Those that read no rates, and why they need no index of them.
+WITHOUT_RATES = {"KNOWN_CODES", "LOCK_WRITERS", "WRITE_RATES"}
+
+INGEST = {"HAS_RATES", "KNOWN_CODES", "LOCK_WRITERS", "UPSERT"}
+NOT_EXPLAINABLE = {"STAGE", "COPY", "SETTLE"}  # PostgreSQL explains queries only
+
+
+def _statements(module: ModuleType) -> set[str]:
+    return {name for name, value in vars(module).items() if name.isupper() and type(value) is str}
+
+
+def test_every_statement_is_explained_here() -> None:
+    """Whoever adds a statement adds its parameters above."""
+    assert _statements(rates_repository) == set(RATES)
+    assert _statements(ingest_repository) == INGEST | NOT_EXPLAINABLE
+
+
+def _nodes(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    below = [node for child in plan.get("Plans", ()) for node in _nodes(child)]
+    return [plan, *below]
+
+
+def _explain(url: str, sql: str, parameters: Any, mode: str) -> list[Mapping[str, Any]]:
+    with psycopg.connect(url) as connection:
+        connection.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
+        cursor = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode(), parameters)
+        row = cursor.fetchone()
+        connection.rollback()
+    assert row is not None
+    return _nodes(row[0][0]["Plan"])
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("name", sorted(RATES))
+def test_statements_of_the_rates_use_an_index(full_data: Any, name: str, mode: str) -> None:
+    """No plan, made for these parameters or for any, reads the table of rates from end to end."""
+    nodes = _explain(full_data.url, getattr(rates_repository, name), RATES[name], mode)
+    of_rates = [node for node in nodes if node.get("Relation Name") == "rates"]
+    assert "Seq Scan" not in {node["Node Type"] for node in of_rates}, nodes
+    if name not in WITHOUT_RATES:
+        indexes = {node["Index Name"] for node in nodes if "Index Name" in node}
+        assert indexes & {"rates_pkey", "rates_day"}, nodes
+
+
+def test_the_upsert_reads_only_what_it_was_given(full_data: Any) -> None:
+    """Loading does not scan the rates: it looks each one up by its key."""
+    with psycopg.connect(full_data.url) as connection:
+        connection.execute(ingest_repository.STAGE)
+        cursor = connection.execute(f"EXPLAIN (FORMAT JSON) {ingest_repository.UPSERT}".encode())
+        row = cursor.fetchone()
+        connection.rollback()
+    assert row is not None
+    scans = [node for node in _nodes(row[0][0]["Plan"]) if node["Node Type"] == "Seq Scan"]
+    assert [scan["Relation Name"] for scan in scans] == ["stage"]
