@@ -36,7 +36,10 @@ def main() -> int:
     try:
         project.write_text(changed)
         uv = sys.argv[1]
-        return subprocess.run([uv, "lock"], cwd=ROOT, check=False, timeout=LOCK_TIMEOUT_S).returncode  # noqa: S603
+        done = subprocess.run(  # noqa: S603  the uv that the Makefile names
+            [uv, "lock"], cwd=ROOT, check=False, timeout=LOCK_TIMEOUT_S
+        )
+        return done.returncode
     finally:
         project.write_text(before)
 

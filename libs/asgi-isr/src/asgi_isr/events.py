@@ -46,7 +46,15 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return self.mode != "soft"
 
 
+class _Names(msgspec.Struct):
+    """What is read of an event whose other fields have types that are not known."""
+
+    tags: tuple[str, ...] | None = None
+    paths: tuple[str, ...] | None = None
+
+
 _decoder = msgspec.json.Decoder(Invalidation)
+_names_decoder = msgspec.json.Decoder(_Names)
 _encoder = msgspec.json.Encoder()
 
 
@@ -62,6 +70,8 @@ def check(event: Invalidation) -> None:
         raise InvalidEventError("mode", f"{event.mode!r} is not one of {', '.join(MODES)}")
     if len(event.reason) > REASON_CHARS_MAX:
         raise InvalidEventError("reason", f"has more than {REASON_CHARS_MAX} characters")
+    if not event.reason.isascii() and any("\ud800" <= char <= "\udfff" for char in event.reason):
+        raise InvalidEventError("reason", "is not Unicode text")
     for position, tag in enumerate(event.tags):
         if problem := tag_problem(tag):
             raise InvalidEventError(f"tags[{position}]", problem)
@@ -80,13 +90,17 @@ def encode(event: Invalidation) -> bytes:
 
 
 def decode(body: bytes) -> Invalidation:
-    """Read an event leniently: unknown fields are ignored, an unknown mode counts as hard.
+    """Read an event leniently: unknown fields are ignored, a mode that is not known counts as hard.
 
-    Raises `InvalidEventError` when `body` is not JSON or its fields have other types. A body
+    Raises `InvalidEventError` when `body` is not JSON, or tags and paths cannot be read. A body
     without names (`{}`) is a mark: it moves positions and invalidates nothing.
     """
     try:
-        return _decoder.decode(body)
+        try:
+            return _decoder.decode(body)
+        except msgspec.ValidationError:
+            names = _names_decoder.decode(body)  # rule 9: readable names count, as hard
+            return Invalidation(tags=names.tags or (), paths=names.paths or ())
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise InvalidEventError("body", str(error)) from error
 

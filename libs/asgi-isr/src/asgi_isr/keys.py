@@ -38,8 +38,8 @@ def path_problem(path: str) -> str | None:
         return f"has {len(path)} characters; at most {PATH_CHARS_MAX} are allowed"
     if "?" in path or "#" in path:
         return "has a query or fragment; a path invalidates every query, so leave it out"
-    if any(char < " " or char == "\x7f" for char in path):
-        return "contains a control character"
+    if any(char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in path):
+        return "contains a control character, or is not Unicode"
     return None
 
 
@@ -49,7 +49,14 @@ def canonical_tag(tag: str) -> str:
 
 
 def _canonical_path(path: str) -> str:
-    return quote(unquote(path).casefold(), safe=_SAFE)
+    """Fold every spelling of a path into one.
+
+    A page's path comes decoded from the server, an event's as its publisher wrote it; decoding both
+    until nothing is left to decode makes them meet, at worst by invalidating one page too many.
+    """
+    while (plain := unquote(path)) != path:
+        path = plain
+    return quote(path.casefold(), safe=_SAFE)
 
 
 def _prefixes(path: str) -> list[str]:

@@ -188,3 +188,14 @@ async def test_answer_that_is_no_mark_is_refused(
     await settled(relay)
     with pytest.raises(LogUnavailableError, match="another form"):
         await log.mark()
+
+
+async def test_app_without_a_relay_creates_its_log(
+    steady_servers: Servers, js: JetStreamContext, new_log: Callable[..., NatsLog]
+) -> None:
+    """With `publish_marks` the first look at a missing stream creates it; without, it is named."""
+    with pytest.raises(LogUnavailableError, match="does not exist"):
+        await new_log(steady_servers.nats_url).bounds()
+    bounds = await new_log(steady_servers.nats_url, publish_marks=True).bounds()
+    assert bounds.first == bounds.last + 1
+    assert (await js.stream_info(STREAM)).config.deny_purge

@@ -87,6 +87,7 @@ def test_event_of_too_many_bytes_is_refused() -> None:
         (b' {"paths" : [ "/a" ] , "mode":"soft"}\n', Invalidation(paths=("/a",), mode="soft")),
         (b'{"tags":["a"],"mode":"melt"}', Invalidation(tags=("a",), mode="melt")),
         (b'{"tags":["a b"]}', Invalidation(tags=("a b",))),
+        (b'{"tags":["a"],"mode":7,"reason":null,"paths":null}', Invalidation(tags=("a",))),
     ],
 )
 def test_reading_is_lenient(body: bytes, event: Invalidation) -> None:

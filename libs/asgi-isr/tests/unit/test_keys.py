@@ -181,3 +181,15 @@ def test_canonical_forms_are_stable() -> None:
 def test_page_keys(host: str, path: str, query: str, key: str) -> None:
     """A key tells host, path and query apart."""
     assert page_key(host, path, query) == key
+
+
+@pytest.mark.parametrize("served", ["/50%ab", "/a%2Fb", "/a b", "/é", "/%", "/%41"])
+def test_event_hits_the_page_however_it_is_written(served: str) -> None:
+    """The path in an address bar, percent-encoded, meets the decoded path that the server gives."""
+    assert event_path_tag(quote(served)) in path_tags(served)
+    assert event_path_tag(served) in path_tags(served)
+
+
+def test_path_that_is_not_unicode_is_refused() -> None:
+    """Arguments that are no text are named, not sent."""
+    assert "not Unicode" in (path_problem("/\udcff") or "")

@@ -17,7 +17,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from asgi_isr.errors import StoreUnavailableError
 
-TIMEOUT_S = 0.05
+TIMEOUT_S = 2.0  # of a snapshot, the largest value; the cache bounds its own calls far tighter
 CONNECTIONS_MAX = 16
 FENCE_DIGITS = 20
 FENCE_MAX = 10**FENCE_DIGITS - 1

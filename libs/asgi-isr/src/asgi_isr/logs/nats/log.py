@@ -29,6 +29,7 @@ from asgi_isr.logs.nats.requests import (
     RefusedError,
     request,
 )
+from asgi_isr.logs.nats.stream import ensure_stream
 from asgi_isr.ports import Bounds, Clock, LogMessage, SystemClock
 
 TIMEOUT_S = 2.0
@@ -36,6 +37,10 @@ _MARK_BODY = b"{}"
 T = TypeVar("T")
 
 _SOURCE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+class StreamMissingError(LogUnavailableError):
+    """There is no stream of invalidations yet."""
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -74,9 +79,9 @@ class NatsLog:
 
     `connection` is a client of the caller's, who closes it, or a URL: then the first call connects.
     Every call but `read` ends within `timeout_s`, or three times that where it has to wait for a
-    connection; failures are `LogUnavailableError`. With `publish_marks` it publishes marks itself,
-    for an app without a relay; else it asks the relay. `source` names this process in subjects and
-    events.
+    connection; failures are `LogUnavailableError`. With `publish_marks` it creates the stream if it
+    is missing and publishes marks itself, for an app without a relay; else the relay does both.
+    `source` names this process in subjects and events.
     """
 
     def __init__(
@@ -106,7 +111,13 @@ class NatsLog:
     async def bounds(self) -> Bounds:
         """Return the first and last sequence of the log."""
         subject = f"$JS.API.STREAM.INFO.{STREAM}"
-        state = (await self._request(subject, b"", _StreamInfo)).state
+        try:
+            state = (await self._request(subject, b"", _StreamInfo)).state
+        except StreamMissingError:
+            if not self._publish_marks:
+                raise
+            await ensure_stream((await self._client()).jetstream())
+            state = (await self._request(subject, b"", _StreamInfo)).state
         first = state.first_seq if state.messages else state.last_seq + 1
         return Bounds(first, state.last_seq)
 
@@ -204,7 +215,7 @@ class NatsLog:
             )
         except RefusedError as error:
             if error.code == STREAM_NOT_FOUND:
-                raise LogUnavailableError(
+                raise StreamMissingError(
                     f"the stream {STREAM} does not exist; the writers' side creates it"
                 ) from error
             raise
