@@ -108,10 +108,24 @@ def _from_http(request: _REQUEST, error: HTTPException) -> Response[bytes]:
     status = error.status_code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unexpected(request, error, status)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return _too_large(request)
     headers = {name: str(value) for name, value in (error.headers or {}).items()}
     title = HTTPStatus(status).phrase
     detail = "" if error.detail == title else error.detail
     return _answer(Problem(status, detail=detail, headers=headers))
+
+
+def _too_large(request: _REQUEST) -> Response[bytes]:
+    limit = request.app.request_max_body_size
+    reason = f"has more than {limit} bytes, the limit (PERFCHECK_BODY_BYTES_MAX)"
+    return _answer(
+        Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            detail=f"body: {reason}",
+            errors=[FieldError(field="body", detail=reason)],
+        )
+    )
 
 
 def _from_unexpected(request: _REQUEST, error: Exception) -> Response[bytes]:

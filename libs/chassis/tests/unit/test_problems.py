@@ -140,9 +140,11 @@ async def test_body_that_is_not_json_is_a_400(client: Client) -> None:
 
 
 async def test_body_over_the_limit_is_a_413(client: Client) -> None:
-    """A body over the application's limit is refused."""
+    """A body over the application's limit is refused, and the limit is named."""
     answer = await client.put("/days", content=b"x" * 101)
     assert answer.status_code == 413
+    assert answer.json()["errors"][0]["field"] == "body"
+    assert "100 bytes" in answer.json()["detail"]
     assert answer.json()["type"] == "request-entity-too-large"
 
 

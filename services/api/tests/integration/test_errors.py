@@ -101,7 +101,7 @@ CASES = [
         b'{"rates":{"USD":1.' + b"1" * 30 + b"}}",
     ),
     Case("write: NaN", "PUT", "/days/2026-10-30", 400, ["body"], b'{"rates":{"USD":NaN}}'),
-    Case("write: too large", "PUT", "/days/2026-10-30", 413, [], b" " * 65_537),
+    Case("write: too large", "PUT", "/days/2026-10-30", 413, ["body"], b" " * 65_537),
 ]
 
 STATE = "SELECT count(*), sum(rate), (SELECT count(*) FROM outbox) FROM rates"

@@ -33,7 +33,11 @@ _EXAMPLES: Mapping[int, ProblemDetails] = {
         errors=[FieldError(field="code", detail="no rates of XYZ are known")],
     ),
     413: ProblemDetails(
-        type="request-entity-too-large", title="Request Entity Too Large", status=413
+        type="request-entity-too-large",
+        title="Request Entity Too Large",
+        status=413,
+        detail="body: has more than 65536 bytes, the limit (PERFCHECK_BODY_BYTES_MAX)",
+        errors=[FieldError(field="body", detail="has more than 65536 bytes, the limit")],
     ),
     422: ProblemDetails(
         type="rejected",
