@@ -6,17 +6,19 @@ It reads what the app says in standard header fields (`CDN-Cache-Control` or `Ca
 `Cache-Tag`, `ETag`) and answers with `Age`, `ETag`, `Cache-Status` and 304.
 """
 
+import re
 from urllib.parse import parse_qsl, urlencode
 
 from asgi_isr.capture import App, AppRender, Receive, Scope, Send
 from asgi_isr.engine import Answer, PageCache
 from asgi_isr.errors import RenderTimeoutError
 from asgi_isr.flight import PageRequest
-from asgi_isr.headers import cache_status, matches
+from asgi_isr.headers import accepts_gzip, cache_status
 from asgi_isr.keys import PATH_CHARS_MAX, page_key
+from asgi_isr.lifespan import Lifespan
 from asgi_isr.local import Variant, not_modified_headers
 
-_NO_BODY = {"type": "http.response.body", "body": b""}
+_HOST = re.compile(rb"[^/?#@\\\s]*")  # a host and port; more would reach into the path of a key
 
 
 class CacheMiddleware:
@@ -51,29 +53,32 @@ class CacheMiddleware:
         await self.app(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self.cache:
-            await self.app(scope, receive, send)
+        await Lifespan(receive, send).run(self.app, scope, self.cache)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if b"authorization" in headers or b"range" in headers:
+        path: str = scope["path"]
+        # A '?' in the path (%3F) would make the key of another path and its query.
+        if b"authorization" in headers or b"range" in headers or "?" in path:
             self._counters.bypassed += 1
             await self.app(scope, receive, send)
             return
-        path: str = scope["path"]
         query = scope["query_string"]
         if query and self._query is not None:
             query = self._kept_query(query)
         if query or self._vary_host:
             host = headers.get(b"host", b"").decode("latin-1") if self._vary_host else ""
+            if host and scope.get("scheme") == "https":
+                host = "https://" + host  # the key is the URI (RFC 9111, section 2)
             key = page_key(host, path, query.decode("latin-1"))
         else:
             key = path
         now = self._monotonic()
-        gzip = b"gzip" in headers.get(b"accept-encoding", b"")
+        accepted = headers.get(b"accept-encoding", b"")
+        gzip = b"gzip" in accepted and (b";" not in accepted or accepts_gzip(accepted))
         entry = self.cache.hit(key, now)
         if entry is None:
-            if len(path) > PATH_CHARS_MAX:
+            if not self._keyable(scope, path):
                 self._counters.bypassed += 1
                 await self.app(scope, receive, send)
                 return
@@ -82,13 +87,25 @@ class CacheMiddleware:
         self._counters.hits += 1
         variant = entry.hit(gzip=gzip, now=now, name=self._name)
         if_none_match = headers.get(b"if-none-match")
-        if if_none_match is not None and matches(if_none_match, variant.etag):
+        if if_none_match is not None and variant.confirms(if_none_match):
             self._counters.not_modified += 1
-            await send(variant.not_modified)
-            await send(_NO_BODY)
+            fields = variant.fields_not_modified.copy()
+            await send({"type": "http.response.start", "status": 304, "headers": fields})
+            await send({"type": "http.response.body", "body": b""})
             return
-        await send(variant.start)
-        await send(variant.body if scope["method"] == "GET" else _NO_BODY)
+        fields = variant.fields.copy()
+        await send({"type": "http.response.start", "status": variant.status, "headers": fields})
+        body = variant.body if scope["method"] == "GET" else b""
+        await send({"type": "http.response.body", "body": body})
+
+    def _keyable(self, scope: Scope, path: str) -> bool:
+        """Say whether the key is that of this request alone, whatever a client writes into it."""
+        if len(path) > PATH_CHARS_MAX or not path.startswith("/"):
+            return False
+        if not self._vary_host:
+            return True
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        return len(hosts) <= 1 and all(map(_HOST.fullmatch, hosts))
 
     async def _miss(
         self, scope: Scope, receive: Receive, send: Send, request: PageRequest, query: bytes
@@ -109,8 +126,8 @@ class CacheMiddleware:
         """Send a page that did not come by the hot path, with its own status line."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         entry = answer.entry
-        coded = b"gzip" in headers.get(b"accept-encoding", b"") and entry.gzip is not None
-        variant: Variant = entry.gzip if coded and entry.gzip else entry.identity
+        gzip = entry.gzip if accepts_gzip(headers.get(b"accept-encoding", b"")) else None
+        variant: Variant = gzip or entry.identity
         fields = [
             *variant.headers,
             (b"age", str(max(0, int(self._monotonic() - entry.created))).encode()),
@@ -123,11 +140,11 @@ class CacheMiddleware:
             fields.append((b"cache-control", b"no-store"))
         status = variant.status
         if_none_match = headers.get(b"if-none-match")
-        if if_none_match is not None and matches(if_none_match, variant.etag):
+        if if_none_match is not None and variant.confirms(if_none_match):
             status, fields = 304, not_modified_headers(fields)
         await send({"type": "http.response.start", "status": status, "headers": fields})
         whole = status != 304 and scope["method"] == "GET"  # noqa: PLR2004  Not Modified
-        await send(variant.body if whole else _NO_BODY)
+        await send({"type": "http.response.body", "body": variant.body if whole else b""})
 
     async def _timed_out(self, send: Send) -> None:
         limit_s = self.cache.settings.render_timeout_s

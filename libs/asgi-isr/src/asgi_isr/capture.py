@@ -42,7 +42,9 @@ class AppRender:
         self.started = True
         await self._app(self._scope, self._receive, self._announcing(detail, no_store=True))
 
-    async def __call__(self, *, stream: bool, hold_errors: bool) -> Rendered | Streamed:
+    async def __call__(
+        self, *, passing: Callable[[int], None] | None, hold_errors: bool
+    ) -> Rendered | Streamed:
         """Render the page for everybody (see `asgi_isr.flight.Render`)."""
         headers = [
             (name, value) for name, value in self._scope["headers"] if name not in _CLIENT_FIELDS
@@ -53,8 +55,9 @@ class AppRender:
             "headers": headers,
             "query_string": self._query,
             "state": dict(self._scope.get("state", {})),
+            "extensions": {},  # messages of the server's own (pathsend, trailers) hold no page
         }
-        capture = _Capture(self, stream=stream, hold_errors=hold_errors)
+        capture = _Capture(self, passing=passing, hold_errors=hold_errors)
         await self._app(scope, capture.receive, capture.send)
         return capture.outcome()
 
@@ -70,7 +73,8 @@ class AppRender:
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [pair for pair in message["headers"] if pair[0].lower() not in dropped]
+                given = message.get("headers", ())
+                kept = [(name, value) for name, value in given if name.lower() not in dropped]
                 message = {**message, "headers": [*kept, *added]}
             elif head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
@@ -93,9 +97,11 @@ class AppRender:
 class _Capture:
     """The app's view of one render: an empty request body, and a `send` that collects or passes."""
 
-    def __init__(self, render: AppRender, *, stream: bool, hold_errors: bool) -> None:
+    def __init__(
+        self, render: AppRender, *, passing: Callable[[int], None] | None, hold_errors: bool
+    ) -> None:
         self._render = render
-        self._stream = stream
+        self._passing = passing
         self._hold_errors = hold_errors
         self._body = bytearray()
         self._start: Message | None = None
@@ -106,14 +112,17 @@ class _Capture:
         self._complete = False
         self._asked = False
         self._client: tuple[Send, Receive] | None = None
-        self._handed_over = asyncio.Event()
+        self._answered = asyncio.Event()  # whole, or handed over to the client
 
     async def receive(self) -> Message:
-        """Give an empty request; later calls hear of the client once it is handed over."""
+        """Give an empty request; later calls hear of the client once it is handed over.
+
+        After a whole response they hear that the client has gone, as from a server.
+        """
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        await self._handed_over.wait()
+        await self._answered.wait()
         if self._client is None:
             return {"type": "http.disconnect"}
         return await self._client[1]()
@@ -128,35 +137,39 @@ class _Capture:
             await self._collect(message)
 
     async def _begin(self, message: Message) -> None:
-        self._start = message
         self._status = message["status"]
-        self._headers = [(bytes(name), bytes(value)) for name, value in message["headers"]]
+        given = message.get("headers", ())  # any iterable, perhaps one that can be read once
+        self._headers = [(bytes(name), bytes(value)) for name, value in given]
+        self._start = {**message, "headers": self._headers}
         rule = storing(self._status, self._headers)
         if isinstance(rule, Storing):
             self._rule = rule
             return
         self._reason = rule
         held = self._hold_errors and self._status in ERROR_STATUS
-        if self._stream and not held:
+        if not held:
             await self._hand_over()
 
     async def _collect(self, message: Message) -> None:
         self._body += message.get("body", b"")
         self._complete = not message.get("more_body", False)
         if len(self._body) <= self._render.page_bytes_max:
+            if self._complete:
+                self._answered.set()
             return
         self._rule, self._reason = None, "too large"
-        if self._stream:
-            await self._hand_over()
-            if self._client is not None:
-                whole = {**message, "body": bytes(self._body)}
-                await self._client[0](whole)
+        await self._hand_over()
+        if self._client is not None:
+            await self._client[0]({**message, "body": bytes(self._body)})
         self._body.clear()
 
     async def _hand_over(self) -> None:
-        """Let the client have the response from here on, beginning with its start."""
+        """Let the client, if there is one, have the response from here on, from its start."""
+        if self._passing is None:
+            return
         self._client = self._render.streaming(self._reason)
-        self._handed_over.set()
+        self._answered.set()
+        self._passing(self._status)
         if self._start is not None:
             await self._client[0](self._start)
 

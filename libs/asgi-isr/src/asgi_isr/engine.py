@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 from asgi_isr.flight import (
     Again,
     Failed,
+    Flight,
     Kept,
     Overtaken,
     PageRequest,
@@ -153,26 +154,45 @@ class PageCache:
             return "not-joined"
         for _ in range(ATTEMPTS_MAX):
             entry, use = self._look(request.key)
-            if entry is not None and use is Use.FRESH:
-                self.counters.misses += 1
-                return self._answer(entry, "hit", "detail=local")
-            if entry is not None and use is Use.REVALIDATE:
-                self.renders.refresh(request, render, entry)
-                self.counters.stale += 1
-                return self._stale(entry, "detail=stale-while-revalidate")
-            if self.renders.is_unstorable(request.key):
-                return "unstorable"
+            if entry is not None and use in {Use.FRESH, Use.REVALIDATE}:
+                return self._held(request, render, entry, use)
+            refusal = self.renders.refusal(request.key)
+            if refusal is not None:
+                return refusal
             flight = self.renders.under_way(request.key)
             lead = flight is None
             if flight is None:
-                flight = self.renders.launch(request, render, fallback=use is Use.ON_ERROR)
+                flight = self.renders.launch(request, render)
             result = await asyncio.shield(flight.done)
             if isinstance(result, Passed):
-                return None if lead else "unstorable"
-            answer = self._accept(result, arrived, entry, lead=lead)
+                if not lead:
+                    return "unstorable"
+                await self._watch(flight)
+                return None
+            answer = self._accept(request.key, result, arrived, stale=entry is not None, lead=lead)
             if answer is not None:
                 return answer
         return "contended"
+
+    def _held(self, request: PageRequest, render: Render, entry: Entry, use: Use) -> Answer:
+        """Answer with a local page that is fresh, or stale and refreshed meanwhile."""
+        if use is Use.FRESH:
+            self.counters.misses += 1
+            return self._answer(entry, "hit", "detail=local")
+        self.renders.refresh(request, render, entry)
+        self.counters.stale += 1
+        return self._stale(entry, "detail=stale-while-revalidate")
+
+    async def _watch(self, flight: Flight) -> None:
+        """Wait until the app has answered the client of this request; raise what it raises."""
+        try:
+            error = await asyncio.shield(flight.ended)
+        except asyncio.CancelledError:
+            if flight.task is not None:
+                flight.task.cancel()  # nobody reads what still comes
+            raise
+        if error is not None:
+            raise error
 
     def status(self) -> dict[str, object]:
         """Return where this instance stands, for health checks and dashboards."""
@@ -209,25 +229,28 @@ class PageCache:
         return entry, use
 
     def _accept(
-        self, result: Result, arrived: int, fallback: Entry | None, *, lead: bool
+        self, key: str, result: Result, arrived: int, *, stale: bool, lead: bool
     ) -> Answer | None:
         """Turn a render's result into this request's answer; None to look once more."""
         if isinstance(result, Again | Passed):
             return None
         if isinstance(result, Failed):
-            return self._failed(result, fallback)
+            return self._failed(result, key)
         entry = result.entry
         verdict = self.index.verdict(entry.page.tags, entry.fence)
-        if arrived > entry.fence and verdict is not Verdict.FRESH:
-            return None  # the waiter rule: an event that this request had seen may be missing
+        shared = isinstance(result, Kept) and not result.stored
+        if verdict is not Verdict.FRESH and (shared or arrived > entry.fence):
+            # The waiter rule: an event that this request had seen may be missing. And between a
+            # look into the store and this one an event may have come.
+            return None
         if lead:
             self.counters.misses += 1
         else:
             self.counters.collapsed += 1
         parts = ["collapsed"] if not lead else []
-        if isinstance(result, Kept) and not result.stored:
+        if shared:
             return self._answer(entry, "hit", "detail=shared", *parts)
-        forwarded = "fwd=stale" if fallback is not None else "fwd=uri-miss"
+        forwarded = "fwd=stale" if stale else "fwd=uri-miss"
         if isinstance(result, Overtaken) or verdict is not Verdict.FRESH:
             status = (forwarded, *parts, "detail=overtaken", f"fence={entry.fence}")
             return Answer(entry, status, fresh=False, timing=result.timing)
@@ -244,17 +267,16 @@ class PageCache:
         left_s = int(entry.expires - self.clock.monotonic())
         return Answer(entry, ("hit", f"ttl={left_s}", detail, f"fence={entry.fence}"), fresh=False)
 
-    def _failed(self, result: Failed, fallback: Entry | None) -> Answer | None:
-        if fallback is not None and self._look(fallback.page.key)[0] is fallback:
+    def _failed(self, result: Failed, key: str) -> Answer | None:
+        entry, use = self._look(key)
+        if use is Use.FRESH:
+            return None  # it came by another way meanwhile
+        if entry is not None:
             self.counters.stale += 1
-            return self._stale(fallback, "detail=stale-if-error")
+            return self._stale(entry, "detail=stale-if-error")
         if isinstance(result.error, Rendered):
             return None  # what it was held back for is gone: let the client see the next one
         raise result.error
-
-    async def _direct(self, render: Render, detail: str) -> None:
-        self.counters.bypassed += 1
-        await render.direct(detail)
 
     # -- the log's word -----------------------------------------------------------------------
 

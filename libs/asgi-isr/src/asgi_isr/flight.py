@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from asgi_isr.local import Entry
@@ -35,11 +36,13 @@ class Streamed(NamedTuple):
 class Render(Protocol):
     """Runs the app for one request. Given to the cache by the middleware."""
 
-    async def __call__(self, *, stream: bool, hold_errors: bool) -> Rendered | Streamed:
+    async def __call__(
+        self, *, passing: Callable[[int], None] | None, hold_errors: bool
+    ) -> Rendered | Streamed:
         """Render the page.
 
-        With `stream` a response that may not be stored goes to the client as it comes; an error
-        (5xx) is held back all the same if `hold_errors`.
+        A response that may not be stored goes to the client as it comes, after `passing` was called
+        with its status; not if `passing` is None, and an error (5xx) not if `hold_errors`.
         """
         ...
 
@@ -74,19 +77,36 @@ class Again(NamedTuple):
 class Failed(NamedTuple):
     """The app failed: with an exception, or with a response that must not be stored."""
 
-    error: Exception | Rendered
+    error: BaseException | Rendered
 
 
 Result = Kept | Overtaken | Passed | Again | Failed
 
 
 class Flight:
-    """A render under way; requests for the same key wait for `done` instead of rendering too."""
+    """A render under way; requests for the same key wait for `done` instead of rendering too.
 
-    __slots__ = ("done", "key", "locked", "owner")
+    `ended` comes later than `done` where the response streams to the client that asked first; it
+    gives what the app raised, or why it was cut off.
+    """
+
+    __slots__ = ("done", "ended", "key", "locked", "owner", "task")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.owner = uuid.uuid4().hex  # of the fleet's render lock
-        self.locked = False
-        self.done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.locked = False  # whether the lock is ours, or may be
+        self.task: asyncio.Task[None] | None = None
+        loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[Result] = loop.create_future()
+        self.ended: asyncio.Future[BaseException | None] = loop.create_future()
+
+    def land(self, result: Result) -> None:
+        """Tell those who wait, if nobody did yet."""
+        if not self.done.done():
+            self.done.set_result(result)
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell the client that asked first that the app has ended."""
+        if not self.ended.done():
+            self.ended.set_result(error)

@@ -97,7 +97,16 @@ class Follower:
         if self.position is not None and self.position >= position:
             return True
         if len(self._waiters) >= POSITION_WAITERS_MAX:
-            return False
+            self._waiters = [waiting for waiting in self._waiters if not waiting[2].done()]
+            heapq.heapify(self._waiters)
+            if len(self._waiters) >= POSITION_WAITERS_MAX:
+                return False
+        return await self._reached(position, timeout_s)
+
+    async def _reached(self, position: int, timeout_s: float) -> bool:
+        """As `wait_for`, without its bound on how many may wait: nobody holds up the lease."""
+        if self.position is not None and self.position >= position:
+            return True
         waiter = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiters, (position, next(self._waiter_ids), waiter))
         with suppress(TimeoutError):
@@ -223,9 +232,11 @@ class Follower:
             try:
                 async with asyncio.timeout(lease_s):
                     renewed = await self._renew_once(asked_at, lease_s)
-            except (LogUnavailableError, TimeoutError) as error:
+            except Exception as error:  # as in `_follow`: this task must not end
                 renewed = False
-                logger.info("no mark for the lease: %r", error)
+                known = isinstance(error, LogUnavailableError | TimeoutError)
+                level = logging.INFO if known else logging.WARNING
+                logger.log(level, "no mark for the lease: %r", error, exc_info=not known)
             if renewed:
                 pause_s = lease_s / 3
             else:
@@ -244,7 +255,7 @@ class Follower:
                 self._reading.reschedule(asyncio.get_running_loop().time())
             return False
         rejoins = self.counters.rejoins
-        if not await self.wait_for(mark, lease_s) or rejoins != self.counters.rejoins:
+        if not await self._reached(mark, lease_s) or rejoins != self.counters.rejoins:
             return False
         self.lease_until = asked_at + lease_s
         return True

@@ -77,6 +77,16 @@ def matches(if_none_match: bytes, etag: bytes) -> bool:
     )
 
 
+def accepts_gzip(accept_encoding: bytes) -> bool:
+    """Say whether the field allows gzip: named, and not with weight 0 (RFC 9110, 12.5.3)."""
+    for member in accept_encoding.split(b","):
+        coding, _, weight = member.partition(b";")
+        if coding.strip().lower() in {b"gzip", b"x-gzip"}:
+            _, _, quality = weight.partition(b"=")
+            return bool(quality.strip(b" \t0.")) or not quality
+    return False
+
+
 def cache_status(name: str, *parts: str) -> tuple[bytes, bytes]:
     """Return a `Cache-Status` field (RFC 9211); `fence` is an extension parameter of ours."""
     return (b"cache-status", "; ".join((name, *parts)).encode("latin-1"))

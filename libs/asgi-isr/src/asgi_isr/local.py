@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from asgi_isr.headers import cache_status
+from asgi_isr.headers import cache_status, matches
 from asgi_isr.keys import EVERYTHING
 from asgi_isr.model import GZIP, IDENTITY, Headers, Page
 from asgi_isr.policy import Use, use
@@ -11,43 +11,38 @@ from asgi_isr.policy import Use, use
 class Variant:
     """One coding of a page with its ready-made ASGI messages.
 
-    The two start messages carry `Age` and the time left, so they are good for one second and made
-    anew by the first hit of the next.
+    The fields of hits carry `Age` and the time left, so they are good for one second and made anew
+    by the first hit of the next. Each client gets a copy in a message of its own: what stands
+    around this cache may write into it (a cookie, another coding).
     """
 
-    __slots__ = ("body", "etag", "headers", "not_modified", "second", "start", "status")
+    __slots__ = ("body", "etag", "fields", "fields_not_modified", "headers", "second", "status")
 
     def __init__(self, page: Page, coding: str) -> None:
         body = page.bodies[coding]
         suffix = b"-" + coding.encode() if coding else b""
         self.etag = b'"' + page.etag + suffix + b'"'
-        self.headers: Headers = [
-            *page.headers,
-            (b"etag", self.etag),
-            (b"content-length", str(len(body)).encode()),
-        ]
+        self.headers: Headers = [*page.headers, (b"etag", self.etag)]
+        if page.status != 204:  # noqa: PLR2004  No Content has none (RFC 9110, 8.6)
+            self.headers.append((b"content-length", str(len(body)).encode()))
         if coding:
             self.headers.append((b"content-encoding", coding.encode()))
         self.status = page.status
-        self.body = {"type": "http.response.body", "body": body}
+        self.body = body
         self.second = -1
-        self.start: dict[str, object] = {}
-        self.not_modified: dict[str, object] = {}
+        self.fields: Headers = []
+        self.fields_not_modified: Headers = []
 
     def prepare(self, second: int, age: int, status: tuple[bytes, bytes]) -> None:
-        """Make the start messages for hits within `second`."""
+        """Make the fields for hits within `second`."""
         dynamic = [(b"age", str(max(0, age)).encode()), status]
-        self.start = {
-            "type": "http.response.start",
-            "status": self.status,
-            "headers": [*self.headers, *dynamic],
-        }
-        self.not_modified = {
-            "type": "http.response.start",
-            "status": 304,
-            "headers": [*not_modified_headers(self.headers), *dynamic],
-        }
+        self.fields = [*self.headers, *dynamic]
+        self.fields_not_modified = [*not_modified_headers(self.headers), *dynamic]
         self.second = second
+
+    def confirms(self, if_none_match: bytes) -> bool:
+        """Say whether 304 answers this precondition: for a 2xx alone (RFC 9110, 13.2.1)."""
+        return self.status < 300 and matches(if_none_match, self.etag)  # noqa: PLR2004  not 2xx
 
 
 def not_modified_headers(headers: Headers) -> Headers:
@@ -89,7 +84,7 @@ class Entry:
         )
 
     def hit(self, *, gzip: bool, now: float, name: str) -> Variant:
-        """Return the variant that answers a hit, with its messages made for this second."""
+        """Return the variant that answers a hit, with its fields made for this second."""
         self.used = True
         variant = self.gzip if gzip and self.gzip is not None else self.identity
         second = int(now)

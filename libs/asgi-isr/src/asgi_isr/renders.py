@@ -7,6 +7,7 @@ page is kept only if it is fresh by the index as it is then.
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 
 from asgi_isr.codec import build
 from asgi_isr.errors import RenderTimeoutError, StoreUnavailableError
@@ -81,76 +82,100 @@ class Renders:
         """Return the render of `key` that a request may join."""
         return self._flights.get(key)
 
-    def is_unstorable(self, key: str) -> bool:
-        """Say whether the app lately refused to have `key` stored, so that nobody waits for it."""
+    def refusal(self, key: str) -> str | None:
+        """Say why nobody should wait for a render of `key`, or return None.
+
+        `unstorable`: the app lately refused to have it stored; `closing`: nothing starts any more.
+        """
         until = self._unstorable.get(key)
-        if until is None:
-            return False
-        if self._clock.monotonic() < until:
-            return True
-        del self._unstorable[key]
-        return False
+        if until is not None:
+            if self._clock.monotonic() < until:
+                return "unstorable"
+            del self._unstorable[key]
+        return "closing" if self._tasks is None else None
 
     def refresh(self, request: PageRequest, render: Render, entry: Entry) -> None:
         """Start a refresh in the background, unless one runs or the page is very new."""
+        if self._tasks is None:
+            return
         recent = self._clock.monotonic() - entry.created < self._settings.refresh_interval_s
         if recent and entry.soft_since is None:
             return
         if request.key not in self._flights and self._refreshing < REFRESHES_MAX:
             self._counters.refreshes += 1
-            self.launch(request, render, fallback=True, background=True)
+            self.launch(request, render, background=True)
 
-    def launch(
-        self, request: PageRequest, render: Render, *, fallback: bool, background: bool = False
-    ) -> Flight:
-        """Start a render that outlives the request which asked for it.
-
-        `fallback`: hold errors back, there is a stale page to serve instead.
-        """
+    def launch(self, request: PageRequest, render: Render, *, background: bool = False) -> Flight:
+        """Start a render that outlives the request which asked for it."""
         if self._tasks is None:
             raise RuntimeError("enter the PageCache (async with) before the first request")
-        flight = self._flights[request.key] = Flight(request.key)
-        self._refreshing += background
-        task = self._tasks.create_task(
-            self._fly(flight, request, render, fallback=fallback, background=background),
+        flight = Flight(request.key)
+        flight.task = task = self._tasks.create_task(
+            self._fly(flight, request, render, background=background),
             name=f"isr-render {request.path}",
         )
+        self._flights[request.key] = flight
+        self._refreshing += background
         self._flying.add(task)
-        task.add_done_callback(self._flying.discard)
+        # Not in the task itself: one that is cancelled before its first step runs none of it.
+        task.add_done_callback(lambda task: self._landed(task, flight, background))
         return flight
 
+    def _landed(self, task: asyncio.Task[None], flight: Flight, background: bool) -> None:  # noqa: FBT001  callback
+        self._flying.discard(task)
+        self._refreshing -= background
+        self._land(flight, Again())
+        flight.end(ConnectionAbortedError("the cache closed while the response was on its way"))
+
+    def _land(self, flight: Flight, result: Result) -> None:
+        """Let nobody join any more, and tell those who wait."""
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
+        flight.land(result)
+
     async def _fly(
-        self, flight: Flight, request: PageRequest, render: Render, *, fallback: bool,
-        background: bool,
-    ) -> None:  # fmt: skip
+        self, flight: Flight, request: PageRequest, render: Render, *, background: bool
+    ) -> None:
         result: Result = Again()
         try:
-            result = await self._obtain(
-                flight, request, render, fallback=fallback, background=background
-            )
-        except Exception as error:  # noqa: BLE001  handed to those who wait, below
+            result = await self._obtain(flight, request, render, background=background)
+            flight.end(None)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  handed to those who wait: it is theirs
             self._counters.errors += 1
             if background:
                 logger.warning("refreshing %s failed: %r", request.path, error)
             result = Failed(error)
+            flight.end(error)
         finally:
-            self._refreshing -= background
-            if self._flights.get(flight.key) is flight:
-                del self._flights[flight.key]
-            if not flight.done.done():
-                flight.done.set_result(result)
-        if self._shared is not None:
-            # Counted where it failed. Others render the page themselves, and the lock ends.
+            self._land(flight, result)
+            await self._share(flight, result)
+
+    async def _share(self, flight: Flight, result: Result) -> None:
+        """Store the page for all instances, then give the lock back."""
+        if self._shared is None:
+            return
+        # Counted where it failed. Others render the page themselves.
+        if isinstance(result, Kept) and result.stored:
             with suppress(StoreUnavailableError):
-                if isinstance(result, Kept) and result.stored:
-                    await self._shared.put(result.entry.page)
-                if flight.locked:
-                    await self._shared.unlock(request.key, flight.owner)
+                await self._shared.put(result.entry.page)
+        if flight.locked:
+            flight.locked = False
+            with suppress(StoreUnavailableError):
+                await self._shared.unlock(flight.key, flight.owner)
+
+    def _pass(self, flight: Flight, limit: asyncio.Timeout, status: int) -> None:
+        """Let nobody wait for a response that goes to one client, for as long as that takes."""
+        limit.reschedule(None)
+        self._remember_unstorable(flight.key, status)
+        self._land(flight, Passed())
+        if flight.locked and self._tasks is not None:
+            self._tasks.create_task(self._share(flight, Passed()), name="isr-unlock")
 
     async def _obtain(
-        self, flight: Flight, request: PageRequest, render: Render, *, fallback: bool,
-        background: bool,
-    ) -> Result:  # fmt: skip
+        self, flight: Flight, request: PageRequest, render: Render, *, background: bool
+    ) -> Result:
         """Take the page from the shared store, or render it when no other instance does."""
         found = await self._elsewhere(flight, background=background)
         if found is not None:
@@ -159,14 +184,19 @@ class Renders:
         if fence is None:
             return Again()
         self._counters.renders += 1
+        limit_s = self._settings.render_timeout_s
+        limit = asyncio.timeout(limit_s)
         try:
-            async with asyncio.timeout(self._settings.render_timeout_s):
-                rendered = await render(stream=not background, hold_errors=fallback)
+            async with limit:
+                rendered = await render(
+                    passing=None if background else partial(self._pass, flight, limit),
+                    hold_errors=self._has_fallback(flight.key),
+                )
         except TimeoutError as error:
-            limit_s = self._settings.render_timeout_s
+            if not limit.expired():
+                raise  # the app's own
             raise RenderTimeoutError(f"no response within {limit_s} s") from error
         if isinstance(rendered, Streamed):
-            self._remember_unstorable(request.key, rendered.status)
             return Passed()
         if rendered.rule is None:
             self._counters.errors += 1
@@ -182,6 +212,11 @@ class Renders:
             return Overtaken(entry, timing)
         self._local.put(entry)
         return Kept(entry, stored=True, timing=timing)
+
+    def _has_fallback(self, key: str) -> bool:
+        """Say whether there is a stale page to serve should the app fail."""
+        held, now = self._local.entries.get(key), self._clock.monotonic()
+        return held is not None and held.use(now, self._follower.lease_until) is not Use.NONE
 
     async def _elsewhere(self, flight: Flight, *, background: bool) -> Result | None:
         """Take what another instance rendered; None when this one shall render."""
@@ -225,11 +260,11 @@ class Renders:
         held = self._local.entries.get(key)
         if use is Use.NONE or (held is not None and held.created >= entry.created):
             return None
-        self._local.put(entry)
+        kept = self._local.put(entry)
         if use is Use.FRESH:
             self._counters.shared_hits += 1
             return Kept(entry, stored=False)
-        return Again() if use is Use.REVALIDATE else None
+        return Again() if kept and use is Use.REVALIDATE else None
 
     async def _lock(
         self, shared: SharedPages, flight: Flight, *, background: bool
@@ -238,9 +273,10 @@ class Renders:
         deadline = self._clock.monotonic() + self._settings.lock_wait_s
         pause_s = LOCK_POLL_MIN_S
         while True:
-            if await shared.lock(flight.key, flight.owner, self._settings.lock_ttl_s):
+            flight.locked = True  # also if the store takes it and its answer is lost, or we are
+            flight.locked = await shared.lock(flight.key, flight.owner, self._settings.lock_ttl_s)
+            if flight.locked:
                 # Another instance may have stored the page between our look and our lock.
-                flight.locked = True
                 return await self._from_shared(shared, flight.key)
             if background:
                 return Again()  # the other's page is found in the store at the next request

@@ -66,7 +66,7 @@ async def read_snapshot(store: Store, namespace: str) -> Snapshot | None:
     try:
         async with asyncio.timeout(SNAPSHOT_TIMEOUT_S):
             data = await store.get(snapshot_key(namespace))
-    except (StoreUnavailableError, TimeoutError) as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, the log alone is enough to join
         logger.warning("no snapshot, the store is unavailable: %r", error)
         return None
     return decode_snapshot(data) if data is not None else None
@@ -117,8 +117,11 @@ class SharedPages:
     async def put(self, page: Page) -> None:
         """Keep `page` for all instances, as long as it may be of use to one."""
         ttl_s = min(STORED_S_MAX, page.ttl_s + max(page.swr_s, page.sie_s))
-        key, data = self._page_key(page.key), encode(page)
-        await self._guarded(lambda: self._store.put(key, data, fence=page.fence, ttl_s=ttl_s))
+        await self._guarded(
+            lambda: self._store.put(
+                self._page_key(page.key), encode(page), fence=page.fence, ttl_s=ttl_s
+            )
+        )
 
     async def lock(self, key: str, owner: str, ttl_s: float) -> bool:
         """Take the render lock of `key` if it is free."""
@@ -142,10 +145,14 @@ class SharedPages:
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await call()
-        except (StoreUnavailableError, TimeoutError) as error:
+        except Exception as error:
+            # A store must raise StoreUnavailableError; whatever else it raises is logged whole, and
+            # costs no more than the store.
+            known = isinstance(error, StoreUnavailableError | TimeoutError)
             self._counters.store_failures += 1
             self._breaker.failed(self._clock.monotonic())
-            logger.info("the shared store failed: %r", error)
+            level = logging.INFO if known else logging.WARNING
+            logger.log(level, "the shared store failed: %r", error, exc_info=not known)
             raise StoreUnavailableError(f"the shared store failed: {error!r}") from error
         self._breaker.succeeded()
         return answer

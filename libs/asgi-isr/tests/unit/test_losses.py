@@ -1,0 +1,198 @@
+"""What store, log, app or shutdown do in the middle of something leaves nobody waiting."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from asgi_isr import CacheMiddleware, CacheSettings, PageCache
+from asgi_isr.errors import StoreUnavailableError
+from asgi_isr.follower import POSITION_WAITERS_MAX
+from asgi_isr.logs import MemoryLog
+from asgi_isr.stores import MemoryStore
+from asgi_isr.testing import request
+
+PAGE = "/page"
+KEY = "test/page"
+
+
+class FaultyStore(MemoryStore):
+    """Raises `fault` from `put` where there is one; can lose the answers of `lock`."""
+
+    fault: Exception | None = None
+    lock_answer_lost = False
+
+    async def put(self, key: str, value: bytes, *, fence: int, ttl_s: float) -> bool:
+        """Fail."""
+        if self.fault is not None:
+            raise self.fault
+        return await super().put(key, value, fence=fence, ttl_s=ttl_s)
+
+    async def lock(self, key: str, owner: str, *, ttl_s: float) -> bool:
+        """Take the lock, and lose the answer."""
+        taken = await super().lock(key, owner, ttl_s=ttl_s)
+        if self.lock_answer_lost:
+            raise StoreUnavailableError("the answer was lost")
+        return taken
+
+
+class OutcryError(BaseException):
+    """No `Exception`."""
+
+
+class FaultyLog(MemoryLog):
+    """Raises an error of its own from the first marks."""
+
+    faults = 2
+
+    async def mark(self) -> int:
+        """Fail, later work."""
+        if self.faults:
+            self.faults -= 1
+            raise ValueError("an answer of another form")
+        return await super().mark()
+
+
+async def test_stores_own_error_costs_a_page_in_the_store_only(site: Any) -> None:
+    """An error that the store should not raise ends neither the request nor the instance."""
+    site.store = FaultyStore(site.clock)
+    site.store.fault = RuntimeError("the transport is closed")
+    app = await site.instance()
+    for path in (PAGE, "/other", PAGE):
+        assert (await request(app, path)).status == 200
+    assert app.cache.counters.store_failures == 2
+
+
+async def test_lock_is_given_back_when_the_page_cannot_be_stored(site: Any, until: Any) -> None:
+    """Other instances need not wait for a lock whose page was lost."""
+    site.store = FaultyStore(site.clock)
+    site.store.fault = StoreUnavailableError("full")
+    app = await site.instance()
+    await request(app, PAGE)
+    await until(lambda: not site.store._locks)
+
+
+async def test_lock_whose_answer_was_lost_is_given_back(site: Any, until: Any) -> None:
+    """A lock that the store may have given is given back after the render."""
+    site.store = FaultyStore(site.clock)
+    site.store.lock_answer_lost = True
+    app = await site.instance()
+    await request(app, PAGE)
+    await until(lambda: not site.store._locks)
+
+
+async def test_event_between_the_store_and_the_answer(site: Any) -> None:
+    """A page from the store that an event overtakes before it goes out is not served as fresh."""
+    one, two = await site.instance(), await site.instance()
+    await request(one, PAGE)
+    site.app.bodies[PAGE] = b"new"
+    cache, reply = two.cache, asyncio.ensure_future(request(two, PAGE))
+    async with asyncio.timeout(5):
+        while cache.renders.under_way(KEY) is None:
+            await asyncio.sleep(0)
+        flight = cache.renders.under_way(KEY)
+        # The callbacks of a future run in order: this one before the request that waits goes on.
+        flight.done.add_done_callback(lambda _: cache.follower._apply(_events(site)))
+        assert (await reply).body == b"new"
+
+
+def _events(site: Any) -> list[Any]:
+    log = site.log
+    seq = log.publish(b'{"paths":["/page"]}')
+    return [log._messages[seq]]
+
+
+async def test_stored_page_helps_a_new_instance_when_the_app_fails(site: Any) -> None:
+    """`stale-if-error` holds for the first request of a page on an instance as well."""
+    site.app.cache_control = "max-age=10, stale-if-error=1000"
+    one, two = [await site.instance(lease_s=10_000) for _ in range(2)]
+    await request(one, PAGE)
+    site.clock.advance(20)
+    site.app.status = 503
+    assert "detail=stale-if-error" in (await request(two, PAGE)).cache_status
+
+
+async def test_outcry_of_the_app_reaches_its_client_and_no_further(site: Any) -> None:
+    """An exception that is no `Exception` is raised where the request is; the instance goes on."""
+
+    async def crying(*_: Any) -> None:
+        raise OutcryError
+
+    cache = (await site.instance()).cache
+    with pytest.raises(OutcryError):
+        await request(CacheMiddleware(crying, cache), PAGE)
+    assert (await request(CacheMiddleware(site.app, cache), PAGE)).status == 200
+
+
+async def test_requests_of_the_last_moment_are_answered(site: Any) -> None:
+    """While and after the cache closes, the app answers; a stale page is served without refresh."""
+    site.app.cache_control = "max-age=10, stale-while-revalidate=1000"
+    async with AsyncExitStack() as stack:
+        cache = PageCache(CacheSettings(lease_s=10_000), log=site.log, clock=site.clock)
+        await stack.enter_async_context(cache)
+        app = CacheMiddleware(site.app, cache)
+        async with asyncio.timeout(5):
+            while cache.follower.lease_until < site.clock.monotonic():
+                await asyncio.sleep(0)
+        await request(app, PAGE)
+        site.app.started.clear()
+        site.app.gate.clear()
+        waiting = asyncio.ensure_future(request(app, "/slow"))
+        await site.app.started.wait()
+        unstarted = asyncio.ensure_future(request(app, "/unstarted"))
+        await asyncio.sleep(0)  # its render is to begin at the next turn, and will be cancelled
+        assert cache.renders.under_way("test/unstarted")
+    site.app.gate.set()
+    site.clock.advance(20)
+    async with asyncio.timeout(5):
+        assert (await waiting).status == 200
+        assert (await unstarted).status == 200
+        assert "detail=closing" in (await request(app, "/late")).cache_status
+        assert "stale-while-revalidate" in (await request(app, PAGE)).cache_status
+
+
+async def test_lock_is_given_back_at_shutdown(site: Any) -> None:
+    """The instance that takes over need not wait for the lock of one that stopped."""
+    store = KeptStore(site.clock)
+    async with PageCache(log=site.log, store=store, clock=site.clock) as cache:
+        async with asyncio.timeout(5):
+            while not cache.follower.joined:
+                await asyncio.sleep(0)
+        site.app.gate.clear()
+        waiting = asyncio.ensure_future(request(CacheMiddleware(site.app, cache), PAGE))
+        await site.app.started.wait()
+        assert store._locks
+    assert not store._locks
+    site.app.gate.set()
+    await waiting
+
+
+class KeptStore(MemoryStore):
+    """A store whose server outlives this process."""
+
+    async def close(self) -> None:
+        """Close the connection, keep what it holds."""
+
+
+async def test_waits_that_ended_leave_room_for_others(site: Any) -> None:
+    """Clients that wait for positions far ahead do not use up the places of others."""
+    follower = (await site.instance()).cache.follower
+    for _ in range(POSITION_WAITERS_MAX + 10):
+        waiter = asyncio.get_running_loop().create_future()
+        waiter.cancel()
+        follower._waiters.append((10**18, 0, waiter))
+    following = asyncio.ensure_future(follower.wait_for(follower.position + 1, 5))
+    await asyncio.sleep(0)
+    await site.publish("anything")
+    assert await following
+
+
+async def test_logs_own_error_does_not_end_the_lease_for_good(site: Any) -> None:
+    """An error that the log should not raise costs one try; the lease comes with the next."""
+    site.log = FaultyLog(first_seq=1_000)
+    async with asyncio.timeout(10):
+        cache = PageCache(CacheSettings(lease_s=0.1), log=site.log, clock=site.clock)
+        async with cache:
+            while cache.follower.lease_until < site.clock.monotonic():
+                await asyncio.sleep(0.01)
+    assert cache.follower.counters.lease_failures == 2
