@@ -16,7 +16,7 @@ $(SYNCED): locks/bootstrap.lock locks/dev.lock pyproject.toml $(MEMBERS:=/pyproj
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "perfcheck needs Python 3.11 or later: install it, or name it with 'make PYTHON=/path/to/python3 …'" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "perfcheck needs Python 3.11 or later, $(PYTHON) is older: name another with 'make PYTHON=python3.13 …'" >&2; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "perfcheck needs Python's venv and pip: on Debian and Ubuntu 'apt-get install python3-venv python3-pip'" >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bootstrap.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes locks/dev.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(MEMBERS))

@@ -21,6 +21,18 @@ _log = logging.getLogger(__name__)
 
 _REQUEST = Request[Any, Any, Any]
 
+# RFC 9110's names; before Python 3.13 HTTPStatus has older ones, and types are made of them.
+_PHRASES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
+
+
+def _phrase(status: int) -> str:
+    return _PHRASES.get(HTTPStatus(status)) or HTTPStatus(status).phrase
+
 
 class Problem(Exception):  # noqa: N818  the standard calls it a problem, and so do its users
     """An error answer: raise it anywhere below a handler.
@@ -45,7 +57,7 @@ class Problem(Exception):  # noqa: N818  the standard calls it a problem, and so
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        phrase = HTTPStatus(status).phrase
+        phrase = _phrase(status)
         self.status = status
         self.type = type or phrase.lower().replace(" ", "-")
         self.title = title or phrase
@@ -111,8 +123,8 @@ def _from_http(request: _REQUEST, error: HTTPException) -> Response[bytes]:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return _too_large(request)
     headers = {name: str(value) for name, value in (error.headers or {}).items()}
-    title = HTTPStatus(status).phrase
-    detail = "" if error.detail == title else error.detail
+    named = {HTTPStatus(status).phrase, _phrase(status)}  # says no more than the status
+    detail = "" if error.detail in named else error.detail
     return _answer(Problem(status, detail=detail, headers=headers))
 
 

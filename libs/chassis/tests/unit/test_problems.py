@@ -145,7 +145,7 @@ async def test_body_over_the_limit_is_a_413(client: Client) -> None:
     assert answer.status_code == 413
     assert answer.json()["errors"][0]["field"] == "body"
     assert "100 bytes" in answer.json()["detail"]
-    assert answer.json()["type"] == "request-entity-too-large"
+    assert answer.json()["type"] == "content-too-large"
 
 
 async def test_unknown_route_and_method(client: Client) -> None:

@@ -1,7 +1,8 @@
 """A small `up`: runs the named parts on a state directory and prints what happens as JSON lines.
 
 python stack_program.py STATE PARTS [fresh]     PARTS: comma-separated, of postgres, valkey, nats,
-migrate (a one-shot that needs the servers) and app (a main process with a worker, needs migrate).
+migrate (a one-shot that needs the servers), app (a main process with a worker, needs migrate) and
+deaf (a process that ignores SIGTERM).
 """
 
 import asyncio
@@ -36,6 +37,13 @@ finally:
     worker.kill()
 """
 
+_DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf", flush=True)
+time.sleep(600)
+"""
+
 
 def say(**what: object) -> None:
     """Print one JSON object."""
@@ -66,6 +74,8 @@ def build(state: StateDir, names: list[str]) -> tuple[list[Process], dict[str, s
         argv = [sys.executable, "-c", _APP]
         needs = ["migrate"] if "migrate" in names else []
         processes.append(Process(name="app", argv=argv, needs=needs, restart=True))
+    if "deaf" in names:
+        processes.append(Process(name="deaf", argv=[sys.executable, "-c", _DEAF]))
     return processes, {name: server.url for name, server in servers.items()}
 
 

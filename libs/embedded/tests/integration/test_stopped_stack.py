@@ -44,13 +44,13 @@ def test_a_second_interrupt_kills(
     start_stack: Callable[..., Any], open_path: Path, wait_gone: Callable[..., None]
 ) -> None:
     """A part that does not stop holds the stop up for its grace only until Ctrl-C comes again."""
-    stack = start_stack(open_path / "state", "nats,app")
-    app = stack.wait_up()["pids"]["app"]
+    stack = start_stack(open_path / "state", "nats,deaf")
+    stack.wait_up()
+    log = open_path / "state" / "logs" / "deaf.log"
+    stack.wait_for(lambda: "deaf" in log.read_text())
     everything = stack.descendants()
-    os.kill(app, signal.SIGSTOP)
     os.kill(stack.process.pid, signal.SIGINT)
-    os.kill(app, signal.SIGSTOP)  # deaf again, should the stop have woken it
-    stack.wait_for(lambda: ("stopping", "app") in stack.events("stopping"))
+    stack.wait_for(lambda: ("stopping", "deaf") in stack.events("stopping"))
 
     os.kill(stack.process.pid, signal.SIGINT)
 

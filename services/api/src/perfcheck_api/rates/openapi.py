@@ -33,15 +33,15 @@ _EXAMPLES: Mapping[int, ProblemDetails] = {
         errors=[FieldError(field="code", detail="no rates of XYZ are known")],
     ),
     413: ProblemDetails(
-        type="request-entity-too-large",
-        title="Request Entity Too Large",
+        type="content-too-large",
+        title="Content Too Large",
         status=413,
         detail="body: has more than 65536 bytes, the limit (PERFCHECK_BODY_BYTES_MAX)",
         errors=[FieldError(field="body", detail="has more than 65536 bytes, the limit")],
     ),
     422: ProblemDetails(
         type="rejected",
-        title="Unprocessable Entity",
+        title="Unprocessable Content",
         status=422,
         detail="nothing was written. rates.XYZ: is no known currency",
         errors=[FieldError(field="rates.XYZ", detail="is no known currency")],
