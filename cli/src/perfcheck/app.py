@@ -6,6 +6,7 @@ So `perfcheck --help` loads click and nothing else of weight.
 
 import importlib.metadata
 import io
+import math
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -53,6 +54,22 @@ class Duration(click.ParamType[float]):
 DURATION = Duration()
 
 
+class Rate(click.FloatRange):
+    """A number above 0, up to 1000; click's range alone lets NaN through."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1000, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; refuses what is none, or out of range."""
+        rate: float = super().convert(value, param, ctx)
+        if math.isnan(rate):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return rate
+
+
 @click.group(context_settings=SETTINGS)
 @click.version_option(importlib.metadata.version("perfcheck"), prog_name="perfcheck")
 def cli() -> None:
@@ -98,7 +115,7 @@ def ingest(source: Path | None, directory: Path, database_url: str | None) -> in
 @click.option("--days", type=click.IntRange(1, 10_000), default=250, show_default=True)
 @click.option(
     "--rate",
-    type=click.FloatRange(0, 1000, min_open=True),
+    type=Rate(),
     default=10.0,
     show_default=True,
     help="Writes per second.",

@@ -53,6 +53,11 @@ def addresses(run: Run) -> str:
     return "\n".join(f"{name.ljust(width)}  {address}" for name, address in lines)
 
 
+def exports(run: Run) -> str:
+    """Return the line that sets what the README's commands use."""
+    return f"export BFF={run.urls.bff[0]} API={run.urls.api}"
+
+
 async def up(
     directory: Path, environ: Mapping[str, str], console: Console, *, bffs: int, fresh: bool
 ) -> None:
@@ -71,6 +76,7 @@ async def up(
         line.settle()
         console.data(f"{line.text()}  in {environment.monotonic_s() - started_s:.1f}s")
         console.data(addresses(run))
+        console.progress(f"for your shell: {exports(run)}")
         console.progress(f"logs in {directory / 'logs'}; Ctrl-C stops everything")
         await supervisor.wait()
         console.progress("stopping")

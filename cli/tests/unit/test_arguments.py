@@ -77,6 +77,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         ["invalidate"],
         ["up", "--bffs", "0"],
         ["replay", "--rate", "0"],
+        ["replay", "--rate", "nan"],
         ["check", "-x"],
     ],
 )

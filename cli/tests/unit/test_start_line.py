@@ -4,7 +4,7 @@ import click
 import pytest
 from perfcheck.console import Console
 from perfcheck.state import Run, Urls
-from perfcheck.up import StartLine, addresses
+from perfcheck.up import StartLine, addresses, exports
 from perfcheck_embedded import Event
 
 RUN = Run(
@@ -52,6 +52,11 @@ def test_the_addresses_that_a_user_wants() -> None:
         ["api", "http://127.0.0.1:1/api/v1/currencies"],
         ["OpenAPI", "http://127.0.0.1:1/api/schema"],
     ]
+
+
+def test_the_variables_of_the_readme_come_ready_to_paste() -> None:
+    """Base addresses, without the paths that the list of addresses shows."""
+    assert exports(RUN) == "export BFF=http://127.0.0.1:2 API=http://127.0.0.1:1"
 
 
 def test_process_ids_of_the_instances_in_the_order_of_their_numbers() -> None:

@@ -29,6 +29,9 @@ _PHRASES = {
     HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
 }
 
+# What Litestar says, as a 500, when the body breaks off: the caller's doing, and nothing to log.
+_BODY_CUT_OFF = "client disconnected prematurely"
+
 
 def _phrase(status: int) -> str:
     return _PHRASES.get(HTTPStatus(status)) or HTTPStatus(status).phrase
@@ -118,13 +121,27 @@ def _field_error(key: str, message: str) -> FieldError:
 def _from_http(request: _REQUEST, error: HTTPException) -> Response[bytes]:
     """Answer what Litestar or a handler raised: its own words for 4xx, none for 5xx."""
     status = error.status_code
+    if error.detail == _BODY_CUT_OFF:
+        reason = "ended before it was complete, or its chunks are malformed"
+        return _answer(
+            Problem(
+                HTTPStatus.BAD_REQUEST,
+                detail=f"body: {reason}",
+                errors=[FieldError(field="body", detail=reason)],
+            )
+        )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unexpected(request, error, status)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return _too_large(request)
     headers = {name: str(value) for name, value in (error.headers or {}).items()}
     named = {HTTPStatus(status).phrase, _phrase(status)}  # says no more than the status
-    detail = "" if error.detail in named else error.detail
+    detail = error.detail
+    if detail in named:
+        allowed = {name.lower(): value for name, value in headers.items()}.get("allow")
+        detail = f"allowed here: {allowed}" if allowed else ""
+    if status == HTTPStatus.NOT_FOUND and not detail:
+        detail = "there is nothing at this address"
     return _answer(Problem(status, detail=detail, headers=headers))
 
 

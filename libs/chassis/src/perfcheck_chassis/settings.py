@@ -100,7 +100,10 @@ def load(settings_type: type[SettingsT], environ: Mapping[str, str]) -> Settings
             problems.append(f"{variable}: {_reason(error)}, got {shown!r}")
     if problems:
         raise SettingsError(problems)
-    return settings_type(**values)
+    try:
+        return settings_type(**values)
+    except ValueError as error:  # how a type says that its settings do not fit each other
+        raise SettingsError([str(error)]) from error
 
 
 def _convert(text: str, field_type: Any) -> Any:

@@ -153,8 +153,10 @@ async def test_unknown_route_and_method(client: Client) -> None:
     answer = await client.get("/nowhere")
     assert answer.status_code == 404
     assert answer.json()["type"] == "not-found"
+    assert answer.json()["detail"]
     answer = await client.delete("/broken")
     assert answer.status_code == 405
+    assert "GET" in answer.json()["detail"]
     assert "GET" in answer.headers["allow"]
     assert answer.headers["content-type"] == "application/problem+json"
 
@@ -187,3 +189,41 @@ async def test_application_becomes_ready_by_itself(client: Client) -> None:
     answer = await client.get("/api/health")
     assert answer.status_code == 200
     assert answer.json()["status"] == "pass"
+
+
+async def test_body_that_breaks_off_is_a_400(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sender that goes away, or sends malformed chunks, is no failure of the service."""
+    incoming: list[Any] = [
+        {"type": "http.request", "body": b'{"rates":', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return incoming.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "PUT",
+        "scheme": "http",
+        "path": "/days",
+        "raw_path": b"/days",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"99")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+        "state": {},
+        "extensions": {},
+    }
+    await client.app(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert b'"field":"body"' in sent[1]["body"]
+    assert "failed with" not in caplog.text

@@ -1,6 +1,7 @@
 """NATS with JetStream as a supervised process."""
 
 import json
+import os
 from pathlib import Path
 
 from perfcheck_embedded.binaries import Binaries
@@ -43,7 +44,8 @@ def nats(
             "sync_interval": _SYNC_INTERVAL_DURABLE if durable else _SYNC_INTERVAL_THROW_AWAY,
         },
     }
-    config.write_text(json.dumps(settings, indent=1))  # its configuration language contains JSON
+    # Its configuration language contains JSON, but no \u escapes: letters stay as they are.
+    config.write_bytes(os.fsencode(json.dumps(settings, indent=1, ensure_ascii=False)))
     process = Process(
         name=name,
         argv=[str(binaries.nats_server), "--config", str(config)],

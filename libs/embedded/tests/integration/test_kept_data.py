@@ -33,6 +33,16 @@ async def _publish(url: str, count: int) -> int:
     return int(messages)
 
 
+def test_a_directory_may_have_any_name(start_stack: Callable[..., Any], open_path: Path) -> None:
+    """Blanks, quotes and letters beyond ASCII in a home directory stop none of the servers."""
+    stack = start_stack(open_path / 'Ana\'s "données" 相場 $HOME', "postgres,valkey,nats")
+    urls = stack.wait_up()["urls"]
+    assert _ask(urls["postgres"], "SELECT 1") == 1
+    assert asyncio.run(_publish(urls["nats"], 1)) == 1
+    os.kill(stack.process.pid, signal.SIGINT)
+    assert stack.wait_end() == 0
+
+
 def test_data_is_kept_between_runs_until_fresh(
     start_stack: Callable[..., Any], open_path: Path
 ) -> None:

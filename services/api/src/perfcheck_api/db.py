@@ -90,7 +90,7 @@ class Database:
             conninfo(url, name="requests", statement_timeout_s=statement_timeout_s),
             connection_class=psycopg.AsyncConnection[TupleRow],
             kwargs={"autocommit": True},
-            min_size=min(pool_size_min, pool_size_max),
+            min_size=pool_size_min,
             max_size=pool_size_max,
             timeout=pool_timeout_s,
             max_waiting=pool_size_max * WAITING_PER_CONNECTION,

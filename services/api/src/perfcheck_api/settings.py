@@ -31,6 +31,15 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     statement_timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
     body_bytes_max: Annotated[int, msgspec.Meta(ge=1, le=16 * 1024 * 1024)] = BODY_BYTES_MAX
 
+    def __post_init__(self) -> None:
+        """Refuse a pool that cannot be; ValueError names the settings."""
+        super().__post_init__()
+        if self.pool_size_min > self.pool_size_max:
+            raise ValueError(
+                f"PERFCHECK_POOL_SIZE_MIN: {self.pool_size_min} is above"
+                f" PERFCHECK_POOL_SIZE_MAX, {self.pool_size_max}"
+            )
+
 
 class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the one-shot commands `migrate` and `ingest` need."""

@@ -45,7 +45,7 @@ def test_long_input_is_cut_in_messages() -> None:
     assert len(str(caught.value)) < 120
 
 
-@pytest.mark.parametrize("text", ["0000", "99", "02026", "-100", "year"])
+@pytest.mark.parametrize("text", ["0000", "99", "02026", "-100", "year", "٢٠٢٦"])
 def test_years_have_four_digits(text: str) -> None:
     """Anything else is refused by name."""
     with pytest.raises(BadRequestError, match="year: "):
@@ -102,6 +102,13 @@ def test_one_currency_in_two_cases_is_refused() -> None:
     """Which of the two would count would be a matter of luck."""
     with pytest.raises(RejectedError, match=r"rates\.usd: is named twice"):
         rates_from(b'{"rates": {"USD": 1, "usd": 2}}', known=KNOWN, merge=False)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"rates":'])
+def test_nesting_without_end_is_a_bad_request(opening: bytes) -> None:
+    """A body that is all brackets is the caller's mistake, not a failure of the service."""
+    with pytest.raises(BadRequestError, match="body: is nested too deeply"):
+        rates_from(opening * 6000, known=KNOWN, merge=False)
 
 
 def test_names_of_fields_are_cut() -> None:

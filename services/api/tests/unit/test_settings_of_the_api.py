@@ -32,6 +32,13 @@ def test_limits_that_are_none_are_refused(variable: str) -> None:
         load(Settings, {**NEEDED, f"PERFCHECK_{variable}": "0"})
 
 
+def test_pool_that_cannot_be_is_refused() -> None:
+    """More connections kept than there may be: both settings are named."""
+    environ = {**NEEDED, "PERFCHECK_POOL_SIZE_MIN": "20", "PERFCHECK_POOL_SIZE_MAX": "10"}
+    with pytest.raises(SettingsError, match=r"POOL_SIZE_MIN: 20 is above PERFCHECK_POOL_SIZE_MAX"):
+        load(Settings, environ)
+
+
 def test_connections_bound_every_wait() -> None:
     """Connecting, statements, locks and idle transactions end; a lost peer is noticed."""
     text = conninfo(Secret(NEEDED["PERFCHECK_DATABASE_URL"]), name="x", statement_timeout_s=1.5)

@@ -23,6 +23,14 @@ def test_everything_a_page_needs_is_small() -> None:
     assert sizes["perf.js"] < 8 * 1024
 
 
+def test_long_words_do_not_widen_an_error() -> None:
+    """An error repeats the address it was asked for, which may be wider than any screen."""
+    css = assets.load_assets()["app.css"].body.decode()
+    rule = re.search(r"\.error \{([^}]*)\}", css)
+    assert rule is not None
+    assert "overflow-wrap: anywhere" in rule[1]
+
+
 def luminance(colour: str) -> float:
     """Relative luminance as WCAG 2 defines it, of `#rgb` or `#rrggbb`."""
     digits = colour.removeprefix("#")

@@ -23,8 +23,8 @@ from perfcheck_api.rates.model import (
 )
 
 _CODE = re.compile(r"[A-Za-z]{3}")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_YEAR = re.compile(r"\d{4}")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_YEAR = re.compile(r"\d{4}", re.ASCII)
 _SHOWN_CHARS_MAX = 40
 _DIGITS_MAX = 20
 
@@ -120,6 +120,8 @@ def rates_from(body: bytes, *, known: Collection[str], merge: bool) -> dict[str,
         document: Any = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequestError(Fault("body", f"is no JSON that can be read: {error}")) from error
+    except RecursionError as error:  # msgspec's answer to 50,000 brackets
+        raise BadRequestError(Fault("body", "is nested too deeply")) from error
     if not isinstance(document, dict):
         raise RejectedError(Fault("body", 'expected an object such as {"rates": {"USD": 1.0853}}'))
     faults = [
