@@ -8,16 +8,16 @@ DAY = "2026-10-30"
 
 # (method, path, body, status, field named)
 REFUSED = [
-    ("GET", "/currencies/XXX", None, 404, "code"),
-    ("GET", "/currencies/XXX/rates", None, 404, "code"),
-    ("GET", "/pairs/USD/XXX", None, 404, "quote"),
+    ("GET", "/currencies/ZZZ", None, 404, "code"),
+    ("GET", "/currencies/ZZZ/rates", None, 404, "code"),
+    ("GET", "/pairs/USD/ZZZ", None, 404, "quote"),
     ("GET", "/pairs/USD/JPY?from=2020-01-02&to=2020-01-01", None, 400, "from"),
     ("GET", "/currencies/USD/rates?from=yesterday", None, 400, "from"),
     ("GET", "/days/2026-02-30", None, 400, "date"),
     ("GET", "/days/2999-01-01", None, 404, "date"),
     ("GET", "/years/1998", None, 404, "year"),
     ("PUT", "/days/2999-01-01", '{"rates":{"USD":1.1}}', 422, "date"),
-    ("PUT", f"/days/{DAY}", '{"rates":{"XXX":1.1}}', 422, "rates.XXX"),
+    ("PUT", f"/days/{DAY}", '{"rates":{"ZZZ":1.1}}', 422, "rates.ZZZ"),
     ("PUT", f"/days/{DAY}", '{"rates":{"USD":-1}}', 422, "rates.USD"),
     ("PUT", f"/days/{DAY}", '{"rates":{"USD":"x"}}', 422, "rates.USD"),
     ("PUT", f"/days/{DAY}", '{"rates":', 400, "body"),
@@ -49,8 +49,8 @@ def test_api_refuses_and_names_the_field(  # noqa: PLR0917  columns of the table
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/currencies/XXX", 404),
-        ("/pairs/USD/XXX", 404),
+        ("/currencies/ZZZ", 404),
+        ("/pairs/USD/ZZZ", 404),
         ("/pairs/USD/USD", 404),
         ("/days/2026-02-30", 404),
         ("/days/2999-01-01", 404),

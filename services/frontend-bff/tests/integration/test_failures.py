@@ -9,8 +9,8 @@ import pytest
 @pytest.mark.parametrize(
     ("path", "tag"),
     [
-        ("/currencies/XXX", "currency:xxx"),
-        ("/pairs/USD/XXX", "currency:xxx"),
+        ("/currencies/ZZZ", "currency:zzz"),
+        ("/pairs/USD/ZZZ", "currency:zzz"),
         ("/days/2026-10-31", "day:2026-10-31"),
         ("/years/1998", "year:1998"),
     ],
