@@ -6,7 +6,7 @@ Rules 3 and 4 of the coherence protocol are here; the follower has the rules of 
 import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from asgi_isr.flight import (
     Again,
@@ -52,6 +52,12 @@ class PageCache:
     Without `log` invalidations come from this process alone, without `store` nothing is shared.
     """
 
+    # What it is built of. The simulation builds it of parts that lack one guard each, and must
+    # find every one of them.
+    index_type: ClassVar[type[Index]] = Index
+    follower_type: ClassVar[type[Follower]] = Follower
+    renders_type: ClassVar[type[Renders]] = Renders
+
     def __init__(
         self,
         settings: CacheSettings | None = None,
@@ -64,9 +70,9 @@ class PageCache:
         self.clock: Clock = clock or SystemClock()
         self.log: Log = log if log is not None else MemoryLog()
         self.counters = Counters()
-        self.index = Index(tags_max=self.settings.index_tags_max)
+        self.index = self.index_type(tags_max=self.settings.index_tags_max)
         self.local = LocalPages(bytes_max=self.settings.local_bytes_max)
-        self.follower = Follower(
+        self.follower = self.follower_type(
             self.log,
             self.index,
             self.clock,
@@ -88,7 +94,7 @@ class PageCache:
             if store is not None
             else None
         )
-        self.renders = Renders(
+        self.renders = self.renders_type(
             self.settings,
             clock=self.clock,
             counters=self.counters,
@@ -239,9 +245,8 @@ class PageCache:
         entry = result.entry
         verdict = self.index.verdict(entry.page.tags, entry.fence)
         shared = isinstance(result, Kept) and not result.stored
-        if verdict is not Verdict.FRESH and (shared or arrived > entry.fence):
-            # The waiter rule: an event that this request had seen may be missing. And between a
-            # look into the store and this one an event may have come.
+        if verdict is not Verdict.FRESH and (shared or not self._may_take(entry, arrived)):
+            # Between a look into the store and this one an event may have come.
             return None
         if lead:
             self.counters.misses += 1
@@ -255,6 +260,10 @@ class PageCache:
             status = (forwarded, *parts, "detail=overtaken", f"fence={entry.fence}")
             return Answer(entry, status, fresh=False, timing=result.timing)
         return self._answer(entry, forwarded, "stored", *parts)._replace(timing=result.timing)
+
+    def _may_take(self, entry: Entry, arrived: int) -> bool:
+        """Say whether an overtaken page holds all that this request had seen (waiter rule)."""
+        return arrived <= entry.fence
 
     def _answer(self, entry: Entry, *parts: str) -> Answer:
         """Answer with a page that nothing speaks against but, perhaps, a lease that ran out."""

@@ -180,7 +180,7 @@ class Renders:
         found = await self._elsewhere(flight, background=background)
         if found is not None:
             return found
-        generation, fence = self._generation, self._follower.position
+        generation, fence = self._generation, self._fence()
         if fence is None:
             return Again()
         self._counters.renders += 1
@@ -201,17 +201,28 @@ class Renders:
         if rendered.rule is None:
             self._counters.errors += 1
             return Failed(rendered)
-        page = self._page(request, rendered, fence)
+        page = self._page(request, rendered, self._stamp(fence))
         entry = Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
         timing = ", ".join(values(rendered.headers, b"server-timing")).encode("latin-1")
-        if generation != self._generation or self._follower.position is None:
-            self._counters.overtaken += 1
-            return Overtaken(entry, timing)
-        if self._index.verdict(page.tags, fence) is not Verdict.FRESH:
+        if generation != self._generation or not self._keepable(page):
             self._counters.overtaken += 1
             return Overtaken(entry, timing)
         self._local.put(entry)
         return Kept(entry, stored=True, timing=timing)
+
+    def _fence(self) -> int | None:
+        """Return what the page about to be rendered is as new as (rule 3); None: not joined."""
+        return self._follower.position
+
+    def _stamp(self, fence: int) -> int:
+        """Return the fence that the finished page carries: the one taken before it read."""
+        return fence
+
+    def _keepable(self, page: Page) -> bool:
+        """Say whether a page that is just done is still as new as all that is known (rule 3)."""
+        if self._follower.position is None:
+            return False
+        return self._index.verdict(page.tags, page.fence) is Verdict.FRESH
 
     def _has_fallback(self, key: str) -> bool:
         """Say whether there is a stale page to serve should the app fail."""
