@@ -3,22 +3,28 @@
     app = CacheMiddleware(app, PageCache(settings, log=..., store=...))
 
 It reads what the app says in standard header fields (`CDN-Cache-Control` or `Cache-Control`,
-`Cache-Tag`, `ETag`) and answers with `Age`, `ETag`, `Cache-Status` and 304.
+`Cache-Tag`, `Vary`, `ETag` …) and answers with `Age`, `ETag`, `Cache-Status`, 304 and 206.
 """
 
 import re
 from urllib.parse import parse_qsl, urlencode
 
+from asgi_isr import unsafe
+from asgi_isr.answers import asked_part, send_answer, send_failure, send_part, send_whole
 from asgi_isr.capture import App, AppRender, Receive, Scope, Send
-from asgi_isr.engine import Answer, PageCache
-from asgi_isr.errors import RenderTimeoutError
+from asgi_isr.codings import accepted
+from asgi_isr.directives import cache_control
+from asgi_isr.engine import PageCache
+from asgi_isr.errors import NotCachedError, RenderTimeoutError
 from asgi_isr.flight import PageRequest
-from asgi_isr.headers import accepts_gzip, cache_status
+from asgi_isr.headers import values
 from asgi_isr.keys import PATH_CHARS_MAX, page_key
 from asgi_isr.lifespan import Lifespan
-from asgi_isr.local import Variant, not_modified_headers
+from asgi_isr.local import Entry
 
 _HOST = re.compile(rb"[^/?#@\\\s]*")  # a host and port; more would reach into the path of a key
+# Preconditions that only the origin can judge (RFC 9111, section 4.3.2).
+_FOR_THE_APP = frozenset({b"if-match", b"if-unmodified-since"})
 
 
 class CacheMiddleware:
@@ -35,6 +41,7 @@ class CacheMiddleware:
         self._bypass = settings.bypass
         self._query = settings.query
         self._vary_host = settings.vary_host
+        self._targeted = settings.forward_cdn_cache_control
         self._counters = cache.counters
         self._monotonic = cache.clock.monotonic
 
@@ -42,27 +49,25 @@ class CacheMiddleware:
         """Handle one connection scope (ASGI 3.0)."""
         if scope["type"] == "http":
             method = scope["method"]
-            path: str = scope["path"]
-            if method in {"GET", "HEAD"} and not path.startswith(self._bypass):
-                await self._page(scope, receive, send)
-                return
+            if not scope["path"].startswith(self._bypass):
+                if method in {"GET", "HEAD"}:
+                    await self._page(scope, receive, send)
+                    return
+                if method not in unsafe.SAFE and self.cache.settings.unsafe_invalidates:
+                    self._counters.bypassed += 1
+                    await unsafe.forward(
+                        self.app, scope, receive, send, cache=self.cache, origin=self._origin(scope)
+                    )
+                    return
             self._counters.bypassed += 1
         elif scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await Lifespan(receive, send).run(self.app, scope, self.cache)
             return
         await self.app(scope, receive, send)
-
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await Lifespan(receive, send).run(self.app, scope, self.cache)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         path: str = scope["path"]
-        # A '?' in the path (%3F) would make the key of another path and its query.
-        if b"authorization" in headers or b"range" in headers or "?" in path:
-            self._counters.bypassed += 1
-            await self.app(scope, receive, send)
-            return
         query = scope["query_string"]
         if query and self._query is not None:
             query = self._kept_query(query)
@@ -74,89 +79,103 @@ class CacheMiddleware:
         else:
             key = path
         now = self._monotonic()
-        accepted = headers.get(b"accept-encoding", b"")
-        gzip = b"gzip" in accepted and (b";" not in accepted or accepts_gzip(accepted))
-        entry = self.cache.hit(key, now)
-        if entry is None:
-            if not self._keyable(scope, path):
-                self._counters.bypassed += 1
-                await self.app(scope, receive, send)
-                return
-            await self._miss(scope, receive, send, PageRequest(key, path), query)
+        entry = self.cache.hit(key, now, scope["headers"])
+        if entry is None or (b"authorization" in headers and not entry.public) or "?" in path:
+            await self._miss(scope, receive, send, key=key, query=query)
+            return
+        if b"range" in headers or not _FOR_THE_APP.isdisjoint(headers):
+            await self._special(scope, receive, send, entry=entry, key=key, query=query)
             return
         self._counters.hits += 1
-        variant = entry.hit(gzip=gzip, now=now, name=self._name)
-        if_none_match = headers.get(b"if-none-match")
-        if if_none_match is not None and variant.confirms(if_none_match):
+        codings = accepted(headers.get(b"accept-encoding", b""))
+        variant = entry.hit(codings=codings, now=now, name=self._name, targeted=self._targeted)
+        known = headers.get(b"if-none-match")
+        since = headers.get(b"if-modified-since")
+        if (known is not None or since is not None) and variant.confirms(known, since):
             self._counters.not_modified += 1
-            fields = variant.fields_not_modified.copy()
-            await send({"type": "http.response.start", "status": 304, "headers": fields})
-            await send({"type": "http.response.body", "body": b""})
+            await send_whole(send, 304, variant.fields_not_modified.copy(), b"")
             return
         fields = variant.fields.copy()
         await send({"type": "http.response.start", "status": variant.status, "headers": fields})
         body = variant.body if scope["method"] == "GET" else b""
         await send({"type": "http.response.body", "body": body})
 
+    async def _special(
+        self, scope: Scope, receive: Receive, send: Send, *, entry: Entry, key: str, query: bytes
+    ) -> None:
+        """Answer from a fresh page a request for a part of it, or hand on what is for the app."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if not _FOR_THE_APP.isdisjoint(headers) or b"if-none-match" in headers:
+            await self._miss(scope, receive, send, key=key, query=query)
+            return
+        asked = asked_part(entry, headers) if scope["method"] == "GET" else None
+        self._counters.hits += 1
+        variant = entry.hit(
+            codings=(), now=self._monotonic(), name=self._name, targeted=self._targeted
+        )
+        fields = variant.fields.copy()
+        if asked is None:
+            body = variant.body if scope["method"] == "GET" else b""
+            await send_whole(send, variant.status, fields, body)
+        else:
+            await send_part(send, fields, variant.body, asked or None)
+
     def _keyable(self, scope: Scope, path: str) -> bool:
-        """Say whether the key is that of this request alone, whatever a client writes into it."""
-        if len(path) > PATH_CHARS_MAX or not path.startswith("/"):
+        """Say whether the key is that of this request alone, whatever a client writes into it.
+
+        A '?' in the path (%3F) would make the key of another path and its query.
+        """
+        if len(path) > PATH_CHARS_MAX or not path.startswith("/") or "?" in path:
             return False
         if not self._vary_host:
             return True
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         return len(hosts) <= 1 and all(map(_HOST.fullmatch, hosts))
 
+    def _origin(self, scope: Scope) -> str:
+        """Return scheme and host, where pages depend on them."""
+        if not self._vary_host:
+            return ""
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        return f"{scope.get('scheme', 'http')}://{host.decode('latin-1').lower()}"
+
     async def _miss(
-        self, scope: Scope, receive: Receive, send: Send, request: PageRequest, query: bytes
+        self, scope: Scope, receive: Receive, send: Send, *, key: str, query: bytes
     ) -> None:
-        render = AppRender(
-            self.app, scope, receive, send, query=query, settings=self.cache.settings
+        path: str = scope["path"]
+        fields = scope["headers"]
+        names = {name for name, _ in fields}
+        request = PageRequest(
+            key=key,
+            path=path,
+            headers=fields,
+            origin=self._origin(scope),
+            authorized=b"authorization" in names,
+            only_if_cached="only-if-cached" in cache_control(values(fields, b"cache-control")),
         )
+        render = AppRender(
+            self.app, scope, receive, send, request=request, query=query,
+            settings=self.cache.settings, clock=self.cache.clock,
+        )  # fmt: skip
+        # What concerns one client's copy is the app's to answer: a part of a page that is not here,
+        # a precondition of a change.
+        if b"range" in names or not self._keyable(scope, path) or names & _FOR_THE_APP:
+            self._counters.bypassed += 1
+            await self.app(scope, receive, render.announcing("request", watched=False))
+            return
+        settings = self.cache.settings
         try:
             answer = await self.cache.fetch(request, render)
+        except NotCachedError:
+            await send_failure(send, settings, "only-if-cached", "There is no stored page.")
         except RenderTimeoutError:
             if not render.started:
-                await self._timed_out(send)
-            return
-        if answer is not None:
-            await self._send(scope, send, answer)
-
-    async def _send(self, scope: Scope, send: Send, answer: Answer) -> None:
-        """Send a page that did not come by the hot path, with its own status line."""
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        entry = answer.entry
-        gzip = entry.gzip if accepts_gzip(headers.get(b"accept-encoding", b"")) else None
-        variant: Variant = gzip or entry.identity
-        fields = [
-            *variant.headers,
-            (b"age", str(max(0, int(self._monotonic() - entry.created))).encode()),
-            cache_status(self._name, *answer.status),
-        ]
-        if answer.timing:
-            fields.append((b"server-timing", answer.timing))
-        if not answer.fresh:  # rule 10: no cache beyond this one may keep it
-            fields = [field for field in fields if field[0] != b"cache-control"]
-            fields.append((b"cache-control", b"no-store"))
-        status = variant.status
-        if_none_match = headers.get(b"if-none-match")
-        if if_none_match is not None and variant.confirms(if_none_match):
-            status, fields = 304, not_modified_headers(fields)
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        whole = status != 304 and scope["method"] == "GET"  # noqa: PLR2004  Not Modified
-        await send({"type": "http.response.body", "body": variant.body if whole else b""})
-
-    async def _timed_out(self, send: Send) -> None:
-        limit_s = self.cache.settings.render_timeout_s
-        body = f"No response from the application within {limit_s:g} s.\n".encode()
-        headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", str(len(body)).encode()),
-            (b"cache-control", b"no-store"),
-            cache_status(self._name, "fwd=miss", "detail=timeout"),
-        ]
-        await send({"type": "http.response.start", "status": 504, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+                text = f"No response from the application within {settings.render_timeout_s:g} s."
+                await send_failure(send, settings, "timeout", text)
+        else:
+            if answer is not None:
+                now = self._monotonic()
+                await send_answer(scope, send, answer, settings=settings, now=now)
 
     def _kept_query(self, query: bytes) -> bytes:
         """Keep the parameters that pages depend on, in one order."""

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from asgi_isr.flight import Rendered, Streamed
-from asgi_isr.headers import cache_status
+from asgi_isr.flight import Confirmed, PageRequest, Rendered, Streamed
+from asgi_isr.headers import NO_STORE, TARGETED, cache_status, first, without
 from asgi_isr.model import CacheSettings, Headers
-from asgi_isr.policy import ERROR_STATUS, Storing, storing
+from asgi_isr.policy import ERROR_STATUS, NOT_MODIFIED, Circumstances, Storing, storing
+from asgi_isr.ports import Clock
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -18,33 +19,38 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # Fields of a request that concern one client's copy; the render is for everybody.
 _CLIENT_FIELDS = frozenset(
     {b"accept-encoding", b"if-match", b"if-modified-since", b"if-none-match", b"if-range",
-     b"if-unmodified-since"}
+     b"if-unmodified-since", b"range"}
 )  # fmt: skip
+_NO_BODY = frozenset({204, 205})
 
 
 class AppRender:
     """Renders one request's page; `started` says whether the client has got a response."""
 
     def __init__(
-        self, app: App, scope: Scope, receive: Receive, send: Send, *, query: bytes,
-        settings: CacheSettings,
+        self, app: App, scope: Scope, receive: Receive, send: Send, *, request: PageRequest,
+        query: bytes, settings: CacheSettings, clock: Clock,
     ) -> None:  # fmt: skip
         self._app = app
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._request = request
         self._query = query
         self._settings = settings
+        self._clock = clock
+        self._sent = clock.monotonic()
         self.started = False
 
     async def direct(self, detail: str) -> None:
         """Let the app answer the client; nothing is stored."""
         self.started = True
-        await self._app(self._scope, self._receive, self._announcing(detail, no_store=True))
+        self._sent = self._clock.monotonic()
+        await self._app(self._scope, self._receive, self.announcing(detail, watched=False))
 
     async def __call__(
-        self, *, passing: Callable[[int], None] | None, hold_errors: bool
-    ) -> Rendered | Streamed:
+        self, *, passing: Callable[[int], None] | None, hold_errors: bool, validators: Headers
+    ) -> Rendered | Confirmed | Streamed:
         """Render the page for everybody (see `asgi_isr.flight.Render`)."""
         headers = [
             (name, value) for name, value in self._scope["headers"] if name not in _CLIENT_FIELDS
@@ -52,41 +58,59 @@ class AppRender:
         scope = {
             **self._scope,
             "method": "GET",
-            "headers": headers,
+            "headers": headers + validators,
             "query_string": self._query,
             "state": dict(self._scope.get("state", {})),
             "extensions": {},  # messages of the server's own (pathsend, trailers) hold no page
         }
-        capture = _Capture(self, passing=passing, hold_errors=hold_errors)
+        self._sent = self._clock.monotonic()
+        capture = _Capture(self, passing=passing, hold_errors=hold_errors, asked=bool(validators))
         await self._app(scope, capture.receive, capture.send)
         return capture.outcome()
 
-    def _announcing(self, detail: str, *, no_store: bool) -> Send:
+    def announcing(self, detail: str, *, watched: bool) -> Send:
         """Return a `send` that says in `Cache-Status` that the app answered itself.
 
-        With `no_store` no cache beyond this one may keep the answer: nobody watches it (rule 10).
+        If nobody watched for events while it was made (not `watched`), no cache beyond this one
+        may keep an answer that could be stored (rule 10).
         """
         status = cache_status(self._settings.name, "fwd=bypass", f"detail={detail}")
-        dropped = {b"cdn-cache-control", b"cache-control" if no_store else b""}
-        added = [status, *([(b"cache-control", b"no-store")] if no_store else [])]
         head = self._scope["method"] == "HEAD"
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = message.get("headers", ())
-                kept = [(name, value) for name, value in given if name.lower() not in dropped]
-                message = {**message, "headers": [*kept, *added]}
+                headers = [(bytes(name).lower(), bytes(value))
+                           for name, value in message.get("headers", ())]  # fmt: skip
+                if isinstance(self.rule(message["status"], headers), Storing):
+                    headers = without(headers, TARGETED)
+                    if not watched:
+                        headers = [*without(headers, b"cache-control", b"expires"), NO_STORE]
+                message = {**message, "headers": [*headers, status]}
             elif head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await self._send(message)
 
         return send
 
+    def circumstances(self) -> Circumstances:
+        """Return what the decision to store depends on, for a response that begins now."""
+        return Circumstances(
+            received=self._clock.wall(),
+            delay_s=self._clock.monotonic() - self._sent,
+            origin=self._request.origin,
+            authorized=self._request.authorized,
+            heuristic=self._settings.heuristic,
+        )
+
+    def rule(self, status: int, headers: Headers) -> Storing | str:
+        """Decide how a response that begins now is stored, or why not."""
+        return storing(status, headers, self.circumstances())
+
     def streaming(self, reason: str) -> tuple[Send, Receive]:
         """Hand over the client: from here on the app answers it directly."""
         self.started = True
         detail = reason.replace(" ", "-").replace("=", "-").lower()
-        return self._announcing(detail, no_store=False), self._receive
+        return self.announcing(detail, watched=True), self._receive
 
     @property
     def page_bytes_max(self) -> int:
@@ -98,15 +122,18 @@ class _Capture:
     """The app's view of one render: an empty request body, and a `send` that collects or passes."""
 
     def __init__(
-        self, render: AppRender, *, passing: Callable[[int], None] | None, hold_errors: bool
-    ) -> None:
+        self, render: AppRender, *, passing: Callable[[int], None] | None, hold_errors: bool,
+        asked: bool,
+    ) -> None:  # fmt: skip
         self._render = render
         self._passing = passing
         self._hold_errors = hold_errors
+        self._asked_about = asked  # a page: then 304 is an answer
         self._body = bytearray()
         self._start: Message | None = None
         self._status = 0
         self._headers: Headers = []
+        self._at = render.circumstances()
         self._rule: Storing | None = None
         self._reason = "no response"
         self._complete = False
@@ -139,16 +166,33 @@ class _Capture:
     async def _begin(self, message: Message) -> None:
         self._status = message["status"]
         given = message.get("headers", ())  # any iterable, perhaps one that can be read once
-        self._headers = [(bytes(name), bytes(value)) for name, value in given]
+        self._headers = [(bytes(name).lower(), bytes(value)) for name, value in given]
         self._start = {**message, "headers": self._headers}
-        rule = storing(self._status, self._headers)
-        if isinstance(rule, Storing):
+        self._at = self._render.circumstances()
+        if self._confirms:
+            return
+        rule = storing(self._status, self._headers, self._at)
+        held = self._hold_errors and self._status in ERROR_STATUS
+        if isinstance(rule, Storing) and not held:
+            if self._declared > self._render.page_bytes_max:
+                self._reason = "too large"
+                await self._hand_over()
+                return
             self._rule = rule
             return
-        self._reason = rule
-        held = self._hold_errors and self._status in ERROR_STATUS
+        self._reason = rule if isinstance(rule, str) else f"status {self._status}"
         if not held:
             await self._hand_over()
+
+    @property
+    def _confirms(self) -> bool:
+        return self._asked_about and self._status == NOT_MODIFIED
+
+    @property
+    def _declared(self) -> int:
+        """Bytes that `Content-Length` promises, -1 where it promises nothing that can be read."""
+        value = first(self._headers, b"content-length") or ""
+        return int(value) if value.isascii() and value.isdecimal() else -1
 
     async def _collect(self, message: Message) -> None:
         self._body += message.get("body", b"")
@@ -173,11 +217,18 @@ class _Capture:
         if self._start is not None:
             await self._client[0](self._start)
 
-    def outcome(self) -> Rendered | Streamed:
+    def outcome(self) -> Rendered | Confirmed | Streamed:
         """Return what the app answered; raises RuntimeError when it answered nothing or in part."""
         if self._client is not None:
             return Streamed(self._status)
         if self._start is None or not self._complete:
             raise RuntimeError("the application ended without a complete response")
+        if self._confirms:
+            return Confirmed(self._headers, self._at)
         body = bytes(self._body)
-        return Rendered(self._status, self._headers, body, self._rule, self._reason)
+        whole = self._declared in {-1, len(body)} or self._status in _NO_BODY
+        if self._rule is not None and not whole:
+            raise RuntimeError(
+                f"the application sent {len(body)} bytes after promising {self._declared}"
+            )
+        return Rendered(self._status, self._headers, body, self._rule, self._at, self._reason)

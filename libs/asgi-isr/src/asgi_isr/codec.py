@@ -1,73 +1,62 @@
-"""A page to bytes and back. The first byte is the format's version; never pickle."""
+"""A page to bytes and back, behind the format's version and a checksum; never pickle."""
 
-import gzip
-import hashlib
+import zlib
+from sys import intern
 
 import msgspec
 
+from asgi_isr.codings import IDENTITY
 from asgi_isr.errors import CorruptPageError
-from asgi_isr.headers import stored_headers, values
-from asgi_isr.keys import page_tags
-from asgi_isr.model import GZIP, IDENTITY, Headers, Page
-from asgi_isr.policy import Storing
+from asgi_isr.model import Page, Varied
 
-FORMAT_VERSION = b"\x01"
-_COMPRESSED_BYTES_MIN = 860  # below that a gzip body saves no packet
-_TEXT = ("text/", "application/json", "application/xml", "image/svg", "application/javascript")
+FORMAT_VERSION = b"\x02"
+_PAGE, _VARIED = b"p", b"v"
+_HEAD_BYTES = 5  # version, CRC-32 of the rest
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Page)
+_pages = msgspec.msgpack.Decoder(Page)
+_varied = msgspec.msgpack.Decoder(Varied)
 
 
-def encode(page: Page) -> bytes:
-    """Return the bytes of `page` for the shared store."""
-    return FORMAT_VERSION + _encoder.encode(page)
+def encode(stored: Page | Varied) -> bytes:
+    """Return the bytes of what stands at a key of the shared store."""
+    kind = _PAGE if isinstance(stored, Page) else _VARIED
+    rest = kind + _encoder.encode(stored)
+    return FORMAT_VERSION + zlib.crc32(rest).to_bytes(4, "big") + rest
 
 
-def decode(data: bytes, key: str) -> Page:
+def decode(data: bytes, key: str) -> Page | Varied:
     """Read what the shared store gave for `key`.
 
     Raises `CorruptPageError` for another version, damaged bytes, or the page of another key.
     """
     if data[:1] != FORMAT_VERSION:
         raise CorruptPageError(f"format {data[:1]!r} is not {FORMAT_VERSION!r}")
+    rest = memoryview(data)[_HEAD_BYTES:]
+    if zlib.crc32(rest).to_bytes(4, "big") != data[1:_HEAD_BYTES]:
+        raise CorruptPageError("the checksum does not match")
+    stored: Page | Varied
     try:
-        page = _decoder.decode(memoryview(data)[1:])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        stored = _varied.decode(rest[1:]) if rest[:1] == _VARIED else _pages.decode(rest[1:])
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise CorruptPageError(str(error)) from error
-    if page.key != key or IDENTITY not in page.bodies:
-        raise CorruptPageError(f"holds {page.key!r}, not {key!r}")
-    return page
+    if stored.key != key or (isinstance(stored, Page) and IDENTITY not in stored.bodies):
+        raise CorruptPageError(f"holds {stored.key!r}, not {key!r}")
+    return one_of_each(stored) if isinstance(stored, Page) else stored
 
 
-def build(
-    *, key: str, path: str, status: int, headers: Headers, body: bytes, rule: Storing,
-    fence: int, now: float,
-) -> Page:  # fmt: skip
-    """Make a page of a rendered response: validator and compressed body, once for all readers."""
-    kept = stored_headers(headers)
-    bodies = {IDENTITY: body}
-    content_type = next(iter(values(headers, b"content-type")), "")
-    coded = any(name == b"content-encoding" for name, _ in kept)
-    if len(body) >= _COMPRESSED_BYTES_MIN and content_type.startswith(_TEXT) and not coded:
-        bodies[GZIP] = gzip.compress(body, compresslevel=6, mtime=0)
-        if not any(name == b"vary" for name, _ in kept):
-            kept.append((b"vary", b"Accept-Encoding"))
-    given = next(iter(values(headers, b"etag")), "")
-    if given.startswith('"'):
-        etag = given.strip('"').encode("latin-1")
-    else:
-        etag = hashlib.blake2b(body, digest_size=12).hexdigest().encode()
-    return Page(
-        key=key,
-        status=status,
-        headers=kept,
-        etag=etag,
-        bodies=bodies,
-        tags=page_tags(path, rule.tags),
-        fence=fence,
-        created=now,
-        ttl_s=rule.ttl_s,
-        swr_s=rule.swr_s,
-        sie_s=rule.sie_s,
-    )
+_names: dict[bytes, bytes] = {}
+_NAMES_MAX = 1024
+
+
+def _one_name(name: bytes) -> bytes:
+    """Return the one object for a field's name, which thousands of pages repeat."""
+    if len(_names) >= _NAMES_MAX:
+        return _names.get(name, name)
+    return _names.setdefault(name, name)
+
+
+def one_of_each(page: Page) -> Page:
+    """Return `page` with the one object for each tag and field name that pages share."""
+    headers = [(_one_name(name), value) for name, value in page.headers]
+    return msgspec.structs.replace(page, headers=headers, tags=tuple(map(intern, page.tags)))

@@ -4,10 +4,13 @@ Rules 3 and 4 of the coherence protocol are here; the follower has the rules of 
 """
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import ClassVar, NamedTuple, Self
 
+from asgi_isr.errors import IsrError, NotCachedError
+from asgi_isr.events import Invalidation
 from asgi_isr.flight import (
     Again,
     Failed,
@@ -16,6 +19,7 @@ from asgi_isr.flight import (
     Overtaken,
     PageRequest,
     Passed,
+    Personal,
     Render,
     Rendered,
     Result,
@@ -24,12 +28,16 @@ from asgi_isr.follower import Follower
 from asgi_isr.index import Index, Snapshot, Verdict
 from asgi_isr.local import Entry, LocalPages
 from asgi_isr.logs.memory import MemoryLog
-from asgi_isr.model import CacheSettings, Counters
+from asgi_isr.model import CacheSettings, Counters, Headers
 from asgi_isr.policy import Use
 from asgi_isr.ports import Clock, Log, Store, SystemClock
 from asgi_isr.renders import Renders
 from asgi_isr.shared import SharedPages, read_snapshot
+from asgi_isr.vary import variant_key
 
+logger = logging.getLogger(__name__)
+
+ANNOUNCE_TIMEOUT_S = 1.0  # of an event of our own: its client waits
 ATTEMPTS_MAX = 4  # looks at one key for one request, until it renders without the cache
 
 
@@ -128,9 +136,15 @@ class PageCache:
 
     # -- requests -----------------------------------------------------------------------------
 
-    def hit(self, key: str, now: float) -> Entry | None:
-        """Return the page at `key` if it is fresh now: the hot path, no I/O and no task."""
-        entry = self.local.entries.get(key)
+    def hit(self, key: str, now: float, headers: Headers) -> Entry | None:
+        """Return the page at `key` if it is fresh now: the hot path, no I/O and no task.
+
+        `headers` are those of the request, which select a variant where the page varies.
+        """
+        local = self.local
+        if local.varied and key in local.varied:
+            key = variant_key(key, local.varied[key], headers)
+        entry = local.entries.get(key)
         if (
             entry is not None
             and entry.soft_since is None
@@ -144,11 +158,14 @@ class PageCache:
     async def fetch(self, request: PageRequest, render: Render) -> Answer | None:
         """Answer a request that `hit` did not; None when the app has answered the client itself.
 
-        Raises what the app raised, or `RenderTimeoutError`, when there is no page to fall back on.
+        Raises what the app raised, `RenderTimeoutError` when there is no page to fall back on, or
+        `NotCachedError` when nobody shall render one.
         """
         outcome = await self._resolve(request, render)
         if isinstance(outcome, str):
             self.counters.bypassed += 1
+            if request.only_if_cached:
+                raise NotCachedError(outcome)
             await render.direct(outcome)
             return None
         return outcome
@@ -159,26 +176,32 @@ class PageCache:
         if arrived is None:
             return "not-joined"
         for _ in range(ATTEMPTS_MAX):
-            entry, use = self._look(request.key)
+            key = self._selected(request)
+            entry, use = self._look(key, request)
             if entry is not None and use in {Use.FRESH, Use.REVALIDATE}:
                 return self._held(request, render, entry, use)
-            refusal = self.renders.refusal(request.key)
+            refusal = "not-cached" if request.only_if_cached else self.renders.refusal(key)
             if refusal is not None:
                 return refusal
-            flight = self.renders.under_way(request.key)
+            alone = request.authorized or (entry is not None and entry.page.validate)
+            flight = None if alone else self.renders.under_way(key)
             lead = flight is None
             if flight is None:
-                flight = self.renders.launch(request, render)
+                flight = self.renders.launch(key, request, render, alone=alone)
             result = await asyncio.shield(flight.done)
             if isinstance(result, Passed):
                 if not lead:
                     return "unstorable"
                 await self._watch(flight)
                 return None
-            answer = self._accept(request.key, result, arrived, stale=entry is not None, lead=lead)
+            answer = self._accept(request, result, arrived, stale=entry is not None, lead=lead)
             if answer is not None:
                 return answer
         return "contended"
+
+    def _selected(self, request: PageRequest) -> str:
+        """Return the key of the variant that the request selects (RFC 9111, section 4.1)."""
+        return variant_key(request.key, self.local.varied.get(request.key, ()), request.headers)
 
     def _held(self, request: PageRequest, render: Render, entry: Entry, use: Use) -> Answer:
         """Answer with a local page that is fresh, or stale and refreshed meanwhile."""
@@ -222,7 +245,7 @@ class PageCache:
 
     # -- looking and answering ----------------------------------------------------------------
 
-    def _look(self, key: str) -> tuple[Entry | None, Use]:
+    def _look(self, key: str, request: PageRequest) -> tuple[Entry | None, Use]:
         entry = self.local.entries.get(key)
         if entry is None:
             return None, Use.NONE
@@ -232,21 +255,25 @@ class PageCache:
         if use is Use.NONE:
             self.local.drop(key)
             return None, use
+        if request.authorized and not entry.public:
+            return None, Use.NONE
         return entry, use
 
     def _accept(
-        self, key: str, result: Result, arrived: int, *, stale: bool, lead: bool
+        self, request: PageRequest, result: Result, arrived: int, *, stale: bool, lead: bool
     ) -> Answer | None:
         """Turn a render's result into this request's answer; None to look once more."""
         if isinstance(result, Again | Passed):
             return None
         if isinstance(result, Failed):
-            return self._failed(result, key)
+            return self._failed(result, request)
         entry = result.entry
         verdict = self.index.verdict(entry.page.tags, entry.fence)
         shared = isinstance(result, Kept) and not result.stored
         if verdict is not Verdict.FRESH and (shared or not self._may_take(entry, arrived)):
             # Between a look into the store and this one an event may have come.
+            return None
+        if not lead and not self._is_for(request, result):
             return None
         if lead:
             self.counters.misses += 1
@@ -256,10 +283,27 @@ class PageCache:
         if shared:
             return self._answer(entry, "hit", "detail=shared", *parts)
         forwarded = "fwd=stale" if stale else "fwd=uri-miss"
+        timing = b"" if isinstance(result, Personal) else result.timing
         if isinstance(result, Overtaken) or verdict is not Verdict.FRESH:
             status = (forwarded, *parts, "detail=overtaken", f"fence={entry.fence}")
-            return Answer(entry, status, fresh=False, timing=result.timing)
-        return self._answer(entry, forwarded, "stored", *parts)._replace(timing=result.timing)
+            return Answer(entry, status, fresh=False, timing=timing)
+        if isinstance(result, Personal) or result.confirmed:
+            parts.insert(0, "fwd-status=304")
+        if isinstance(result, Kept):
+            parts.insert(0, "stored")
+        return self._answer(entry, forwarded, *parts)._replace(timing=timing)
+
+    @staticmethod
+    def _is_for(request: PageRequest, result: Kept | Overtaken | Personal) -> bool:
+        """Say whether a page that another request had rendered is also the answer to this one."""
+        page = result.entry.page
+        if (
+            isinstance(result, Personal)
+            or page.validate
+            or (request.authorized and not page.public)
+        ):
+            return False
+        return page.key == variant_key(request.key, page.vary, request.headers)
 
     def _may_take(self, entry: Entry, arrived: int) -> bool:
         """Say whether an overtaken page holds all that this request had seen (waiter rule)."""
@@ -276,11 +320,11 @@ class PageCache:
         left_s = int(entry.expires - self.clock.monotonic())
         return Answer(entry, ("hit", f"ttl={left_s}", detail, f"fence={entry.fence}"), fresh=False)
 
-    def _failed(self, result: Failed, key: str) -> Answer | None:
-        entry, use = self._look(key)
+    def _failed(self, result: Failed, request: PageRequest) -> Answer | None:
+        entry, use = self._look(self._selected(request), request)
         if use is Use.FRESH:
             return None  # it came by another way meanwhile
-        if entry is not None:
+        if entry is not None and use is not Use.VALIDATE:
             self.counters.stale += 1
             return self._stale(entry, "detail=stale-if-error")
         if isinstance(result.error, Rendered):
@@ -297,6 +341,27 @@ class PageCache:
     def _on_event(self, tags: frozenset[str], hard: bool) -> None:  # noqa: FBT001  callback
         now = self.clock.monotonic()
         self.counters.invalidated += self.local.invalidate(tags, hard=hard, now=now)
+
+    async def changed_here(self, event: Invalidation) -> None:
+        """Take in an invalidation that begins at this instance, and tell all others.
+
+        Here it holds at once: pages with a fence up to the present position are overtaken, and so
+        is what is being rendered, until the position moves on. The others hear of it through the
+        log, where that takes an event within `ANNOUNCE_TIMEOUT_S`; else what they hold lives on,
+        which is logged.
+        """
+        self.counters.unsafe += 1
+        position = self.follower.position
+        if position is not None:
+            tags = event.index_tags()
+            self.index.apply(tags, position + 1, hard=True)
+            self._on_event(tags, hard=True)
+        try:
+            async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
+                await self.log.announce(event)
+        except (IsrError, TimeoutError) as error:
+            self.counters.unannounced += 1
+            logger.warning("other instances do not know of %s: %r", ", ".join(event.paths), error)
 
     def _on_rejoin(self) -> None:
         self.renders.forget()

@@ -36,3 +36,7 @@ class LogGapError(IsrError):
 
 class RenderTimeoutError(IsrError):
     """The app did not finish a response within `render_timeout_s`."""
+
+
+class NotCachedError(IsrError):
+    """A request that is `only-if-cached` found no page (RFC 9111, section 5.2.1.7)."""

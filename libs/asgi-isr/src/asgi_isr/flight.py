@@ -7,24 +7,44 @@ from typing import NamedTuple, Protocol
 
 from asgi_isr.local import Entry
 from asgi_isr.model import Headers
-from asgi_isr.policy import Storing
+from asgi_isr.policy import Circumstances, Storing
 
 
 class PageRequest(NamedTuple):
-    """What a page is kept under, and the path whose tags it carries."""
+    """What a page is kept under, the path whose tags it carries, and the request's fields.
+
+    `origin` is scheme and host where pages depend on them. One with credentials (`authorized`) is
+    answered from the cache only where the page says so (RFC 9111, section 3.5); one that is
+    `only_if_cached` makes nobody render.
+    """
 
     key: str
     path: str
+    headers: Headers
+    origin: str = ""
+    authorized: bool = False
+    only_if_cached: bool = False
 
 
 class Rendered(NamedTuple):
-    """A whole response of the app. `rule` is None when it must not be stored, for `reason`."""
+    """A whole response of the app. `rule` is None when it must not be stored, for `reason`.
+
+    `received` is when its header section came, in seconds since 1970.
+    """
 
     status: int
     headers: Headers
     body: bytes
     rule: Storing | None
+    at: Circumstances
     reason: str = ""
+
+
+class Confirmed(NamedTuple):
+    """The app answered 304: the page that it was asked about still holds."""
+
+    headers: Headers
+    at: Circumstances
 
 
 class Streamed(NamedTuple):
@@ -37,9 +57,9 @@ class Render(Protocol):
     """Runs the app for one request. Given to the cache by the middleware."""
 
     async def __call__(
-        self, *, passing: Callable[[int], None] | None, hold_errors: bool
-    ) -> Rendered | Streamed:
-        """Render the page.
+        self, *, passing: Callable[[int], None] | None, hold_errors: bool, validators: Headers
+    ) -> Rendered | Confirmed | Streamed:
+        """Render the page, or with `validators` have the one confirmed that they belong to.
 
         A response that may not be stored goes to the client as it comes, after `passing` was called
         with its status; not if `passing` is None, and an error (5xx) not if `hold_errors`.
@@ -52,11 +72,15 @@ class Render(Protocol):
 
 
 class Kept(NamedTuple):
-    """The page was fresh when it came: from the app (`stored`) or from the shared store."""
+    """The page was fresh when it came: from the app (`stored`) or from the shared store.
+
+    `confirmed` says that the app was asked about an older page and answered 304.
+    """
 
     entry: Entry
     stored: bool
     timing: bytes = b""  # Server-Timing of the render; not kept with the page
+    confirmed: bool = False
 
 
 class Overtaken(NamedTuple):
@@ -64,6 +88,12 @@ class Overtaken(NamedTuple):
 
     entry: Entry
     timing: bytes = b""
+
+
+class Personal(NamedTuple):
+    """A page that must not be stored any more, for the client alone that had it confirmed."""
+
+    entry: Entry
 
 
 class Passed(NamedTuple):
@@ -80,20 +110,21 @@ class Failed(NamedTuple):
     error: BaseException | Rendered
 
 
-Result = Kept | Overtaken | Passed | Again | Failed
+Result = Kept | Overtaken | Personal | Passed | Again | Failed
 
 
 class Flight:
     """A render under way; requests for the same key wait for `done` instead of rendering too.
 
     `ended` comes later than `done` where the response streams to the client that asked first; it
-    gives what the app raised, or why it was cut off.
+    gives what the app raised, or why it was cut off. Nobody joins one that is `alone`.
     """
 
-    __slots__ = ("done", "ended", "key", "locked", "owner", "task")
+    __slots__ = ("alone", "done", "ended", "key", "locked", "owner", "task")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, alone: bool = False) -> None:
         self.key = key
+        self.alone = alone
         self.owner = uuid.uuid4().hex  # of the fleet's render lock
         self.locked = False  # whether the lock is ours, or may be
         self.task: asyncio.Task[None] | None = None

@@ -1,27 +1,23 @@
-"""Pure functions over header fields: Cache-Control, validators, Cache-Status."""
-
-import re
-from collections.abc import Iterable
+"""Pure functions over header fields: lists, what is stored, what a 304 carries, Cache-Status."""
 
 from asgi_isr.model import Headers
 
-_DIRECTIVE = re.compile(r'\s*([^\s=,;]+)\s*(?:=\s*(?:"([^"]*)"|([^\s,]*)))?\s*(?:,|$)')
-SECONDS_MAX = 2**31  # RFC 9111, section 1.2.2
-
-# Hop-by-hop fields (RFC 9110, section 7.6.1), what is made anew for each answer, and what was
-# addressed to this cache alone.
+TARGETED = b"cdn-cache-control"  # RFC 9213
+NO_STORE = (b"cache-control", b"no-store")
+# Fields of one connection or one hop (RFC 9110, section 7.6.1; RFC 9111, section 3.1), and what is
+# made anew for each answer.
 _NOT_STORED = frozenset(
     {
         b"age",
         b"cache-status",
-        b"cdn-cache-control",
         b"connection",
         b"content-length",
-        b"date",
         b"etag",
         b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
         b"proxy-connection",
-        b"server",
         b"server-timing",
         b"te",
         b"trailer",
@@ -29,6 +25,8 @@ _NOT_STORED = frozenset(
         b"upgrade",
     }
 )
+# What a 304 says of these concerns itself, or the body that it does not bring (RFC 9111, 3.2).
+_OF_THE_BODY = frozenset({b"content-encoding", b"content-md5", b"content-range", b"vary"})
 
 
 def values(headers: Headers, name: bytes) -> list[str]:
@@ -36,33 +34,35 @@ def values(headers: Headers, name: bytes) -> list[str]:
     return [value.decode("latin-1") for field, value in headers if field.lower() == name]
 
 
-def cache_control(fields: Iterable[str]) -> dict[str, str]:
-    """Parse `Cache-Control` or a targeted field into directive -> argument ('' for none).
-
-    Names are lower-cased. Of a directive given twice the first counts (RFC 9111, section 4.2.1).
-    """
-    directives: dict[str, str] = {}
-    for field in fields:
-        for match in _DIRECTIVE.finditer(field):
-            name, quoted, token = match.groups()
-            directives.setdefault(name.lower(), quoted if quoted is not None else token or "")
-    return directives
+def members(headers: Headers, name: bytes) -> list[str]:
+    """Return the members of every field `name`, a comma-separated list (RFC 9110, 5.6.1)."""
+    listed = (part.strip() for field in values(headers, name) for part in field.split(","))
+    return [member for member in listed if member]
 
 
-def seconds(directives: dict[str, str], name: str) -> float | None:
-    """Return a directive's seconds, None where it is absent; not a number counts as 0 (stale)."""
-    argument = directives.get(name)
-    if argument is None:
-        return None
-    return float(min(int(argument), SECONDS_MAX)) if argument.isdecimal() else 0.0
+def first(headers: Headers, name: bytes) -> str | None:
+    """Return the first value of the field `name`, None where there is none."""
+    return next(iter(values(headers, name)), None)
+
+
+def without(headers: Headers, *names: bytes) -> Headers:
+    """Return the fields that have none of `names`, all in lower case."""
+    return [field for field in headers if field[0] not in names]
 
 
 def stored_headers(headers: Headers) -> Headers:
     """Return the fields of a response that are kept with it, names in lower case."""
-    connection = {token.strip().lower().encode() for field in values(headers, b"connection")
-                  for token in field.split(",")}  # fmt: skip
-    dropped = _NOT_STORED | connection
-    return [(name.lower(), value) for name, value in headers if name.lower() not in dropped]
+    nominated = {token.lower().encode("latin-1") for token in members(headers, b"connection")}
+    dropped = _NOT_STORED | nominated
+    kept = ((name.lower(), value) for name, value in headers)
+    return [field for field in kept if field[0] not in dropped]
+
+
+def updated_headers(stored: Headers, answered: Headers) -> Headers:
+    """Return the fields of a stored response after a 304 confirmed it (RFC 9111, section 3.2)."""
+    fresh = [field for field in stored_headers(answered) if field[0] not in _OF_THE_BODY]
+    renewed = {name for name, _ in fresh}
+    return [field for field in stored if field[0] not in renewed] + fresh
 
 
 def matches(if_none_match: bytes, etag: bytes) -> bool:
@@ -75,16 +75,6 @@ def matches(if_none_match: bytes, etag: bytes) -> bool:
     return any(
         candidate.strip().removeprefix(b"W/") == wanted for candidate in if_none_match.split(b",")
     )
-
-
-def accepts_gzip(accept_encoding: bytes) -> bool:
-    """Say whether the field allows gzip: named, and not with weight 0 (RFC 9110, 12.5.3)."""
-    for member in accept_encoding.split(b","):
-        coding, _, weight = member.partition(b";")
-        if coding.strip().lower() in {b"gzip", b"x-gzip"}:
-            _, _, quality = weight.partition(b"=")
-            return bool(quality.strip(b" \t0.")) or not quality
-    return False
 
 
 def cache_status(name: str, *parts: str) -> tuple[bytes, bytes]:

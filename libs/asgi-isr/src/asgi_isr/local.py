@@ -1,11 +1,17 @@
 """Pages in this process: bounded by bytes, found by key, marked by tag through a reverse index."""
 
-from collections.abc import Collection
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
 
-from asgi_isr.headers import cache_status, matches
+from asgi_isr import dates, vary
+from asgi_isr.codings import IDENTITY
+from asgi_isr.headers import TARGETED, cache_status, matches
 from asgi_isr.keys import EVERYTHING
-from asgi_isr.model import GZIP, IDENTITY, Headers, Page
+from asgi_isr.model import LAST_MODIFIED, Headers, Page
 from asgi_isr.policy import Use, use
+
+VARIED_MAX = 100_000  # keys remembered as those of pages that vary
+_OK, _NO_CONTENT, _MULTIPLE_CHOICES = 200, 204, 300
 
 
 class Variant:
@@ -16,33 +22,68 @@ class Variant:
     around this cache may write into it (a cookie, another coding).
     """
 
-    __slots__ = ("body", "etag", "fields", "fields_not_modified", "headers", "second", "status")
+    __slots__ = ("_coding", "_page", "body", "etag", "fields", "fields_not_modified", "second",
+                 "status")  # fmt: skip
 
     def __init__(self, page: Page, coding: str) -> None:
-        body = page.bodies[coding]
-        suffix = b"-" + coding.encode() if coding else b""
-        self.etag = b'"' + page.etag + suffix + b'"'
-        self.headers: Headers = [*page.headers, (b"etag", self.etag)]
-        if page.status != 204:  # noqa: PLR2004  No Content has none (RFC 9110, 8.6)
-            self.headers.append((b"content-length", str(len(body)).encode()))
-        if coding:
-            self.headers.append((b"content-encoding", coding.encode()))
+        self._page = page
+        self._coding = coding
+        self.body = page.bodies[coding]
+        self.etag = coded_etag(page.etag, coding)
         self.status = page.status
-        self.body = body
         self.second = -1
         self.fields: Headers = []
         self.fields_not_modified: Headers = []
 
-    def prepare(self, second: int, age: int, status: tuple[bytes, bytes]) -> None:
+    def headers(self, *, targeted: bool = False) -> Headers:
+        """Return the fields of an answer but for those that change with time.
+
+        `targeted` keeps `CDN-Cache-Control`, which was addressed to this cache.
+        """
+        headers = [field for field in self._page.headers if targeted or field[0] != TARGETED]
+        headers.append((b"etag", self.etag))
+        if self.status != _NO_CONTENT:  # which has no length (RFC 9110, 8.6)
+            headers.append((b"content-length", str(len(self.body)).encode()))
+        if self._coding:
+            headers.append((b"content-encoding", self._coding.encode()))
+        return headers
+
+    def prepare(
+        self, second: int, age: int, status: tuple[bytes, bytes], *, targeted: bool
+    ) -> None:
         """Make the fields for hits within `second`."""
         dynamic = [(b"age", str(max(0, age)).encode()), status]
-        self.fields = [*self.headers, *dynamic]
-        self.fields_not_modified = [*not_modified_headers(self.headers), *dynamic]
+        headers = self.headers(targeted=targeted)
+        self.fields = headers + dynamic
+        self.fields_not_modified = not_modified_headers(headers) + dynamic
         self.second = second
 
-    def confirms(self, if_none_match: bytes) -> bool:
-        """Say whether 304 answers this precondition: for a 2xx alone (RFC 9110, 13.2.1)."""
-        return self.status < 300 and matches(if_none_match, self.etag)  # noqa: PLR2004  not 2xx
+    def confirms(self, if_none_match: bytes | None, if_modified_since: bytes | None) -> bool:
+        """Say whether 304 answers these preconditions: for a 2xx alone (RFC 9110, 13.2).
+
+        `If-Modified-Since` counts only without `If-None-Match` (RFC 9111, section 4.3.2).
+        """
+        if not _OK <= self.status < _MULTIPLE_CHOICES:
+            return False
+        if if_none_match is not None:
+            return matches(if_none_match, self.etag)
+        if if_modified_since is None:
+            return False
+        since = dates.parse(if_modified_since.decode("latin-1").strip())
+        modified = self.last_modified()
+        return since is not None and modified is not None and modified <= since
+
+    def last_modified(self) -> float | None:
+        """Return when the page was last modified, in seconds since 1970."""
+        for name, value in self._page.headers:
+            if name == LAST_MODIFIED:
+                return dates.parse(value.decode("latin-1").strip())
+        return None
+
+
+def coded_etag(etag: bytes, coding: str) -> bytes:
+    """Return the validator of a coding: each has its own (RFC 9110, section 8.8.3.3)."""
+    return etag[:-1] + b"-" + coding.encode() + b'"' if coding else etag
 
 
 def not_modified_headers(headers: Headers) -> Headers:
@@ -57,19 +98,20 @@ def not_modified_headers(headers: Headers) -> Headers:
 class Entry:
     """A page in this process with its times on this process's monotonic clock, in seconds."""
 
-    __slots__ = ("created", "expires", "fence", "gzip", "identity", "page", "size", "soft_since",
-                 "used")  # fmt: skip
+    __slots__ = ("_coded", "created", "expires", "fence", "identity", "page", "public", "size",
+                 "soft_since", "used")  # fmt: skip
 
     def __init__(self, page: Page, *, now: float, wall: float) -> None:
         self.page = page
         self.fence = page.fence
+        self.public = page.public
         self.size = page.size
         self.created = now - max(0.0, wall - page.created)
         self.expires = self.created + page.ttl_s
         self.soft_since: float | None = None
         self.used = False
         self.identity = Variant(page, IDENTITY)
-        self.gzip = Variant(page, GZIP) if GZIP in page.bodies else None
+        self._coded: dict[str, Variant] = {}  # made when first asked for
 
     def use(self, now: float, lease_until: float) -> Use:
         """Say what may be done with this page now."""
@@ -81,12 +123,25 @@ class Entry:
             lease_until=lease_until,
             swr_s=self.page.swr_s,
             sie_s=self.page.sie_s,
+            validatable=bool(self.page.validators),
         )
 
-    def hit(self, *, gzip: bool, now: float, name: str) -> Variant:
+    def variant(self, codings: Iterable[str]) -> Variant:
+        """Return the first of `codings` that the page has, else the page as it is."""
+        for coding in codings:
+            found = self._coded.get(coding)
+            if found is None and coding in self.page.bodies:
+                found = self._coded[coding] = Variant(self.page, coding)
+            if found is not None:
+                return found
+        return self.identity
+
+    def hit(
+        self, *, codings: Iterable[str], now: float, name: str, targeted: bool = False
+    ) -> Variant:
         """Return the variant that answers a hit, with its fields made for this second."""
         self.used = True
-        variant = self.gzip if gzip and self.gzip is not None else self.identity
+        variant = self.variant(codings) if codings else self.identity
         second = int(now)
         if variant.second != second:
             status = cache_status(
@@ -96,17 +151,21 @@ class Entry:
                 "detail=local",
                 f"fence={self.fence}",
             )
-            variant.prepare(second, int(now - self.created), status)
+            variant.prepare(second, int(now - self.created), status, targeted=targeted)
         return variant
 
 
 class LocalPages:
-    """Entries by key, at most `bytes_max` of them; the least recently used go first (CLOCK)."""
+    """Entries by key, at most `bytes_max` of them; the least recently used go first (CLOCK).
+
+    `varied` names the request fields that pages at a key vary on, where they do.
+    """
 
     def __init__(self, *, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._by_tag: dict[str, set[str]] = {}
-        self.entries: dict[str, Entry] = {}
+        self._by_tag: dict[str, str | set[str]] = {}  # a lone key stands by itself
+        self.varied: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self.entries: OrderedDict[str, Entry] = OrderedDict()
         self.bytes = 0
         self.evicted = 0
 
@@ -117,6 +176,7 @@ class LocalPages:
         """
         key = entry.page.key
         self.drop(key)
+        self.note_varied(vary.primary(key), entry.page.vary)
         if entry.size > self._bytes_max // 8:
             return False
         while self.bytes + entry.size > self._bytes_max:
@@ -124,8 +184,18 @@ class LocalPages:
         self.entries[key] = entry
         self.bytes += entry.size
         for tag in entry.page.tags:
-            self._by_tag.setdefault(tag, set()).add(key)
+            if tag != EVERYTHING:
+                self._note(tag, key)
         return True
+
+    def note_varied(self, key: str, names: tuple[str, ...]) -> None:
+        """Remember which request fields select a page at `key`."""
+        if not names:
+            self.varied.pop(key, None)
+            return
+        if len(self.varied) >= VARIED_MAX and key not in self.varied:
+            self.varied.popitem(last=False)
+        self.varied[key] = names
 
     def drop(self, key: str) -> None:
         """Forget the page at `key`, if there is one."""
@@ -134,18 +204,15 @@ class LocalPages:
             return
         self.bytes -= entry.size
         for tag in entry.page.tags:
-            keys = self._by_tag[tag]
-            keys.discard(key)
-            if not keys:
-                del self._by_tag[tag]
+            if tag != EVERYTHING:
+                self._forget(tag, key)
 
     def invalidate(self, tags: Collection[str], *, hard: bool, now: float) -> int:
         """Mark the pages that carry one of `tags`; return how many. Costs nothing for others."""
-        if hard and EVERYTHING in tags:
-            count = len(self.entries)
-            self.clear()
-            return count
-        hit = {key for tag in tags for key in self._by_tag.get(tag, ())}
+        if EVERYTHING in tags:
+            hit: Collection[str] = list(self.entries)
+        else:
+            hit = {key for tag in tags for key in self._keys(tag)}
         for key in hit:
             if hard:
                 self.drop(key)
@@ -159,7 +226,30 @@ class LocalPages:
         """Forget every page."""
         self.entries.clear()
         self._by_tag.clear()
+        self.varied.clear()
         self.bytes = 0
+
+    def _keys(self, tag: str) -> Collection[str]:
+        found = self._by_tag.get(tag, ())
+        return (found,) if isinstance(found, str) else found
+
+    def _note(self, tag: str, key: str) -> None:
+        found = self._by_tag.get(tag)
+        if found is None:
+            self._by_tag[tag] = key
+        elif isinstance(found, str):
+            self._by_tag[tag] = {found, key}
+        else:
+            found.add(key)
+
+    def _forget(self, tag: str, key: str) -> None:
+        found = self._by_tag[tag]
+        if isinstance(found, str):
+            del self._by_tag[tag]
+            return
+        found.discard(key)
+        if len(found) == 1:
+            self._by_tag[tag] = found.pop()
 
     def _evict_one(self) -> None:
         """Give each page that was used since the last look a second chance."""
@@ -170,5 +260,4 @@ class LocalPages:
                 self.evicted += 1
                 return
             entry.used = False
-            del self.entries[key]
-            self.entries[key] = entry
+            self.entries.move_to_end(key)

@@ -2,10 +2,8 @@
 
 import msgspec
 
-IDENTITY = ""  # the content coding of a body that is not coded
-GZIP = "gzip"
-
 Headers = list[tuple[bytes, bytes]]
+LAST_MODIFIED = b"last-modified"
 
 
 class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +21,13 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Query parameters that pages depend on; others are hidden from the app. None: all of them."""
     vary_host: bool = True
     """Whether pages depend on the `Host` header."""
+    heuristic: bool = False
+    """Store what RFC 9111 allows beyond what the app asked for: lifetimes guessed from
+    `Last-Modified` (section 4.2.2), responses with `Set-Cookie` (7.3), 5xx with a lifetime."""
+    unsafe_invalidates: bool = True
+    """A POST, PUT, DELETE … that succeeds invalidates its path, at all instances (section 4.4)."""
+    forward_cdn_cache_control: bool = False
+    """Pass `CDN-Cache-Control` of stored pages on, for a CDN in front that something purges."""
     local_bytes_max: int = 64 * 1024 * 1024
     page_bytes_max: int = 2 * 1024 * 1024
     """A larger response passes through and is not stored."""
@@ -42,14 +47,17 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Page(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A response as it is stored: whole, with the fence and tags by which each reader judges it.
 
-    `created` is in seconds since 1970 (the Date of RFC 9111, section 4.2.3); `bodies` maps a
-    content coding to the body in that coding.
+    `created` is when the origin made or last confirmed it, in seconds since 1970: the time of its
+    receipt less its age then (RFC 9111, section 4.2.3). `bodies` maps a content coding to the body
+    in that coding. `etag` is the field's value; `given` says that the app set it, so that the app
+    can be asked whether it still holds. `vary` names the request fields that selected it.
     """
 
     key: str
     status: int
     headers: Headers
-    etag: bytes  # without quotes
+    etag: bytes
+    given: bool
     bodies: dict[str, bytes]
     tags: tuple[str, ...]
     fence: int
@@ -57,6 +65,16 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     ttl_s: float
     swr_s: float
     sie_s: float
+    vary: tuple[str, ...] = ()
+    validate: bool = False  # not to be used without asking the app first (`no-cache`)
+    public: bool = False  # may also answer requests with credentials (section 3.5)
+
+    @property
+    def validators(self) -> Headers:
+        """The fields of a request that asks the app whether this page still holds (4.3.1)."""
+        asked: Headers = [(b"if-none-match", self.etag)] if self.given else []
+        asked += [(b"if-modified-since", at) for name, at in self.headers if name == LAST_MODIFIED]
+        return asked
 
     @property
     def size(self) -> int:
@@ -64,6 +82,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         bodies = sum(map(len, self.bodies.values()))
         headers = sum(len(name) + len(value) + 160 for name, value in self.headers)
         return bodies + headers + sum(len(tag) + 120 for tag in self.tags) + len(self.key) + 1500
+
+
+class Varied(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What stands at the key of a page that varies: the request fields that select a variant."""
+
+    key: str
+    vary: tuple[str, ...]
 
 
 class Counters(msgspec.Struct):
@@ -76,8 +101,11 @@ class Counters(msgspec.Struct):
     collapsed: int = 0  # misses that joined a render under way
     bypassed: int = 0
     unstorable: int = 0
+    unsafe: int = 0  # successful unsafe requests, each of which invalidated its path
+    unannounced: int = 0  # of them, those that the log did not take: other instances do not know
 
     shared_hits: int = 0
+    validated: int = 0  # stale pages that the app confirmed (304)
     renders: int = 0
     refreshes: int = 0
     overtaken: int = 0  # renders that an invalidation overtook; not kept

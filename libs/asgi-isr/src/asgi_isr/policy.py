@@ -7,22 +7,56 @@ stale-if-error).
 from enum import Enum
 from typing import NamedTuple
 
-from asgi_isr.headers import cache_control, seconds, values
+from asgi_isr import groups, vary
+from asgi_isr.directives import age_s, date, of_response, seconds
+from asgi_isr.headers import first, members, values
 from asgi_isr.keys import PAGE_TAGS_MAX, tag_problem
-from asgi_isr.model import Headers
+from asgi_isr.model import LAST_MODIFIED, Headers
 
-# Final statuses that this cache understands and stores when the response says for how long.
-STORABLE_STATUS = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
+NOT_MODIFIED = 304
+# Parts of a response, and what must not be stored (RFC 6585).
+_NEVER = frozenset({*range(100, 200), 206, NOT_MODIFIED, 428, 429, 431, 511})
+# These say how the server is, not what the page is: 501 is a statement on the resource.
+_FAILURES = frozenset(range(500, 600)) - {501}
 ERROR_STATUS = frozenset({500, 502, 503, 504})  # RFC 5861, section 4
+# Statuses that may be kept without an explicit lifetime (RFC 9110, section 15.1).
+_HEURISTIC = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
+# Those that this cache knows all about, which is what `must-understand` asks for (5.2.2.3).
+_UNDERSTOOD = _HEURISTIC | {302, 303, 307, 400, 403, 500, 502, 503, 504}
+_HEURISTIC_SHARE = 0.1  # of the time since the last modification (RFC 9111, section 4.2.2)
+_HEURISTIC_S_MAX = 86_400.0
+VALIDATABLE_S = 3600.0  # how long a page is kept after its last use, for its validators alone
 
 
 class Storing(NamedTuple):
-    """For how long a response is kept, and which tags it named; all times in seconds."""
+    """For how long a response is kept, and which tags it named; all times in seconds.
+
+    `age_s` is its age when it was received. `vary` names request fields that selected it; with
+    `validate` each use asks the app first; `public` ones also answer requests with credentials.
+    """
 
     ttl_s: float
     swr_s: float
     sie_s: float
     tags: tuple[str, ...]
+    age_s: float = 0.0
+    vary: tuple[str, ...] = ()
+    validate: bool = False
+    public: bool = False
+
+
+class Circumstances(NamedTuple):
+    """What the decision to store depends on besides the response itself.
+
+    `received` is in seconds since 1970, `delay_s` since the request was sent; `origin` is scheme
+    and host, where pages depend on them; `heuristic` is the setting of that name.
+    """
+
+    received: float
+    delay_s: float = 0.0
+    origin: str = ""
+    authorized: bool = False
+    heuristic: bool = False
 
 
 class Use(Enum):
@@ -31,50 +65,115 @@ class Use(Enum):
     FRESH = "fresh"
     REVALIDATE = "stale-while-revalidate"  # serve it, refresh it in the background
     ON_ERROR = "stale-if-error"  # render; serve it only if that fails
+    VALIDATE = "validate"  # ask the app whether it still holds; serve it if so
     NONE = "unusable"
 
 
-def _listed(headers: Headers, name: bytes) -> list[str]:
-    """Return the members of every field `name`, a comma-separated list (RFC 9110, 5.6.1)."""
-    members = (part.strip() for field in values(headers, name) for part in field.split(","))
-    return [member for member in members if member]
+def initial_age_s(headers: Headers, at: Circumstances) -> float:
+    """Return the corrected initial age (RFC 9111, section 4.2.3)."""
+    made = date(headers, b"date")
+    apparent_s = max(0.0, at.received - made) if made is not None else 0.0
+    # A date has whole seconds: what is younger than that is no sign of age.
+    return max(apparent_s if apparent_s >= 1 else 0.0, age_s(headers) + at.delay_s)
 
 
-def storing(status: int, headers: Headers) -> Storing | str:
-    """Decide on a response to a GET: how to store it, or why not (RFC 9111, section 3)."""
-    if status not in STORABLE_STATUS:
+def _expires_s(headers: Headers, received: float) -> float | None:
+    """Return the lifetime that `Expires` gives; a broken date is in the past (section 5.3)."""
+    if first(headers, b"expires") is None:
+        return None
+    expires = date(headers, b"expires")
+    made = date(headers, b"date")
+    if expires is None:
+        return 0.0
+    return max(0.0, expires - (made if made is not None else received))
+
+
+def _guessed_s(status: int, headers: Headers, at: Circumstances, *, public: bool) -> float | None:
+    """Return a lifetime for a response that names none (section 4.2.2)."""
+    modified = date(headers, LAST_MODIFIED)
+    if not at.heuristic or modified is None or not (public or status in _HEURISTIC):
+        return None
+    made = date(headers, b"date")
+    since_s = (made if made is not None else at.received) - modified
+    return max(0.0, min(_HEURISTIC_S_MAX, since_s * _HEURISTIC_SHARE))
+
+
+def _forbidden(status: int, headers: Headers, directives: dict[str, str], at: Circumstances) -> str:
+    """Say what speaks against storing, whatever the lifetime; empty when nothing does."""
+    if status in _NEVER or (status in _FAILURES and not at.heuristic):
         return f"status {status}"
-    if values(headers, b"set-cookie"):
+    if "must-understand" in directives:
+        if status not in _UNDERSTOOD:
+            return "must-understand"
+    elif "no-store" in directives:
+        return "no-store"
+    if "private" in directives:
+        return "private"
+    if values(headers, b"set-cookie") and not at.heuristic:
         return "Set-Cookie"
-    if any(name.lower() != "accept-encoding" for name in _listed(headers, b"vary")):
-        return "Vary"
-    targeted = cache_control(values(headers, b"cdn-cache-control"))
-    directives = targeted or cache_control(values(headers, b"cache-control"))
-    for directive in ("no-store", "private", "no-cache"):
-        if directive in directives:
-            return directive
-    ttl_s = seconds(directives, "s-maxage")
-    if ttl_s is None:
-        ttl_s = seconds(directives, "max-age")
-    if not ttl_s:
-        return "no lifetime"
-    tags = tuple(_listed(headers, b"cache-tag"))
+    shared = {"public", "s-maxage", "must-revalidate"} & directives.keys()
+    return "Authorization" if at.authorized and not shared else ""
+
+
+def _tags(headers: Headers, origin: str) -> tuple[str, ...] | str:
+    tags = tuple(members(headers, b"cache-tag"))
     if len(tags) > PAGE_TAGS_MAX:
         return f"more than {PAGE_TAGS_MAX} tags"
     if any(tag_problem(tag) for tag in tags):
         return "invalid tag"
-    strict = "must-revalidate" in directives or "proxy-revalidate" in directives
+    grouped = groups.of_response(headers, origin)
+    return "too many groups" if grouped is None else tags + grouped
+
+
+def storing(status: int, headers: Headers, at: Circumstances) -> Storing | str:
+    """Decide on a response to a GET: how to store it, or why not (RFC 9111, section 3)."""
+    directives, addressed = of_response(headers)
+    if refused := _forbidden(status, headers, directives, at):
+        return refused
+    varying = vary.names(values(headers, b"vary"))
+    if varying is None:
+        return "Vary"
+    public = bool({"public", "s-maxage", "must-revalidate"} & directives.keys())
+    given = (seconds(directives, "s-maxage"), seconds(directives, "max-age"))
+    ttl_s = next((value for value in given if value is not None), None)
+    if ttl_s is None and not addressed:
+        ttl_s = _expires_s(headers, at.received)
+        if ttl_s is None:
+            ttl_s = _guessed_s(status, headers, at, public="public" in directives)
+    validate = "no-cache" in directives
+    strict = validate or "must-revalidate" in directives or "proxy-revalidate" in directives
+    swr_s = 0.0 if strict else seconds(directives, "stale-while-revalidate") or 0.0
+    sie_s = 0.0 if strict else seconds(directives, "stale-if-error") or 0.0
+    # No lifetime at all is no wish to be stored; of one that is over at once the page is still of
+    # use where it can be served stale, or asked for again more cheaply.
+    age = initial_age_s(headers, at)
+    lives = ttl_s is not None and ttl_s > age and not validate
+    can_be_asked = any(name in {b"etag", LAST_MODIFIED} for name in _names(headers))
+    asked = can_be_asked and (validate or ttl_s is not None)
+    if not (lives or asked or (ttl_s is not None and max(swr_s, sie_s) > 0)):
+        return "no-cache" if validate else "no lifetime"
+    tags = _tags(headers, at.origin)
+    if isinstance(tags, str):
+        return tags
     return Storing(
-        ttl_s=ttl_s,
-        swr_s=0.0 if strict else seconds(directives, "stale-while-revalidate") or 0.0,
-        sie_s=0.0 if strict else seconds(directives, "stale-if-error") or 0.0,
+        ttl_s=0.0 if validate else ttl_s or 0.0,
+        swr_s=swr_s,
+        sie_s=sie_s,
         tags=tags,
+        age_s=age,
+        vary=varying,
+        validate=validate or (not lives and max(swr_s, sie_s) == 0),
+        public=public,
     )
+
+
+def _names(headers: Headers) -> set[bytes]:
+    return {name.lower() for name, _ in headers}
 
 
 def use(
     *, now: float, created: float, expires: float, soft_since: float | None, lease_until: float,
-    swr_s: float, sie_s: float,
+    swr_s: float, sie_s: float, validatable: bool = False,
 ) -> Use:  # fmt: skip
     """Say what may be done with a page that no hard invalidation speaks against.
 
@@ -94,4 +193,7 @@ def use(
         return Use.FRESH
     if now - since < swr_s:
         return Use.REVALIDATE
-    return Use.ON_ERROR if now - since < sie_s else Use.NONE
+    if now - since < sie_s:
+        return Use.ON_ERROR
+    kept_s = max(swr_s, sie_s) + VALIDATABLE_S
+    return Use.VALIDATE if validatable and now - since < kept_s else Use.NONE

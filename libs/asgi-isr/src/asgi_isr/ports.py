@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
+from asgi_isr.events import Invalidation
+
 
 class Clock(Protocol):
     """Time, as given to the engine. Nothing else in this package reads a clock."""
@@ -83,6 +85,9 @@ class Log(Protocol):
 
     async def mark(self) -> int:
         """Have the writers' side publish a mark after this call; return its sequence (rule 8)."""
+
+    async def announce(self, event: Invalidation) -> int:
+        """Publish an event of this instance's own, once; return its sequence."""
 
     async def close(self) -> None:
         """Close what was opened. The log is not used afterwards."""

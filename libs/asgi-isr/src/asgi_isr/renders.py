@@ -9,16 +9,17 @@ import logging
 from contextlib import suppress
 from functools import partial
 
-from asgi_isr.codec import build
 from asgi_isr.errors import RenderTimeoutError, StoreUnavailableError
 from asgi_isr.flight import (
     Again,
+    Confirmed,
     Failed,
     Flight,
     Kept,
     Overtaken,
     PageRequest,
     Passed,
+    Personal,
     Render,
     Rendered,
     Result,
@@ -28,7 +29,8 @@ from asgi_isr.follower import Follower
 from asgi_isr.headers import values
 from asgi_isr.index import Index, Verdict
 from asgi_isr.local import Entry, LocalPages
-from asgi_isr.model import CacheSettings, Counters, Page
+from asgi_isr.model import CacheSettings, Counters, Page, Varied
+from asgi_isr.pages import confirmed_page, rendered_page
 from asgi_isr.policy import ERROR_STATUS, Use
 from asgi_isr.ports import Clock
 from asgi_isr.shared import SharedPages
@@ -101,20 +103,29 @@ class Renders:
         recent = self._clock.monotonic() - entry.created < self._settings.refresh_interval_s
         if recent and entry.soft_since is None:
             return
-        if request.key not in self._flights and self._refreshing < REFRESHES_MAX:
+        key = entry.page.key
+        if key not in self._flights and self._refreshing < REFRESHES_MAX:
             self._counters.refreshes += 1
-            self.launch(request, render, background=True)
+            self.launch(key, request, render, background=True)
 
-    def launch(self, request: PageRequest, render: Render, *, background: bool = False) -> Flight:
-        """Start a render that outlives the request which asked for it."""
+    def launch(
+        self, key: str, request: PageRequest, render: Render, *,
+        background: bool = False, alone: bool = False,
+    ) -> Flight:  # fmt: skip
+        """Start a render of `key` that outlives the request which asked for it.
+
+        One that is `alone` is for this request: nobody joins it, and nothing that others
+        rendered will do.
+        """
         if self._tasks is None:
             raise RuntimeError("enter the PageCache (async with) before the first request")
-        flight = Flight(request.key)
+        flight = Flight(key, alone=alone)
         flight.task = task = self._tasks.create_task(
             self._fly(flight, request, render, background=background),
             name=f"isr-render {request.path}",
         )
-        self._flights[request.key] = flight
+        if not alone:
+            self._flights[key] = flight
         self._refreshing += background
         self._flying.add(task)
         # Not in the task itself: one that is cancelled before its first step runs none of it.
@@ -168,7 +179,8 @@ class Renders:
     def _pass(self, flight: Flight, limit: asyncio.Timeout, status: int) -> None:
         """Let nobody wait for a response that goes to one client, for as long as that takes."""
         limit.reschedule(None)
-        self._remember_unstorable(flight.key, status)
+        if not flight.alone:
+            self._remember_unstorable(flight.key, status)
         self._land(flight, Passed())
         if flight.locked and self._tasks is not None:
             self._tasks.create_task(self._share(flight, Passed()), name="isr-unlock")
@@ -177,38 +189,68 @@ class Renders:
         self, flight: Flight, request: PageRequest, render: Render, *, background: bool
     ) -> Result:
         """Take the page from the shared store, or render it when no other instance does."""
-        found = await self._elsewhere(flight, background=background)
-        if found is not None:
-            return found
+        if not flight.alone:
+            found = await self._elsewhere(flight, background=background)
+            if found is not None:
+                return found
         generation, fence = self._generation, self._fence()
         if fence is None:
             return Again()
         self._counters.renders += 1
+        held = None if request.authorized else self._held(flight.key)
+        rendered = await self._ask(flight, render, held, background=background)
+        if isinstance(rendered, Streamed):
+            return Passed()
+        if isinstance(rendered, Rendered) and rendered.rule is None:
+            self._counters.errors += 1
+            return Failed(rendered)
+        if isinstance(rendered, Rendered):
+            page = await rendered_page(request, rendered, self._stamp(fence))
+            return self._keep(page, rendered, generation)
+        if held is None:
+            raise ValueError("304 for a page that nobody asked about")
+        self._counters.validated += 1
+        page, storable = confirmed_page(request, rendered, held.page, self._stamp(fence))
+        if storable:
+            return self._keep(page, rendered, generation)
+        self._local.drop(flight.key)
+        return Personal(self._entry(page))
+
+    async def _ask(
+        self, flight: Flight, render: Render, held: Entry | None, *, background: bool
+    ) -> Rendered | Confirmed | Streamed:
+        """Have the app render, or confirm what is held; within the time limit."""
         limit_s = self._settings.render_timeout_s
         limit = asyncio.timeout(limit_s)
         try:
             async with limit:
-                rendered = await render(
+                return await render(
                     passing=None if background else partial(self._pass, flight, limit),
                     hold_errors=self._has_fallback(flight.key),
+                    validators=held.page.validators if held is not None else [],
                 )
         except TimeoutError as error:
             if not limit.expired():
                 raise  # the app's own
             raise RenderTimeoutError(f"no response within {limit_s} s") from error
-        if isinstance(rendered, Streamed):
-            return Passed()
-        if rendered.rule is None:
-            self._counters.errors += 1
-            return Failed(rendered)
-        page = self._page(request, rendered, self._stamp(fence))
-        entry = Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
-        timing = ", ".join(values(rendered.headers, b"server-timing")).encode("latin-1")
+
+    def _held(self, key: str) -> Entry | None:
+        """Return the page that the app can be asked about, if there is one."""
+        held = self._local.entries.get(key)
+        return held if held is not None and held.fence >= self._index.base else None
+
+    def _entry(self, page: Page) -> Entry:
+        return Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
+
+    def _keep(self, page: Page, answer: Rendered | Confirmed, generation: int) -> Result:
+        """Keep a page that nothing has overtaken."""
+        entry = self._entry(page)
+        timing = ", ".join(values(answer.headers, b"server-timing")).encode("latin-1")
         if generation != self._generation or not self._keepable(page):
             self._counters.overtaken += 1
             return Overtaken(entry, timing)
         self._local.put(entry)
-        return Kept(entry, stored=True, timing=timing)
+        return Kept(entry, stored=True, timing=timing, confirmed=isinstance(answer, Confirmed))
 
     def _fence(self) -> int | None:
         """Return what the page about to be rendered is as new as (rule 3); None: not joined."""
@@ -226,8 +268,10 @@ class Renders:
 
     def _has_fallback(self, key: str) -> bool:
         """Say whether there is a stale page to serve should the app fail."""
-        held, now = self._local.entries.get(key), self._clock.monotonic()
-        return held is not None and held.use(now, self._follower.lease_until) is not Use.NONE
+        held, now = self._held(key), self._clock.monotonic()
+        if held is None:
+            return False
+        return held.use(now, self._follower.lease_until) not in {Use.NONE, Use.VALIDATE}
 
     async def _elsewhere(self, flight: Flight, *, background: bool) -> Result | None:
         """Take what another instance rendered; None when this one shall render."""
@@ -241,30 +285,19 @@ class Renders:
             return None  # counted where it failed; not asked again for this request
         return found
 
-    def _page(self, request: PageRequest, rendered: Rendered, fence: int) -> Page:
-        if rendered.rule is None:
-            raise ValueError("a response without a storing rule makes no page")
-        return build(
-            key=request.key,
-            path=request.path,
-            status=rendered.status,
-            headers=rendered.headers,
-            body=rendered.body,
-            rule=rendered.rule,
-            fence=fence,
-            now=self._clock.wall(),
-        )
-
     async def _from_shared(self, shared: SharedPages, key: str) -> Result | None:
         """Judge what the shared store holds by this instance's own index (rule 4)."""
         generation = self._generation
         page = await shared.get(key)
         if page is None or generation != self._generation:
             return None
+        if isinstance(page, Varied):  # those who asked look for their variants
+            self._local.note_varied(page.key, page.vary)
+            return Again()
         verdict = self._index.verdict(page.tags, page.fence)
         if verdict is Verdict.HARD:
             return None
-        entry = Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
+        entry = self._entry(page)
         if verdict is Verdict.SOFT:
             entry.soft_since = entry.created  # the earliest it can have been: when is not known
         use = entry.use(self._clock.monotonic(), self._follower.lease_until)

@@ -12,8 +12,10 @@ from typing import TypeVar
 from asgi_isr.codec import decode, encode
 from asgi_isr.errors import CorruptPageError, StoreUnavailableError
 from asgi_isr.index import Snapshot, decode_snapshot
-from asgi_isr.model import Counters, Page
+from asgi_isr.model import Counters, Page, Varied
+from asgi_isr.policy import VALIDATABLE_S
 from asgi_isr.ports import Clock, Store
+from asgi_isr.vary import primary
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -102,8 +104,8 @@ class SharedPages:
         """Whether the breaker is open."""
         return self._breaker.is_open
 
-    async def get(self, key: str) -> Page | None:
-        """Return the page at `key`, or None when there is none that can be read."""
+    async def get(self, key: str) -> Page | Varied | None:
+        """Return what stands at `key`, or None when there is nothing that can be read."""
         data = await self._guarded(lambda: self._store.get(self._page_key(key)))
         if data is None:
             return None
@@ -116,11 +118,18 @@ class SharedPages:
 
     async def put(self, page: Page) -> None:
         """Keep `page` for all instances, as long as it may be of use to one."""
-        ttl_s = min(STORED_S_MAX, page.ttl_s + max(page.swr_s, page.sie_s))
+        kept_s = page.ttl_s + max(page.swr_s, page.sie_s)
+        kept_s += VALIDATABLE_S if page.validators else 0.0
+        stored: list[Page | Varied] = [page]
+        if page.vary:  # first the page, then the sign that leads to it
+            stored.append(Varied(key=primary(page.key), vary=page.vary))
+        for one in stored:
+            await self._put(one, fence=page.fence, ttl_s=min(STORED_S_MAX, kept_s))
+
+    async def _put(self, stored: Page | Varied, *, fence: int, ttl_s: float) -> None:
+        data = encode(stored)
         await self._guarded(
-            lambda: self._store.put(
-                self._page_key(page.key), encode(page), fence=page.fence, ttl_s=ttl_s
-            )
+            lambda: self._store.put(self._page_key(stored.key), data, fence=fence, ttl_s=ttl_s)
         )
 
     async def lock(self, key: str, owner: str, ttl_s: float) -> bool:

@@ -118,15 +118,22 @@ async def test_stream_reaches_the_client_as_it_comes() -> None:
         assert reply.result().body == b"onetwo"
 
 
-@pytest.mark.parametrize("header", ["Authorization", "Range"])
-async def test_personal_and_partial_requests_bypass(site: Any, header: str) -> None:
-    """A request with credentials or for a part goes to the app and leaves nothing behind."""
+async def test_request_with_credentials_is_rendered_for_itself(site: Any) -> None:
+    """Without a word that it is for all, a page is neither stored for credentials nor used."""
     app = await site.instance()
-    await request(app, PAGE, headers={header: "x"})
+    await request(app, PAGE, headers={"Authorization": "x"})
     assert app.cache.local.bytes == 0
     await request(app, PAGE)
-    await request(app, PAGE, headers={header: "x"})
+    await request(app, PAGE, headers={"Authorization": "x"})
     assert len(site.app.renders) == 3
+
+
+async def test_request_for_a_part_of_no_page_goes_to_the_app(site: Any) -> None:
+    """A part of a page that is not here is the app's to give, and leaves nothing behind."""
+    app = await site.instance()
+    await request(app, PAGE, headers={"Range": "bytes=0-1"})
+    assert app.cache.local.bytes == 0
+    assert dict(site.app.scopes[0]["headers"])[b"range"] == b"bytes=0-1"
 
 
 async def test_other_methods_bypass(site: Any) -> None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from asgi_isr.errors import LogUnavailableError
+from asgi_isr.events import Invalidation, encode
 from asgi_isr.ports import Bounds, LogMessage
 
 MESSAGES_MAX = 100_000
@@ -66,6 +67,10 @@ class MemoryLog:
             self._first += 1
         self._wake()
         return self._last
+
+    async def announce(self, event: Invalidation) -> int:
+        """Append `event`; return its sequence."""
+        return self.publish(encode(event))
 
     async def mark(self) -> int:
         """Append a mark; return its sequence. Raises `LogUnavailableError` while `marks_down`."""

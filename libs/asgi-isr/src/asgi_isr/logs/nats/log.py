@@ -166,6 +166,10 @@ class NatsLog:
             return (await self._publish(subject, _MARK_BODY, {"Nats-Msg-Id": self._new_id()})).seq
         return (await self._request(MARK_REQUEST_SUBJECT, b"", _Mark)).seq
 
+    async def announce(self, event: Invalidation) -> int:
+        """Publish `event` once; return its sequence."""
+        return await self.publish(event)
+
     async def publish(
         self,
         event: Invalidation,

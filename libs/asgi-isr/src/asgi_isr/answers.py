@@ -1,0 +1,86 @@
+"""Answers of the cache as ASGI messages: whole pages, parts, 304, and failures of its own."""
+
+from typing import Literal
+
+from asgi_isr import dates
+from asgi_isr.capture import Scope, Send
+from asgi_isr.codings import accepted
+from asgi_isr.engine import Answer
+from asgi_isr.headers import NO_STORE, cache_status, without
+from asgi_isr.local import Entry, Variant, not_modified_headers
+from asgi_isr.model import CacheSettings, Headers
+from asgi_isr.ranges import Part, content_range, part
+
+_OK, _PARTIAL, _NOT_MODIFIED = 200, 206, 304
+_UNSATISFIABLE = 416
+
+
+async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Send a response in two messages."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_answer(
+    scope: Scope, send: Send, answer: Answer, *, settings: CacheSettings, now: float
+) -> None:
+    """Send a page that did not come by the hot path, with its own status line."""
+    asked: dict[bytes, bytes] = dict(scope["headers"])
+    entry = answer.entry
+    variant = entry.variant(accepted(asked.get(b"accept-encoding", b"")))
+    fields = variant.headers(targeted=settings.forward_cdn_cache_control)
+    fields.append((b"age", str(max(0, int(now - entry.created))).encode()))
+    fields.append(cache_status(settings.name, *answer.status))
+    if answer.timing:
+        fields.append((b"server-timing", answer.timing))
+    if not answer.fresh:  # rule 10: no cache beyond this one may keep it
+        fields = [*without(fields, b"cache-control", b"cdn-cache-control", b"expires"), NO_STORE]
+    if variant.confirms(asked.get(b"if-none-match"), asked.get(b"if-modified-since")):
+        await send_whole(send, _NOT_MODIFIED, not_modified_headers(fields), b"")
+        return
+    body = variant.body if scope["method"] == "GET" else b""
+    await send_whole(send, variant.status, fields, body)
+
+
+def asked_part(entry: Entry, asked: dict[bytes, bytes]) -> Part | Literal[False] | None:
+    """Return the part of a stored page that a request asks for (see `asgi_isr.ranges.part`).
+
+    `If-Range` must name this very page, else the whole is the answer (RFC 9110, section 13.1.5).
+    """
+    identity = entry.identity
+    condition = asked.get(b"if-range")
+    if identity.status != _OK or (condition is not None and not _same(identity, condition)):
+        return None
+    return part(asked[b"range"], len(identity.body))
+
+
+def _same(variant: Variant, condition: bytes) -> bool:
+    """Compare strongly: with a weak validator parts of two bodies could be mixed."""
+    if condition.endswith(b'"'):
+        return condition == variant.etag and not condition.startswith(b"W/")
+    date = dates.parse(condition.decode("latin-1").strip())
+    return date is not None and date == variant.last_modified()
+
+
+async def send_part(send: Send, fields: Headers, body: bytes, asked: Part | None) -> None:
+    """Send bytes of a page with 206, or 416 where it has none of those asked for."""
+    size = len(body)
+    body = body[asked.first : asked.last + 1] if asked is not None else b""
+    fields = [
+        *without(fields, b"content-length"),
+        (b"content-length", str(len(body)).encode()),
+        content_range(asked, size),
+    ]
+    await send_whole(send, _PARTIAL if asked is not None else _UNSATISFIABLE, fields, body)
+
+
+async def send_failure(send: Send, settings: CacheSettings, detail: str, text: str) -> None:
+    """Say why there is no page, with 504: what was asked did not come in time, or is not kept."""
+    body = f"{text}\n".encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        NO_STORE,
+        cache_status(settings.name, "fwd=miss", f"detail={detail}"),
+    ]
+    await send_whole(send, 504, headers, body)

@@ -1,0 +1,38 @@
+"""Cache groups (RFC 9875): names that responses of one origin share, and that end them together.
+
+A group is a tag below `group:` and its origin, so that it needs nothing of its own in the index.
+Groups are compared by case; tags are not, so that at worst one group too many is invalidated.
+"""
+
+import hashlib
+from urllib.parse import quote
+
+from asgi_isr import structured
+from asgi_isr.headers import values
+from asgi_isr.keys import TAG_CHARS_MAX
+from asgi_isr.model import Headers
+
+GROUPS_MAX = 64  # of one response; RFC 9875 asks for 32 at least
+_FIELD = b"cache-groups"
+_INVALIDATION = b"cache-group-invalidation"
+
+
+def _tag(group: str, origin: str) -> str:
+    tag = f"group:{quote(origin, safe=':/[]')}/{quote(group, safe='')}"
+    if len(tag) <= TAG_CHARS_MAX:
+        return tag
+    return f"group:#{hashlib.blake2b(tag.encode(), digest_size=16).hexdigest()}"
+
+
+def of_response(headers: Headers, origin: str) -> tuple[str, ...] | None:
+    """Return the tags of a response's groups; None where it names more than `GROUPS_MAX`."""
+    named = structured.strings(values(headers, _FIELD)) or []
+    if len(named) > GROUPS_MAX:
+        return None
+    return tuple(_tag(group, origin) for group in named)
+
+
+def invalidated(headers: Headers, origin: str) -> tuple[str, ...]:
+    """Return the tags of the groups that an answer to an unsafe request invalidates."""
+    named = structured.strings(values(headers, _INVALIDATION)) or []
+    return tuple(_tag(group, origin) for group in named[:GROUPS_MAX])

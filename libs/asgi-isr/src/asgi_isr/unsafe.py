@@ -1,0 +1,63 @@
+"""Unsafe requests that succeed invalidate what they changed (RFC 9111, section 4.4; RFC 9875).
+
+The path of the request, those that `Location` and `Content-Location` name on the same host, and the
+groups in `Cache-Group-Invalidation`: at once in this process, and as an event for all instances.
+"""
+
+import logging
+from urllib.parse import urljoin, urlsplit
+
+from asgi_isr import groups
+from asgi_isr.capture import App, Message, Receive, Scope, Send
+from asgi_isr.engine import PageCache
+from asgi_isr.events import Invalidation
+from asgi_isr.headers import cache_status, first
+from asgi_isr.keys import path_problem
+from asgi_isr.model import Headers
+
+logger = logging.getLogger(__name__)
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
+_ERRORS = 400
+
+
+def _paths(path: str, host: str, headers: Headers) -> tuple[str, ...]:
+    """Return the paths that a successful answer speaks of, all on the host that was asked."""
+    found = {path}
+    base = f"http://{host}{path}"
+    for name in (b"location", b"content-location"):
+        target = first(headers, name)
+        if target is None:
+            continue
+        try:
+            parts = urlsplit(urljoin(base, target))
+        except ValueError:
+            continue  # no URL
+        if parts.netloc.lower() == host.lower():
+            found.add(parts.path or "/")
+    return tuple(sorted(one for one in found if path_problem(one) is None))
+
+
+async def forward(
+    app: App, scope: Scope, receive: Receive, send: Send, *, cache: PageCache, origin: str
+) -> None:
+    """Let `app` answer an unsafe request; invalidate before its client hears of the success."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    settings = cache.settings
+
+    async def announcing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(bytes(name).lower(), bytes(value))
+                       for name, value in message.get("headers", ())]  # fmt: skip
+            if message["status"] < _ERRORS:
+                event = Invalidation(
+                    tags=groups.invalidated(headers, origin),
+                    paths=_paths(scope["path"], host.decode("latin-1"), headers),
+                    reason=f"{scope['method']} succeeded",
+                )
+                await cache.changed_here(event)
+            status = cache_status(settings.name, "fwd=method")
+            message = {**message, "headers": [*headers, status]}
+        await send(message)
+
+    await app(scope, receive, announcing)
