@@ -1,4 +1,4 @@
-"""Run benchmarks: `python -m benchmarks [hit] [events] [memory] [invalidate] [--json] [--quick]`.
+"""Run benchmarks: `python -m benchmarks [subject …] [--json] [--quick]`, all without a subject.
 
 Ends by itself, with 0 when everything was measured, 1 when something is missing or answered
 otherwise than it should. Whatever it started it also stops when it is interrupted.
@@ -10,7 +10,7 @@ import signal
 import sys
 from types import FrameType
 
-from benchmarks import events, hit, invalidate, memory
+from benchmarks import early_refresh, events, hit, invalidate, memory
 from benchmarks.report import BenchmarkError, machine, table
 
 SUBJECTS = {
@@ -18,6 +18,7 @@ SUBJECTS = {
     "events": events.measure,
     "memory": memory.measure,
     "invalidate": invalidate.measure,
+    "early_refresh": early_refresh.measure,
 }
 
 

@@ -93,7 +93,7 @@ def _costs(index_tags: int, calls: int, rounds: int) -> Report:
 
     figures = _gathered(round_us() for _ in range(rounds))
     notes = (
-        f"an event of {EVENT_TAGS} tags, none of a page held here; an index full with {index_tags:,}",
+        f"an event of {EVENT_TAGS} tags, none of a page held here; index full, {index_tags:,} tags",
         f"{rounds} rounds of {calls:,} calls",
         "apply includes the canonical tags; delivery is not counted",
     )

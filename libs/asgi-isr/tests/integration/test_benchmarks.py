@@ -33,6 +33,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("events", ["decode", "apply, tags new, pruning", "snapshot: copy", "events/s"]),
         ("memory", ["RSS", "traced", "stored", "held after hits", "own account"]),
         ("invalidate", ["pages held"]),
+        ("early_refresh", ["requests"]),
     ],
 )
 def test_each_subject_prints_its_tables(subject: str, expected: list[str]) -> None:
