@@ -4,6 +4,7 @@ No pages are held: how fast they are found is `invalidate`'s subject.
 """
 
 import asyncio
+import functools
 import gc
 import itertools
 import multiprocessing
@@ -11,10 +12,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from multiprocessing.synchronize import Event
+from typing import TypeVar
 
 from asgi_isr import CacheSettings, PageCache
 from asgi_isr.events import SUBJECT_PREFIX, Invalidation, decode, encode
-from asgi_isr.index import Index, Snapshot, decode_snapshot, encode_snapshot
+from asgi_isr.index import Index, decode_snapshot, encode_snapshot
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from benchmarks.report import BenchmarkError, Report, Value, rounded
 from perfcheck_embedded import servers
@@ -26,8 +28,11 @@ ROUNDS = 5
 FOLLOWED_EVENTS = 60_000
 FIRST_SEQ = 1_795_400_000_000_000  # sequences are microseconds since 1970 and more
 LIMIT_S = 60.0
+SNAPSHOTS = 10
 _TICK_S = 0.001
 _POLL_S = 0.01
+
+T = TypeVar("T")
 
 
 def tags_of(number: int) -> tuple[str, ...]:
@@ -103,31 +108,27 @@ def _costs(index_tags: int, calls: int, rounds: int) -> Report:
 def _pauses(index_tags: int, events: int) -> Report:
     """Measure what holds up the event loop: the slowest of the single calls."""
     index = _full_index(index_tags)
-    slowest: list[float] = []
+    pauses: dict[str, list[float]] = {}
+
+    def timed(name: str, call: Callable[[], T]) -> T:
+        before = time.thread_time()
+        result = call()
+        pauses.setdefault(name, []).append((time.thread_time() - before) * 1e3)
+        return result
+
     gc.disable()  # a collection is not the index's doing
     try:
         for number in range(index_tags, index_tags + events):
-            tags = tags_of(number)
-            before = time.thread_time()
-            index.apply(tags, FIRST_SEQ + number, hard=number % 8 != 0)
-            slowest.append((time.thread_time() - before) * 1e3)
-        pauses = {"apply, slowest": [max(slowest)]}
-        snapshot: Snapshot | None = None
-        for _ in range(ROUNDS):
-            before = time.thread_time()
-            snapshot = index.snapshot(FIRST_SEQ, None)
-            copied = time.thread_time()
-            data = encode_snapshot(snapshot)
-            coded = time.thread_time()
-            snapshot = decode_snapshot(data)
-            read = time.thread_time()
-            if snapshot is None:
-                raise BenchmarkError("a snapshot could not be read back")
-            index.restore(snapshot)
-            pauses.setdefault("snapshot: copy", []).append((copied - before) * 1e3)
-            pauses.setdefault("snapshot: encode", []).append((coded - copied) * 1e3)
-            pauses.setdefault("snapshot: decode", []).append((read - coded) * 1e3)
-            pauses.setdefault("snapshot: restore", []).append((time.thread_time() - read) * 1e3)
+            apply = functools.partial(index.apply, hard=number % 8 != 0)
+            timed("apply", functools.partial(apply, tags_of(number), FIRST_SEQ + number))
+            if number % (events // SNAPSHOTS) == 0:
+                snapshot = timed("snapshot: copy", lambda: index.snapshot(FIRST_SEQ, None))
+                data = timed("snapshot: encode", functools.partial(encode_snapshot, snapshot))
+                read = timed("snapshot: decode", functools.partial(decode_snapshot, data))
+                if read is None:
+                    raise BenchmarkError("a snapshot could not be read back")
+                other = Index(tags_max=index_tags)
+                timed("snapshot: restore", functools.partial(other.restore, read))
     finally:
         gc.enable()
     notes = (

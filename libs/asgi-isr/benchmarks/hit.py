@@ -17,7 +17,7 @@ from benchmarks.load import CONNECTIONS, Request, ask, drive, generator
 from benchmarks.report import BenchmarkError, Report, Value, rounded
 from benchmarks.servers import Server, granian, installed, nginx, varnish
 
-ROUNDS = 7
+ROUNDS = 9
 SECONDS = 1.0
 WARM_UP_SECONDS = 0.2
 JOIN_ATTEMPTS_MAX = 100

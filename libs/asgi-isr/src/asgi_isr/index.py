@@ -39,9 +39,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class Index:
     """`tag -> last seq that invalidated it`, complete for every sequence above `base`.
 
-    Holds at most `tags_max` tags; over that the oldest are forgotten by raising `base`, some
-    hundredth at a time, so that no call takes long and `base` stays as low as it can. Both dicts
-    are in the order of their sequences.
+    Holds at most `tags_max` tags; over that the oldest are forgotten by raising `base`, about a
+    hundredth at a time: no call takes long, and `base`, under which pages are lost, stays low.
+    Both dicts are in the order of their sequences.
     """
 
     __slots__ = ("_prune_tags", "_tags_max", "base", "hard", "soft")
@@ -87,7 +87,7 @@ class Index:
         self.soft.clear()
 
     def snapshot(self, position: int, stamp: str | None) -> Snapshot:
-        """Return a copy for the shared store: up to 15 ms for 100,000 tags."""
+        """Return a copy for the shared store: some 5 ms for 100,000 tags, at most 25."""
         return Snapshot(
             position=position,
             stamp=stamp,
