@@ -52,8 +52,19 @@ fmt: $(SYNCED) ## format, and mend what can be mended
 	@$(BIN)/ruff format
 
 # -- measure ---------------------------------------------------------------------------------------
-bench: $(SYNCED) ## CPU per cached hit beside a bare server with the same bytes, in one run
-	@$(BIN)/python libs/asgi-isr/benchmarks/hit.py
+BENCHMARKS := cd libs/asgi-isr && $(CURDIR)/$(BIN)/python -m benchmarks
+
+bench: $(SYNCED) ## all benchmarks of the page cache, beside its peers (3 min)
+	@$(BENCHMARKS)
+
+bench-hit: $(SYNCED) ## CPU per cached hit beside a bare server, nginx and Varnish, in one run
+	@$(BENCHMARKS) hit
+
+bench-events: $(SYNCED) ## what following the log and invalidating costs
+	@$(BENCHMARKS) events invalidate
+
+bench-memory: $(SYNCED) ## what the index and the pages take in memory
+	@$(BENCHMARKS) memory
 
 # -- pins ------------------------------------------------------------------------------------------
 lock: $(SYNCED) ## resolve again and write locks/ (hash-pinned, naming no host)
@@ -66,4 +77,4 @@ uv-lock: $(SYNCED) ## recreate the git-ignored uv.lock from the pins in locks/
 clean: ## remove what was installed and generated, but no data (that is .perfcheck)
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache uv.lock
 
-.PHONY: help setup up check test test-unit test-integration e2e lint fmt bench lock uv-lock clean
+.PHONY: help setup up check test test-unit test-integration e2e lint fmt bench bench-hit bench-events bench-memory lock uv-lock clean

@@ -1,199 +1,147 @@
-"""CPU time of a hit beside a bare Granian ASGI app with the same bytes, both in one run.
+"""CPU time of a hit beside bare servers with the same bytes, all in one run.
 
-    python libs/asgi-isr/benchmarks/hit.py [--rounds 7] [--requests 20000] [--json]
-
-Prints, for each kind of request, the server's CPU microseconds per request (user and system, all
-its processes; median over the rounds) and the ratio to the bare app.
+Every round measures every case once, so that what else the machine does meets all alike; the ratio
+of a case is taken to the bare ASGI app of the same round.
 """
 
-import argparse
-import asyncio
-import json
-import platform
-import re
-import socket
+import gzip
 import statistics
-import subprocess
-import sys
-import time
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
-import psutil
+from benchmarks.apps import BODY, PATH
+from benchmarks.load import CONNECTIONS, Request, ask, drive, generator
+from benchmarks.report import BenchmarkError, Report, Value, rounded
+from benchmarks.servers import Server, granian, installed, nginx, varnish
 
-HERE = Path(__file__).parent
-START_TIMEOUT_S = 20.0
-REQUEST_TIMEOUT_S = 60.0
-CONNECTIONS = 16
-STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
-LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+ROUNDS = 9
+SECONDS = 1.0
+WARM_UP_SECONDS = 0.2
+JOIN_ATTEMPTS_MAX = 100
+BASE = "bare ASGI"
+CODINGS = ("gzip", "br", "zstd")
 
 
-class Server:
-    """A Granian process with one worker."""
+class Case(NamedTuple):
+    """What one row measures."""
 
-    def __init__(self, factory: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._process = subprocess.Popen(  # noqa: S603  our own interpreter and file
-            [
-                sys.executable, "-m", "granian", "--interface", "asgi", "--loop", "uvloop",
-                "--http", "1", "--no-ws", "--workers", "1", "--log-level", "warning",
-                "--host", "127.0.0.1", "--port", str(self.port), "--factory", f"apps:{factory}",
-            ],
-            cwd=HERE,
-        )  # fmt: skip
-        self._wait()
+    name: str
+    server: Server
+    request: Request
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise SystemExit("the benchmark's server did not start") from None
-                time.sleep(0.05)
+
+def _of(server: Server, name: str, path: str = PATH, status: int = 200, **fields: str) -> Case:
+    """Make a case, after one answer was checked."""
+    pairs = tuple((key.replace("_", "-"), value) for key, value in fields.items())
+    case = Case(name, server, Request(server.port, path, pairs))
+    answer = ask(case.request)
+    body = answer.body
+    if answer.fields.get("content-encoding") == "gzip":
+        body = gzip.decompress(body)
+    uncoded = answer.fields.get("content-encoding", "gzip") == "gzip"
+    if answer.status != status or (status == 200 and uncoded and body != BODY):  # noqa: PLR2004  OK
+        raise BenchmarkError(f"{name}: unexpected answer {answer.status}, {answer.fields}")
+    return case
+
+
+def _conditional(server: Server, name: str, path: str = PATH) -> Case:
+    etag = ask(Request(server.port, path, ())).fields.get("etag")
+    if etag is None:
+        raise BenchmarkError(f"{name}: the answer has no ETag")
+    return _of(server, name, path, 304, If_None_Match=etag)
+
+
+def _cached(server: Server) -> Iterator[Case]:
+    """Give the cases of the cache: each coding that it answers with, and 304."""
+    _wait_for_hit(server)
+    yield _of(server, "hit")
+    for coding in CODINGS:
+        request = Request(server.port, PATH, (("Accept-Encoding", coding),))
+        answer = ask(request)
+        if answer.fields.get("content-encoding") == coding:
+            yield _of(server, f"hit, {coding}", Accept_Encoding=coding)
+    yield _conditional(server, "hit, 304")
+
+
+def _wait_for_hit(server: Server) -> None:
+    """Ask until the page is stored: until it has joined its log the cache keeps nothing."""
+    status = ""
+    for _ in range(JOIN_ATTEMPTS_MAX):
+        status = ask(Request(server.port, PATH, ())).fields.get("cache-status", "")
+        if "; hit" in status:
+            return
+    raise BenchmarkError(f"the cache does not keep the page: {status}")
+
+
+def _peers(stack: ExitStack, directory: Path, backend: Server) -> Iterator[Case | str]:
+    """Give the cases of other servers, or why there is none."""
+    program = installed("nginx")
+    if program is None:
+        yield "nginx is not installed"
+    else:
+        (directory / "page").write_bytes(BODY)
+        (directory / "page.gz").write_bytes(gzip.compress(BODY, mtime=0))
+        server = stack.enter_context(nginx(program, directory))
+        yield _of(server, "nginx, file")
+        yield _of(server, "nginx, gzip", Accept_Encoding="gzip")
+        yield _conditional(server, "nginx, 304")
+    program = installed("varnishd")
+    if program is None:
+        yield "Varnish is not installed"
+    else:
+        server = stack.enter_context(varnish(program, directory, backend.port))
+        yield _of(server, "Varnish, hit")
+        yield _of(server, "Varnish, gzip", "/gzip", Accept_Encoding="gzip")
+        yield _conditional(server, "Varnish, 304")
+
+
+def _cpu_us(case: Case, seconds: float) -> float:
+    before = case.server.cpu_s()
+    requests = drive(case.request, seconds)
+    return (case.server.cpu_s() - before) / requests * 1e6
+
+
+def _row(name: str, values: list[float], base: list[float]) -> dict[str, Value]:
+    ratios = [value / other for value, other in zip(values, base, strict=True)]
+    return {
+        "case": name,
+        "CPU µs": rounded(statistics.median(values)),
+        "ratio": rounded(statistics.median(ratios)),
+        "least": rounded(min(ratios)),
+        "most": rounded(max(ratios)),
+    }
+
+
+def measure(*, quick: bool) -> list[Report]:
+    """Measure all cases; `quick` shows that it works, its figures say nothing."""
+    rounds, seconds = (1, 0.2) if quick else (ROUNDS, SECONDS)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        bare = stack.enter_context(granian("bare", "asgi"))
+        cached = stack.enter_context(granian("cached", "asgi"))
+        rsgi = stack.enter_context(granian("bare_rsgi", "rsgi"))
+        cases = [_of(bare, BASE), *_cached(cached), _of(rsgi, "bare RSGI")]
+        missing: list[str] = []
+        for peer in _peers(stack, directory, bare):
+            if isinstance(peer, str):
+                missing.append(peer)
             else:
-                return
-
-    def cpu_s(self) -> float:
-        """Return the CPU seconds that all processes of this server have used."""
-        main = psutil.Process(self._process.pid)
-        times = [process.cpu_times() for process in (main, *main.children(recursive=True))]
-        return sum(used.user + used.system for used in times)
-
-    def stop(self) -> None:
-        """Stop it."""
-        self._process.terminate()
-        self._process.wait(10)
-
-
-class Client(asyncio.Protocol):
-    """One kept-alive connection that sends the same request again and again."""
-
-    def __init__(self, request: bytes, expected: int, count: int) -> None:
-        self._request = request
-        self._expected = str(expected).encode()
-        self._left = count
-        self._buffer = b""
-        self._transport: asyncio.WriteTransport | None = None
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            self._transport = transport
-            transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = self._buffer[:end]
-        length = LENGTH.search(head)
-        if len(self._buffer) < end + 4 + (int(length[1]) if length else 0):
-            return
-        status = STATUS.match(head)
-        if status is None or status[1] != self._expected:
-            self.done.set_exception(RuntimeError(f"unexpected answer: {head[:200]!r}"))
-            return
-        self._buffer = b""
-        self._left -= 1
-        if self._transport is None or not self._left:
-            self.done.set_result(None)
-            return
-        self._transport.write(self._request)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(exc or RuntimeError("the server closed the connection"))
-
-
-async def load(port: int, fields: bytes, expected: int, requests: int) -> None:
-    """Send `requests` requests over kept-alive connections."""
-    loop = asyncio.get_running_loop()
-    request = b"GET /page HTTP/1.1\r\nHost: localhost\r\n" + fields + b"\r\n"
-    clients = []
-    for _ in range(CONNECTIONS):
-        transport, client = await loop.create_connection(
-            lambda: Client(request, expected, requests // CONNECTIONS), "127.0.0.1", port
-        )
-        clients.append((transport, client))
-    async with asyncio.timeout(REQUEST_TIMEOUT_S):
-        await asyncio.gather(*(client.done for _, client in clients))
-    for transport, _ in clients:
-        transport.close()
-
-
-def measure(server: Server, fields: bytes, expected: int, requests: int) -> float:
-    """Return the server's CPU microseconds per request."""
-    before = server.cpu_s()
-    asyncio.run(load(server.port, fields, expected, requests))
-    return (server.cpu_s() - before) / (requests // CONNECTIONS * CONNECTIONS) * 1e6
-
-
-async def etag_of(port: int) -> bytes:
-    """Return the page's ETag as the cache gives it."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).lower()
-    writer.close()
-    found = re.search(rb"etag: (\S+)", head)
-    if found is None:
-        raise SystemExit("the cache sent no ETag")
-    return found[1]
-
-
-def run(rounds: int, requests: int) -> dict[str, list[float]]:
-    """Measure every case in every round, the bare app first in each."""
-    bare, cached = Server("plain"), Server("cached")
-    try:
-        etag = asyncio.run(etag_of(cached.port))
-        cases: list[tuple[str, Server, bytes, int]] = [
-            ("bare ASGI", bare, b"", 200),
-            ("hit", cached, b"", 200),
-            ("hit, gzip", cached, b"Accept-Encoding: gzip\r\n", 200),
-            ("hit, 304", cached, b"If-None-Match: " + etag + b"\r\n", 304),
-        ]
-        for _, server, fields, expected in cases:
-            measure(server, fields, expected, requests // 4)  # warm up
-        figures: dict[str, list[float]] = {name: [] for name, *_ in cases}
-        for _ in range(rounds):
-            for name, server, fields, expected in cases:
-                figures[name].append(measure(server, fields, expected, requests))
-        return figures
-    finally:
-        bare.stop()
-        cached.stop()
-
-
-def main() -> None:
-    """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    figures = run(options.rounds, options.requests)
-    base = figures["bare ASGI"]
-    rows = [
-        {
-            "case": name,
-            "cpu_us": round(statistics.median(values), 1),
-            "ratio": round(statistics.median(v / b for v, b in zip(values, base, strict=True)), 2),
-            "ratios": [round(v / b, 2) for v, b in zip(values, base, strict=True)],
-        }
-        for name, values in figures.items()
-    ]
-    if options.json:
-        print(json.dumps({"python": platform.python_version(), "rows": rows}, indent=2))
-        return
-    print(f"CPU per request, {options.rounds} rounds of {options.requests} requests, 12.7 KB page")
-    print(f"{'':<12}{'µs':>8}{'ratio':>8}  ratio of each round")
-    for row in rows:
-        print(f"{row['case']:<12}{row['cpu_us']:>8}{row['ratio']:>8}  {row['ratios']}")
-
-
-if __name__ == "__main__":
-    main()
+                cases.append(peer)
+        for case in cases:
+            drive(case.request, WARM_UP_SECONDS)
+        figures: dict[str, list[float]] = {case.name: [] for case in cases}
+        for number in range(rounds):
+            for case in cases if number % 2 == 0 else reversed(cases):
+                figures[case.name].append(_cpu_us(case, seconds))
+    rows = [_row(name, values, figures[BASE]) for name, values in figures.items()]
+    notes = (
+        "CPU of the server's processes, user and system; ratio to the bare ASGI app, each round's",
+        f"{rounds} rounds of {seconds:g} s a case; median, least and most of them",
+        f"closed loop over {CONNECTIONS} connections by {generator(seconds)}",
+        f"page of {len(BODY):,} bytes; the bare apps answer with the bytes of a hit",
+        *missing,
+    )
+    return [Report("hit: CPU time per request", rows, notes)]

@@ -184,6 +184,9 @@ class Follower:
             ):
                 async for batch in batches:
                     self._apply(batch)
+                    # While the log runs far ahead the next batch is there already: let requests
+                    # run in between.
+                    await asyncio.sleep(0)
         except TimeoutError:
             return  # the lease found another log than the one that was read; attach again
         finally:

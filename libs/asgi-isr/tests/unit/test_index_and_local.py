@@ -10,7 +10,7 @@ from asgi_isr.directives import cache_control
 from asgi_isr.errors import CorruptPageError
 from asgi_isr.flight import PageRequest, Rendered
 from asgi_isr.headers import matches
-from asgi_isr.index import Index, Verdict, decode_snapshot, encode_snapshot
+from asgi_isr.index import Index, Snapshot, Verdict, decode_snapshot, encode_snapshot
 from asgi_isr.local import Entry, LocalPages
 from asgi_isr.model import Page
 from asgi_isr.pages import rendered_page
@@ -61,6 +61,52 @@ def test_pruned_index_never_calls_fresh_what_a_whole_one_does_not(seed: int) -> 
         assert small.verdict(asked, fence) >= whole.verdict(asked, fence)
 
 
+def test_pruning_forgets_few_and_the_oldest() -> None:
+    """A full index drops a hundredth of its tags, and keeps what was raised since."""
+    index = Index(tags_max=1000)
+    for seq in range(1, 1001):
+        index.apply([f"t{seq}"], seq, hard=seq % 2 == 0)
+    index.apply(["t1"], 1001, hard=False)  # the oldest is the newest now
+    assert (len(index), index.base) == (1000, 0)
+    index.apply(["new"], 1002, hard=True)
+    assert 970 < len(index) <= 1000
+    assert 2 <= index.base <= 30
+    assert index.verdict(["t1"], 1000) is Verdict.SOFT
+    assert index.verdict([f"t{index.base + 2}"], index.base + 1) is not Verdict.FRESH
+
+
+def test_event_larger_than_the_index_is_covered_by_its_base() -> None:
+    """What does not fit counts as invalidated, with everything before it."""
+    index = Index(tags_max=3)
+    index.apply(["a"], 10, hard=False)
+    index.apply([f"t{number}" for number in range(10)], 11, hard=True)
+    assert len(index) <= 3
+    assert index.verdict(["other"], 10) is Verdict.HARD
+    assert index.verdict(["other"], 11) is Verdict.FRESH
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_snapshot_in_any_order_is_pruned_by_age(seed: int) -> None:
+    """An instance with a smaller index takes the newest of a snapshot, however it is ordered."""
+    rng = random.Random(seed)
+    whole = Index(tags_max=1000)
+    seqs = rng.sample(range(1, 1000), 100)
+    snapshot = Snapshot(
+        position=1000,
+        stamp=None,
+        base=0,
+        hard={f"h{seq}": seq for seq in seqs[:60]},
+        soft={f"s{seq}": seq for seq in seqs[60:]},
+    )
+    whole.restore(snapshot)
+    small = Index(tags_max=20)
+    small.restore(snapshot)
+    assert 17 <= len(small) <= 20
+    for fence in range(1000):
+        for tag in (f"{kind}{seq}" for seq in rng.sample(seqs, 3) for kind in "hs"):
+            assert small.verdict([tag], fence) >= whole.verdict([tag], fence)
+
+
 def test_snapshot_round_trip() -> None:
     """A restored index judges as the one it was taken from."""
     index = Index(tags_max=100)
@@ -77,7 +123,16 @@ def test_snapshot_round_trip() -> None:
     assert other.verdict(["c"], 4) is Verdict.HARD
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00", b"\x96\x02\x01\xc0\x00\x80\x80", b"junk" * 9])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00",
+        b"\x96\x02\x01\xc0\x00\x80\x80",
+        b"\x96\x01\x0c\xa2\xc4\xc4\x05\x80\x80",
+        b"junk" * 9,
+    ],
+)
 def test_unreadable_snapshot_is_none(data: bytes) -> None:
     """Damaged bytes or another version mean a rejoin, no exception."""
     assert decode_snapshot(data) is None

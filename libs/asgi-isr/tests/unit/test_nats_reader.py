@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats.log import nanoseconds
-from asgi_isr.logs.nats.reader import Reader, parse_ack
+from asgi_isr.logs.nats.reader import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, Reader, parse_ack
 from asgi_isr.ports import LogMessage
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -13,10 +13,10 @@ from nats.aio.msg import Msg
 CLIENT = Client()  # never connected: these tests hand the messages in themselves
 
 
-def message(seq: int, delivered: int) -> Msg:
+def message(seq: int, delivered: int, body: bytes = b"x") -> Msg:
     """Make an event as the server delivers it."""
     return Msg(
-        CLIENT, "cache.invalidations.v1.x", f"$JS.ACK.S.C.1.{seq}.{delivered}.{seq}0.0", b"x"
+        CLIENT, "cache.invalidations.v1.x", f"$JS.ACK.S.C.1.{seq}.{delivered}.{seq}0.0", body
     )
 
 
@@ -82,6 +82,25 @@ async def test_message_carries_sequence_stamp_and_body() -> None:
     reader = Reader(CLIENT, 10, timeout_s=1)
     await reader._receive(message(11, 1))
     assert list(await reader.batch()) == [LogMessage(11, "110", b"x")]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [(b"x", BATCH_MESSAGES_MAX), (b"x" * (BATCH_BYTES_MAX // 4), 4), (b"x" * BATCH_BYTES_MAX, 1)],
+    ids=["many", "large", "huge"],
+)
+async def test_batch_is_bounded_by_messages_and_bytes(body: bytes, expected: int) -> None:
+    """What waits comes in batches that are applied in a moment, nothing of it is lost."""
+    reader = Reader(CLIENT, 10, timeout_s=1)
+    count = BATCH_MESSAGES_MAX + 10
+    for number in range(1, count + 1):
+        await reader._receive(message(10 + number, number, body))
+    first = await reader.batch()
+    assert len(first) == expected
+    found = [each.seq for each in first]
+    while len(found) < count:
+        found += [each.seq for each in await reader.batch()]
+    assert found == list(range(11, 11 + count))
 
 
 async def test_lost_delivery_is_noticed_by_the_next_message() -> None:

@@ -20,7 +20,8 @@ from asgi_isr.events import STREAM
 from asgi_isr.logs.nats.requests import request
 from asgi_isr.ports import LogMessage
 
-BATCH_MAX = 1024
+BATCH_MESSAGES_MAX = 256
+BATCH_BYTES_MAX = 64 * 1024  # of bodies; one message may be larger
 PENDING_MESSAGES_MAX = 100_000
 PENDING_BYTES_MAX = 64 * 1024 * 1024
 HEARTBEAT_S = 1.0
@@ -111,20 +112,22 @@ class Reader:
         )
 
     async def batch(self) -> Sequence[LogMessage]:
-        """Wait for messages; return all that came, at most `BATCH_MAX`, in order.
+        """Wait for messages; return what came, in order, within the bounds of a batch.
 
         Raises `LogUnavailableError` after a loss, once what came before it has been returned.
         """
         silent = 0
         while True:
             batch: list[LogMessage] = []
+            bytes_left = BATCH_BYTES_MAX
             flow = ""
-            while self._pending and len(batch) < BATCH_MAX:
+            while self._pending and len(batch) < BATCH_MESSAGES_MAX and bytes_left > 0:
                 item = self._pending.popleft()
                 if isinstance(item, str):
                     flow = item
                 else:
                     batch.append(item)
+                    bytes_left -= len(item.body)
             if flow:
                 await self._let_flow(flow)
             if batch:
