@@ -20,7 +20,7 @@ from asgi_isr.flight import PageRequest
 from asgi_isr.headers import values
 from asgi_isr.keys import PATH_CHARS_MAX, page_key
 from asgi_isr.lifespan import Lifespan
-from asgi_isr.local import Entry
+from asgi_isr.local import Entry, Ready
 
 _HOST = re.compile(rb"[^/?#@\\\s]*")  # a host and port; more would reach into the path of a key
 # Preconditions that only the origin can judge (RFC 9111, section 4.3.2).
@@ -44,6 +44,7 @@ class CacheMiddleware:
         self._targeted = settings.forward_cdn_cache_control
         self._counters = cache.counters
         self._monotonic = cache.clock.monotonic
+        self._ready = Ready()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection scope (ASGI 3.0)."""
@@ -89,12 +90,14 @@ class CacheMiddleware:
             return
         self._counters.hits += 1
         codings = accepted(headers.get(b"accept-encoding", b""))
-        variant = entry.hit(codings=codings, now=now, name=self._name, targeted=self._targeted)
+        variant = entry.hit(
+            codings=codings, now=now, name=self._name, ready=self._ready, targeted=self._targeted
+        )
         known = headers.get(b"if-none-match")
         since = headers.get(b"if-modified-since")
         if (known is not None or since is not None) and variant.confirms(known, since):
             self._counters.not_modified += 1
-            fields = variant.fields_not_modified.copy()
+            fields = variant.fields_not_modified()
             await send({"type": "http.response.start", "status": 304, "headers": fields})
             await send({"type": "http.response.body", "body": b""})
             return
@@ -114,7 +117,11 @@ class CacheMiddleware:
         asked = asked_part(entry, headers) if scope["method"] == "GET" else None
         self._counters.hits += 1
         variant = entry.hit(
-            codings=(), now=self._monotonic(), name=self._name, targeted=self._targeted
+            codings=(),
+            now=self._monotonic(),
+            name=self._name,
+            ready=self._ready,
+            targeted=self._targeted,
         )
         fields = variant.fields.copy()
         if asked is None:

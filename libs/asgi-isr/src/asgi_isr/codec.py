@@ -45,18 +45,21 @@ def decode(data: bytes, key: str) -> Page | Varied:
     return one_of_each(stored) if isinstance(stored, Page) else stored
 
 
-_names: dict[bytes, bytes] = {}
-_NAMES_MAX = 1024
+_fields: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
+_FIELDS_MAX = 4096
+_FIELD_BYTES_MAX = 1024
 
 
-def _one_name(name: bytes) -> bytes:
-    """Return the one object for a field's name, which thousands of pages repeat."""
-    if len(_names) >= _NAMES_MAX:
-        return _names.get(name, name)
-    return _names.setdefault(name, name)
+def _one_field(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Return the one object for a field, which thousands of pages repeat."""
+    if len(field[1]) > _FIELD_BYTES_MAX:
+        return field
+    if len(_fields) >= _FIELDS_MAX:
+        _fields.clear()  # those that are repeated come back, the others made it full
+    return _fields.setdefault(field, field)
 
 
 def one_of_each(page: Page) -> Page:
-    """Return `page` with the one object for each tag and field name that pages share."""
-    headers = [(_one_name(name), value) for name, value in page.headers]
+    """Return `page` with the one object for each tag and field that pages share."""
+    headers = [_one_field(field) for field in page.headers]
     return msgspec.structs.replace(page, headers=headers, tags=tuple(map(intern, page.tags)))

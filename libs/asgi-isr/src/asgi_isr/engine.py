@@ -132,7 +132,8 @@ class PageCache:
         trace: TracebackType | None,
     ) -> None:
         """Stop following, cancel what still renders, close store and log."""
-        await self._exit.__aexit__(kind, error, trace)
+        # Without the error of the body, which a task group would wrap into one of its own.
+        await self._exit.__aexit__(None, None, None)
 
     # -- requests -----------------------------------------------------------------------------
 

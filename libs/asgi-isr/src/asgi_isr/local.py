@@ -11,18 +11,24 @@ from asgi_isr.model import LAST_MODIFIED, Headers, Page
 from asgi_isr.policy import Use, use
 
 VARIED_MAX = 100_000  # keys remembered as those of pages that vary
+READY_MAX = 1024
+SECOND_CHANCES_MAX = 64  # of one eviction: beyond it a page goes although it was used
+MARKED_MIN = 256  # pages of one invalidation, from which on they are only marked
+DEAD = float("-inf")  # as `soft_since`: invalidated for good
+_NO_FIELDS: Headers = []
+_OF_A_BODY = frozenset({b"content-encoding", b"content-length", b"content-type"})
 _OK, _NO_CONTENT, _MULTIPLE_CHOICES = 200, 204, 300
 
 
 class Variant:
-    """One coding of a page with its ready-made ASGI messages.
+    """One coding of a page, and the fields of its hits.
 
-    The fields of hits carry `Age` and the time left, so they are good for one second and made anew
-    by the first hit of the next. Each client gets a copy in a message of its own: what stands
-    around this cache may write into it (a cookie, another coding).
+    Those carry `Age` and the time left, so they are good for one second and made anew by the first
+    hit of the next. Each client gets a copy in a message of its own: what stands around this cache
+    may write into it (a cookie, another coding).
     """
 
-    __slots__ = ("_coding", "_page", "body", "etag", "fields", "fields_not_modified", "second",
+    __slots__ = ("_coding", "_not_modified", "_page", "body", "etag", "fields", "second",
                  "status")  # fmt: skip
 
     def __init__(self, page: Page, coding: str) -> None:
@@ -31,9 +37,13 @@ class Variant:
         self.body = page.bodies[coding]
         self.etag = coded_etag(page.etag, coding)
         self.status = page.status
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the fields that were made for a second."""
         self.second = -1
-        self.fields: Headers = []
-        self.fields_not_modified: Headers = []
+        self.fields: Headers = _NO_FIELDS
+        self._not_modified: Headers | None = None
 
     def headers(self, *, targeted: bool = False) -> Headers:
         """Return the fields of an answer but for those that change with time.
@@ -52,11 +62,16 @@ class Variant:
         self, second: int, age: int, status: tuple[bytes, bytes], *, targeted: bool
     ) -> None:
         """Make the fields for hits within `second`."""
-        dynamic = [(b"age", str(max(0, age)).encode()), status]
-        headers = self.headers(targeted=targeted)
-        self.fields = headers + dynamic
-        self.fields_not_modified = not_modified_headers(headers) + dynamic
+        self.fields = self.headers(targeted=targeted)
+        self.fields += ((b"age", str(max(0, age)).encode()), status)
+        self._not_modified = None
         self.second = second
+
+    def fields_not_modified(self) -> Headers:
+        """Return a copy of the fields of a 304 within the second."""
+        if self._not_modified is None:
+            self._not_modified = not_modified_headers(self.fields)
+        return self._not_modified.copy()
 
     def confirms(self, if_none_match: bytes | None, if_modified_since: bytes | None) -> bool:
         """Say whether 304 answers these preconditions: for a 2xx alone (RFC 9110, 13.2).
@@ -88,11 +103,27 @@ def coded_etag(etag: bytes, coding: str) -> bytes:
 
 def not_modified_headers(headers: Headers) -> Headers:
     """Keep what a 304 carries: all but the fields that describe a body (RFC 9110, 15.4.5)."""
-    return [
-        (name, value)
-        for name, value in headers
-        if name not in {b"content-length", b"content-encoding", b"content-type"}
-    ]
+    return [field for field in headers if field[0] not in _OF_A_BODY]
+
+
+class Ready:
+    """The variants with fields made for this second, at most `READY_MAX` of them.
+
+    Thousands of pages are held, few are asked for at any time: the fields of the others would
+    weigh as much as a compressed body.
+    """
+
+    def __init__(self) -> None:
+        self._ring: list[Variant | None] = [None] * READY_MAX
+        self._at = 0
+
+    def add(self, variant: Variant) -> None:
+        """Note that `variant` has fields now; take those of the one noted longest ago."""
+        oldest = self._ring[self._at]
+        if oldest is not None and oldest is not variant:
+            oldest.clear()
+        self._ring[self._at] = variant
+        self._at = (self._at + 1) % READY_MAX
 
 
 class Entry:
@@ -137,8 +168,9 @@ class Entry:
         return self.identity
 
     def hit(
-        self, *, codings: Iterable[str], now: float, name: str, targeted: bool = False
-    ) -> Variant:
+        self, *, codings: Iterable[str], now: float, name: str, ready: Ready,
+        targeted: bool = False,
+    ) -> Variant:  # fmt: skip
         """Return the variant that answers a hit, with its fields made for this second."""
         self.used = True
         variant = self.variant(codings) if codings else self.identity
@@ -151,6 +183,8 @@ class Entry:
                 "detail=local",
                 f"fence={self.fence}",
             )
+            if variant.second < 0:
+                ready.add(variant)
             variant.prepare(second, int(now - self.created), status, targeted=targeted)
         return variant
 
@@ -213,12 +247,17 @@ class LocalPages:
             hit: Collection[str] = list(self.entries)
         else:
             hit = {key for tag in tags for key in self._keys(tag)}
-        for key in hit:
-            if hard:
+        if hard and len(hit) <= MARKED_MIN:
+            for key in hit:
                 self.drop(key)
-                continue
+            return len(hit)
+        # Dropping thousands would hold up every request: those that are dead go when they are
+        # asked for, or first when there is no room.
+        for key in hit:
             entry = self.entries[key]
-            if entry.soft_since is None:
+            if hard:
+                entry.soft_since, entry.used = DEAD, False
+            elif entry.soft_since is None:
                 entry.soft_since = now
         return len(hit)
 
@@ -253,11 +292,11 @@ class LocalPages:
 
     def _evict_one(self) -> None:
         """Give each page that was used since the last look a second chance."""
-        while True:
+        for _ in range(SECOND_CHANCES_MAX):
             key, entry = next(iter(self.entries.items()))
             if not entry.used:
-                self.drop(key)
-                self.evicted += 1
-                return
+                break
             entry.used = False
             self.entries.move_to_end(key)
+        self.drop(next(iter(self.entries)))
+        self.evicted += 1

@@ -44,7 +44,7 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A page rendered less than this ago is not refreshed again in the background."""
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Page(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A response as it is stored: whole, with the fence and tags by which each reader judges it.
 
     `created` is when the origin made or last confirmed it, in seconds since 1970: the time of its
@@ -80,8 +80,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def size(self) -> int:
         """Bytes of this page in memory: bodies, headers and tags with their objects."""
         bodies = sum(map(len, self.bodies.values()))
-        headers = sum(len(name) + len(value) + 160 for name, value in self.headers)
-        return bodies + headers + sum(len(tag) + 120 for tag in self.tags) + len(self.key) + 1500
+        headers = sum(len(name) + len(value) + 48 for name, value in self.headers)
+        return bodies + headers + sum(len(tag) + 90 for tag in self.tags) + len(self.key) + 700
 
 
 class Varied(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

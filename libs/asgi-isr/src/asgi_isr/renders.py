@@ -28,7 +28,7 @@ from asgi_isr.flight import (
 from asgi_isr.follower import Follower
 from asgi_isr.headers import values
 from asgi_isr.index import Index, Verdict
-from asgi_isr.local import Entry, LocalPages
+from asgi_isr.local import DEAD, Entry, LocalPages
 from asgi_isr.model import CacheSettings, Counters, Page, Varied
 from asgi_isr.pages import confirmed_page, rendered_page
 from asgi_isr.policy import ERROR_STATUS, Use
@@ -237,7 +237,9 @@ class Renders:
     def _held(self, key: str) -> Entry | None:
         """Return the page that the app can be asked about, if there is one."""
         held = self._local.entries.get(key)
-        return held if held is not None and held.fence >= self._index.base else None
+        if held is None or held.soft_since == DEAD or held.fence < self._index.base:
+            return None
+        return held
 
     def _entry(self, page: Page) -> Entry:
         return Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())

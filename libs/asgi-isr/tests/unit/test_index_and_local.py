@@ -11,10 +11,17 @@ from asgi_isr.errors import CorruptPageError
 from asgi_isr.flight import PageRequest, Rendered
 from asgi_isr.headers import matches
 from asgi_isr.index import Index, Snapshot, Verdict, decode_snapshot, encode_snapshot
-from asgi_isr.local import Entry, LocalPages
+from asgi_isr.local import (
+    MARKED_MIN,
+    READY_MAX,
+    SECOND_CHANCES_MAX,
+    Entry,
+    LocalPages,
+    Ready,
+)
 from asgi_isr.model import Page
 from asgi_isr.pages import rendered_page
-from asgi_isr.policy import Circumstances, Storing
+from asgi_isr.policy import Circumstances, Storing, Use
 
 
 def page(key: str = "/page", body: bytes = b"x" * 100, tags: tuple[str, ...] = ("a",)) -> Page:
@@ -246,3 +253,45 @@ def test_directives_are_read_leniently() -> None:
     """Quoting, unknown and broken directives do not hide the known ones."""
     parsed = cache_control(['a, b="c,d" ,max-age=5', "no-store; x, s-maxage = 9"])
     assert parsed == {"a": "", "b": "c,d", "max-age": "5", "no-store": "; x", "s-maxage": " = 9"}
+
+
+def test_large_hard_invalidation_marks_the_pages_dead() -> None:
+    """Thousands of pages are not dropped in one go, but none of them is of use any more."""
+    local = LocalPages(bytes_max=10**8)
+    for number in range(MARKED_MIN + 1):
+        local.put(entry(f"/{number}", size=10))
+    assert local.invalidate(["a"], hard=True, now=101) == MARKED_MIN + 1
+    assert {held.use(101, 10**9) for held in local.entries.values()} == {Use.NONE}
+
+
+def test_eviction_ends_though_every_page_is_used() -> None:
+    """A page goes after a bounded number of second chances, so that no store takes long."""
+    each = entry("/0000", size=10).size
+    local = LocalPages(bytes_max=each * 1000 + 100)
+    for number in range(1000):
+        local.put(entry(f"/{number:04}", size=10))
+    for held in local.entries.values():
+        held.used = True
+    local.put(entry("/newer", size=10))
+    assert sum(held.used for held in local.entries.values()) >= 1000 - 2 * SECOND_CHANCES_MAX
+    assert local.bytes <= each * 1000 + 100
+
+
+def test_fields_of_hits_are_kept_for_few_pages() -> None:
+    """The fields made for a second are bounded, however many pages are hit within it."""
+    ready = Ready()
+    held = [entry(f"/{number}", size=10) for number in range(READY_MAX + 10)]
+    for one in held:
+        one.hit(codings=(), now=101, name="x", ready=ready)
+    assert sum(bool(one.identity.fields) for one in held) == READY_MAX
+    assert not held[0].identity.fields
+    again = held[0].hit(codings=(), now=101, name="x", ready=ready)
+    assert (b"age", b"1") in again.fields
+
+
+def test_pages_share_their_repeated_fields() -> None:
+    """A field that two pages have is one object, also when they came from the store."""
+    one, other = page("/a"), decode(encode(page("/b")), "/b")
+    assert isinstance(other, Page)
+    assert one.headers[0] is other.headers[0]
+    assert one.tags[-1] is other.tags[-1]
