@@ -1,10 +1,13 @@
 """A client that asks an ASGI app directly, without a server."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from asgi_isr.capture import App, Message, Scope
+from asgi_isr.capture import Message, Scope
+
+# Frameworks type scope, receive and send in ways of their own, narrower than ASGI's.
+AnyApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Reply(NamedTuple):
@@ -30,7 +33,7 @@ class Reply(NamedTuple):
 
 
 async def request(
-    app: App,
+    app: AnyApp,
     path: str,
     *,
     method: str = "GET",
