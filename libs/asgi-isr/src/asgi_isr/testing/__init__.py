@@ -14,7 +14,7 @@ It needs no server and no network; `FaultyStore` makes any store fail as servers
 
 from asgi_isr.testing.app import RecordingApp
 from asgi_isr.testing.client import Reply, request
-from asgi_isr.testing.clock import FakeClock
+from asgi_isr.testing.clock import FakeClock, LoopClock
 from asgi_isr.testing.events import invalidate, ready
 from asgi_isr.testing.store import Fault, FaultyStore
 
@@ -22,6 +22,7 @@ __all__ = [
     "FakeClock",
     "Fault",
     "FaultyStore",
+    "LoopClock",
     "RecordingApp",
     "Reply",
     "invalidate",
