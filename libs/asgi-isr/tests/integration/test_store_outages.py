@@ -16,7 +16,7 @@ from perfcheck_embedded import Servers
 Freeze = Callable[[Servers, str], Awaitable[None]]
 NewCache = Callable[[], PageCache]
 TIMEOUT_S = 0.1
-SLACK_S = 0.25  # for a machine that is busy with other things
+SLACK_S = 1.0  # for a busy machine; tests/unit/test_store_from_the_start.py is exact
 RECOVERY_S_MAX = 10.0
 
 
@@ -88,7 +88,7 @@ async def test_frozen_at_start(
         assert took_s < SLACK_S
         assert "detail=not-joined" in reply.cache_status
         await ready(cache, timeout_s=SNAPSHOT_TIMEOUT_S + 3)
-        assert time.monotonic() - began < SNAPSHOT_TIMEOUT_S + 2 * SLACK_S
+        assert time.monotonic() - began < SNAPSHOT_TIMEOUT_S + SLACK_S
         await costs_little(app, cache, "frozen")
         await store_server.resume("valkey")
         await recovers(app, cache, new_cache)
@@ -102,7 +102,7 @@ async def test_not_there_at_start(
     began = time.monotonic()
     async with new_cache() as cache:
         await ready(cache)
-        assert time.monotonic() - began < 4 * SLACK_S
+        assert time.monotonic() - began < SLACK_S
         await costs_little(app, cache, "absent")
         await store_server.restart("valkey")
         await recovers(app, cache, new_cache)
