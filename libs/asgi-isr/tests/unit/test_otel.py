@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from asgi_isr import PageCache
 from asgi_isr.follower import FollowerCounters
 from asgi_isr.model import Counters
 from asgi_isr.otel import INSTRUMENTS, OUTCOME, publish
@@ -95,8 +96,6 @@ async def test_units_and_kinds_are_those_declared(site: Any) -> None:
 async def test_no_position_before_the_first_event(site: Any) -> None:
     """An instance that has not reached its log reports no position instead of a wrong one."""
     site.log.down = True
-    from asgi_isr import PageCache  # noqa: PLC0415
-
     metrics = Collected(PageCache(log=site.log, clock=site.clock)).metrics()
     assert "asgi_isr.log.position" not in metrics
 
