@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgi_isr import CacheMiddleware, CacheSettings, Invalidation, PageCache
+from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.events import encode
 from asgi_isr.logs import MemoryLog
-from asgi_isr.ports import Bounds, LogMessage
+from asgi_isr.ports import Bounds, LogMessage, Store
 from asgi_isr.stores import MemoryStore
-from asgi_isr.testing import FakeClock, RecordingApp
+from asgi_isr.testing import FakeClock, RecordingApp, invalidate, ready
 
 HERE = Path(__file__).parent
 
@@ -33,7 +32,7 @@ class Site:
         self._stack = stack
         self.clock = FakeClock()
         self.log = MemoryLog(first_seq=1_000)
-        self.store = MemoryStore(self.clock)
+        self.store: Store = MemoryStore(self.clock)
         self.app = RecordingApp()
         self.caches: list[PageCache] = []
 
@@ -47,17 +46,15 @@ class Site:
         )
         await self._stack.enter_async_context(cache)
         self.caches.append(cache)
-        await until(lambda: cache.follower.lease_until > self.clock.monotonic())
+        await ready(cache)
         return CacheMiddleware(self.app, cache)
 
     async def publish(self, *tags: str, mode: str = "hard", seen: bool = True) -> int:
         """Publish an invalidation; with `seen` wait until every instance has consumed it."""
         paths = tuple(tag for tag in tags if tag.startswith("/"))
         names = tuple(tag for tag in tags if not tag.startswith("/"))
-        seq = self.log.publish(encode(Invalidation(tags=names, paths=paths, mode=mode)))
-        for cache in self.caches if seen else ():
-            assert await cache.follower.wait_for(seq, 2)
-        return seq
+        seen_by = self.caches if seen else ()
+        return await invalidate(self.log, *seen_by, tags=names, paths=paths, mode=mode)
 
 
 async def until(condition: Callable[[], bool]) -> None:

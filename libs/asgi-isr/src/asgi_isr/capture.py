@@ -14,7 +14,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Frameworks have types of their own for the three, which strict checkers tell from these.
+App = Callable[[Any, Any, Any], Awaitable[None]]
 
 # Fields of a request that concern one client's copy; the render is for everybody.
 _CLIENT_FIELDS = frozenset(

@@ -6,6 +6,7 @@ mode). Any publisher can write it:
     nats pub cache.invalidations.v1.shop '{"tags":["product:42"],"mode":"hard"}'
 """
 
+import re
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -14,15 +15,38 @@ import msgspec
 from asgi_isr.errors import InvalidEventError
 from asgi_isr.keys import event_tags, path_problem, tag_problem
 
+__all__ = [
+    "EVENT_BYTES_MAX",
+    "EVENT_TYPE",
+    "MARK_REQUEST_SUBJECT",
+    "MARK_SUBJECT_PREFIX",
+    "MODES",
+    "NAMES_MAX",
+    "REASON_CHARS_MAX",
+    "SOURCE",
+    "STREAM",
+    "SUBJECT_PREFIX",
+    "Invalidation",
+    "Mode",
+    "check",
+    "decode",
+    "encode",
+    "headers",
+    "subject_of",
+]
+
 STREAM = "CACHE_INVALIDATIONS"
 SUBJECT_PREFIX = "cache.invalidations.v1"
 MARK_SUBJECT_PREFIX = "cache.marks.v1"
 MARK_REQUEST_SUBJECT = "cache.mark-requests.v1"
 EVENT_TYPE = "cache.invalidation.v1"
+SOURCE = "asgi-isr"  # of a publisher that names none
 
 NAMES_MAX = 1000  # tags and paths of one event
 REASON_CHARS_MAX = 1024
 EVENT_BYTES_MAX = 512 * 1024
+
+_SOURCE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 Mode = Literal["hard", "soft"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -103,6 +127,13 @@ def decode(body: bytes) -> Invalidation:
             return Invalidation(tags=names.tags or (), paths=names.paths or ())
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise InvalidEventError("body", str(error)) from error
+
+
+def subject_of(source: str = SOURCE) -> str:
+    """Return the subject that `source` publishes on; raise `ValueError` if it cannot be in one."""
+    if not _SOURCE.fullmatch(source):
+        raise ValueError(f"source: {source!r} has characters other than letters, digits, - _ and .")
+    return f"{SUBJECT_PREFIX}.{source}"
 
 
 def headers(event_id: str, source: str, time: datetime) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """Real servers for the stores and logs, and each store and log for the contract tests."""
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from asgi_isr.ports import Log, LogMessage, Store, SystemClock
 from asgi_isr.stores.memory import MemoryStore
 from asgi_isr.stores.redis import RedisStore
+from asgi_isr.testing import FaultyStore
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
@@ -27,10 +30,37 @@ def steady_servers() -> Iterator[Servers]:
         yield running
 
 
-@pytest.fixture
-def valkey() -> Iterator[Servers]:
-    """Give a Valkey that the test may freeze and kill."""
-    with servers(postgres=False, nats=False) as running:
+@contextmanager
+def redis_servers() -> Iterator[Servers]:
+    """Run Redis in the place of Valkey; without `redis-server` the test is skipped.
+
+    Where `ASGI_ISR_REQUIRE_REDIS` is 1, as in CI after it was installed, it fails instead.
+    """
+    if shutil.which("redis-server") is None:
+        reason = "no redis-server on PATH (Debian: apt-get install redis-server)"
+        if os.environ.get("ASGI_ISR_REQUIRE_REDIS") == "1":  # noqa: TID251  read here alone
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("PERFCHECK_VALKEY_SERVER", "redis-server")
+            running = stack.enter_context(servers(postgres=False, nats=False))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def steady_redis() -> Iterator[Servers]:
+    """Give one Redis for all tests that do it no harm."""
+    with redis_servers() as running:
+        yield running
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def store_server(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """Give a Valkey, then a Redis, that the test may freeze and kill under the name `valkey`."""
+    with (
+        redis_servers() if request.param == "redis" else servers(postgres=False, nats=False)
+    ) as running:
         yield running
 
 
@@ -41,13 +71,15 @@ def nats_server() -> Iterator[Servers]:
         yield running
 
 
-@pytest.fixture(params=["memory", "valkey"])
+@pytest.fixture(params=["memory", "faulty", "valkey", "redis"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """Give each store in turn; Valkey with a time limit that a busy machine keeps."""
-    if request.param == "memory":
-        found: Store = MemoryStore(SystemClock())
-    else:
-        running: Servers = request.getfixturevalue("steady_servers")
+    """Give each store in turn; a server's with a time limit that a busy machine keeps."""
+    found: Store = MemoryStore(SystemClock())
+    if request.param == "faulty":
+        found = FaultyStore(found)  # without a fault it is as good as what it wraps
+    elif request.param != "memory":
+        name = "steady_servers" if request.param == "valkey" else "steady_redis"
+        running: Servers = request.getfixturevalue(name)
         found = RedisStore(running.valkey_url, timeout_s=5, namespace=f"{request.node.name}:")
     yield found
     await found.close()

@@ -24,10 +24,10 @@ CALLS: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
 
 
 @pytest.fixture
-async def store(new_store: NewStore, valkey: Servers) -> RedisStore:
+async def store(new_store: NewStore, store_server: Servers) -> RedisStore:
     """Give a store with the usual time limit, two values, and idle connections."""
-    found = new_store(valkey.valkey_url, timeout_s=TIMEOUT_S)
-    setup = new_store(valkey.valkey_url)
+    found = new_store(store_server.valkey_url, timeout_s=TIMEOUT_S)
+    setup = new_store(store_server.valkey_url)
     await setup.put("a", b"value of a", fence=1, ttl_s=600)
     await setup.put("b", b"value of b", fence=1, ttl_s=600)
     await setup.close()
@@ -47,104 +47,104 @@ async def answers(store: RedisStore, key: str) -> bytes | None:
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("warm", [True, False], ids=["connected", "connecting"])
 async def test_frozen_server_costs_one_time_limit(
-    freeze: Freeze, valkey: Servers, store: RedisStore, name: str, *, warm: bool
+    freeze: Freeze, store_server: Servers, store: RedisStore, name: str, *, warm: bool
 ) -> None:
     """Every call ends at its time limit when the server hangs, connected or not."""
     if warm:
         await answers(store, "a")
-    await freeze(valkey, "valkey")
+    await freeze(store_server, "valkey")
     started = time.monotonic()
     with pytest.raises(StoreUnavailableError, match="50 ms"):
         await CALLS[name](store)
     assert time.monotonic() - started < TIMEOUT_S + SLACK_S
-    await valkey.resume("valkey")
+    await store_server.resume("valkey")
 
 
 async def test_frozen_server_holds_up_many_callers_no_longer_than_one(
-    freeze: Freeze, valkey: Servers, store: RedisStore
+    freeze: Freeze, store_server: Servers, store: RedisStore
 ) -> None:
     """Callers that wait for a connection end at their own time limit too."""
     await answers(store, "a")
-    await freeze(valkey, "valkey")
+    await freeze(store_server, "valkey")
     started = time.monotonic()
     results = await asyncio.gather(*(store.get("a") for _ in range(200)), return_exceptions=True)
     assert time.monotonic() - started < TIMEOUT_S + 2 * SLACK_S
     assert all(isinstance(result, StoreUnavailableError) for result in results)
-    await valkey.resume("valkey")
+    await store_server.resume("valkey")
     assert await answers(store, "a") == b"value of a"
 
 
 async def test_late_answer_reaches_nobody(
-    freeze: Freeze, valkey: Servers, store: RedisStore
+    freeze: Freeze, store_server: Servers, store: RedisStore
 ) -> None:
     """The answer to a call that ran out of time is never given to the next one."""
     await answers(store, "a")
-    await freeze(valkey, "valkey")
+    await freeze(store_server, "valkey")
     with pytest.raises(StoreUnavailableError):
         await store.get("a")
-    await valkey.resume("valkey")
+    await store_server.resume("valkey")
     for _ in range(20):
         assert await answers(store, "b") == b"value of b"
 
 
 async def test_cancelled_call_leaves_no_answer_behind(
-    freeze: Freeze, valkey: Servers, store: RedisStore
+    freeze: Freeze, store_server: Servers, store: RedisStore
 ) -> None:
     """A caller that goes away takes its connection with it."""
     await answers(store, "a")
-    await freeze(valkey, "valkey")
+    await freeze(store_server, "valkey")
     call = asyncio.ensure_future(store.get("a"))
     await asyncio.sleep(0.01)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await valkey.resume("valkey")
+    await store_server.resume("valkey")
     for _ in range(20):
         assert await answers(store, "b") == b"value of b"
 
 
 async def test_killed_server_is_an_error_and_a_restarted_one_answers(
-    valkey: Servers, store: RedisStore
+    store_server: Servers, store: RedisStore
 ) -> None:
     """Refused calls fail at once; after a restart the first call works, on a new connection."""
     await asyncio.gather(*(answers(store, "a") for _ in range(8)))
-    await valkey.kill("valkey")
+    await store_server.kill("valkey")
     with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1"):
         await store.get("a")
-    await valkey.restart("valkey")
+    await store_server.restart("valkey")
     assert await store.put("c", b"value of c", fence=1, ttl_s=60)
     assert await store.get("c") == b"value of c"
 
 
 async def test_idle_connections_of_a_restarted_server_are_not_used(
-    valkey: Servers, store: RedisStore
+    store_server: Servers, store: RedisStore
 ) -> None:
     """A restart between two calls is not seen by the caller: nothing needs to be tried twice."""
     await asyncio.gather(*(answers(store, "a") for _ in range(8)))
-    await valkey.kill("valkey")
-    await valkey.restart("valkey")
+    await store_server.kill("valkey")
+    await store_server.restart("valkey")
     for _ in range(8):
         assert await store.get("nothing") is None
 
 
-async def test_connections_are_bounded(new_store: NewStore, valkey: Servers) -> None:
+async def test_connections_are_bounded(new_store: NewStore, store_server: Servers) -> None:
     """Many callers at once share at most `connections_max` connections."""
-    store = new_store(valkey.valkey_url, connections_max=4)
+    store = new_store(store_server.valkey_url, connections_max=4)
     await store.put("a", b"x" * 50_000, fence=1, ttl_s=60)
     values = await asyncio.gather(*(store.get("a") for _ in range(100)))
     assert {len(value or b"") for value in values} == {50_000}
-    admin = Redis.from_url(valkey.valkey_url)
+    admin = Redis.from_url(store_server.valkey_url)
     assert len(await admin.client_list()) <= 4 + 1
     await admin.aclose()
 
 
 async def test_server_that_forgot_the_scripts_learns_them_again(
-    new_store: NewStore, valkey: Servers
+    new_store: NewStore, store_server: Servers
 ) -> None:
     """After SCRIPT FLUSH (or a failover) put and unlock work."""
-    store = new_store(valkey.valkey_url)
+    store = new_store(store_server.valkey_url)
     assert await store.put("a", b"one", fence=1, ttl_s=60)
-    admin = Redis.from_url(valkey.valkey_url)
+    admin = Redis.from_url(store_server.valkey_url)
     await admin.script_flush()
     assert await store.put("a", b"two", fence=2, ttl_s=60)
     assert await store.lock("a", "me", ttl_s=60)
@@ -154,10 +154,12 @@ async def test_server_that_forgot_the_scripts_learns_them_again(
     await admin.aclose()
 
 
-async def test_refusal_leaves_the_connection_usable(new_store: NewStore, valkey: Servers) -> None:
+async def test_refusal_leaves_the_connection_usable(
+    new_store: NewStore, store_server: Servers
+) -> None:
     """A key of another type is an error that names the command; the next call works."""
-    store = new_store(valkey.valkey_url)
-    admin = Redis.from_url(valkey.valkey_url)
+    store = new_store(store_server.valkey_url)
+    admin = Redis.from_url(store_server.valkey_url)
     await admin.lpush("list", "x")
     with pytest.raises(StoreUnavailableError, match="GET: WRONGTYPE"):
         await store.get("list")
@@ -166,10 +168,12 @@ async def test_refusal_leaves_the_connection_usable(new_store: NewStore, valkey:
     await admin.aclose()
 
 
-async def test_foreign_value_does_not_keep_pages_out(new_store: NewStore, valkey: Servers) -> None:
+async def test_foreign_value_does_not_keep_pages_out(
+    new_store: NewStore, store_server: Servers
+) -> None:
     """A value without a fence in front is overwritten by the first page."""
-    store = new_store(valkey.valkey_url)
-    admin = Redis.from_url(valkey.valkey_url)
+    store = new_store(store_server.valkey_url)
+    admin = Redis.from_url(store_server.valkey_url)
     await admin.set("page", "zzzzzzzzzzzzzzzzzzzzzzzzzz")
     assert await store.put("page", b"page", fence=1, ttl_s=60)
     assert await store.get("page") == b"page"
@@ -177,12 +181,12 @@ async def test_foreign_value_does_not_keep_pages_out(new_store: NewStore, valkey
 
 
 async def test_database_password_and_namespace_are_honoured(
-    new_store: NewStore, valkey: Servers
+    new_store: NewStore, store_server: Servers
 ) -> None:
     """The URL chooses database and user; a wrong password is an error that does not show it."""
-    admin = Redis.from_url(valkey.valkey_url)
+    admin = Redis.from_url(store_server.valkey_url)
     await admin.config_set("requirepass", "sesame")
-    address = valkey.valkey_url.removeprefix("redis://").removesuffix("/0")
+    address = store_server.valkey_url.removeprefix("redis://").removesuffix("/0")
     store = new_store(f"redis://:sesame@{address}/1", namespace="shop:")
     assert await store.put("page", b"page", fence=7, ttl_s=60)
     reader = Redis.from_url(f"redis://:sesame@{address}/1")
@@ -205,9 +209,9 @@ async def test_nobody_at_the_address(new_store: NewStore) -> None:
     assert "secret" not in str(refused.value)
 
 
-async def test_closed_store_refuses(new_store: NewStore, valkey: Servers) -> None:
+async def test_closed_store_refuses(new_store: NewStore, store_server: Servers) -> None:
     """After `close` no connection is open and none is opened."""
-    store = new_store(valkey.valkey_url)
+    store = new_store(store_server.valkey_url)
     await store.get("a")
     await store.close()
     with pytest.raises(StoreUnavailableError, match="closed"):

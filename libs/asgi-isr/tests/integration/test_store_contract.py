@@ -85,6 +85,38 @@ async def test_lock_ends_by_itself(store: Store) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_lock_that_ended_is_not_given_back_by_its_first_owner(store: Store) -> None:
+    """An owner that was too slow does not free the lock of the one that took it after."""
+    assert await store.lock("render", "slow", ttl_s=0.05)
+    async with asyncio.timeout(WAIT_S):
+        while not await store.lock("render", "next", ttl_s=60):
+            await asyncio.sleep(0.01)
+    await store.unlock("render", "slow")
+    assert not await store.lock("render", "third", ttl_s=60)
+
+
+async def test_lock_is_not_taken_twice_by_one_owner(store: Store) -> None:
+    """A lock that is held is refused to its owner as well: it has one end, not two."""
+    assert await store.lock("render", "me", ttl_s=60)
+    assert not await store.lock("render", "me", ttl_s=60)
+
+
+async def test_refused_value_does_not_lengthen_a_life(store: Store) -> None:
+    """A page with a lower fence changes neither the value nor its end."""
+    await store.put("page", b"new", fence=9, ttl_s=0.5)
+    assert not await store.put("page", b"old", fence=1, ttl_s=60)
+    assert await gone(store, "page")
+
+
+async def test_later_value_has_its_own_life(store: Store) -> None:
+    """A newer page lives as long as it says, whatever its predecessor said."""
+    await store.put("page", b"old", fence=1, ttl_s=0.05)
+    await store.put("other", b"x", fence=1, ttl_s=0.05)
+    await store.put("page", b"new", fence=2, ttl_s=60)
+    assert await gone(store, "other")
+    assert await store.get("page") == b"new"
+
+
 async def test_unlocking_what_is_free_does_nothing(store: Store) -> None:
     """Giving back a lock that nobody holds is no error."""
     await store.unlock("render", "me")

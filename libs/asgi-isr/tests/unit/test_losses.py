@@ -6,34 +6,12 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
-from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.follower import POSITION_WAITERS_MAX
 from asgi_isr.logs import MemoryLog
-from asgi_isr.stores import MemoryStore
-from asgi_isr.testing import request
+from asgi_isr.testing import Fault, FaultyStore, ready, request
 
 PAGE = "/page"
 KEY = "test/page"
-
-
-class FaultyStore(MemoryStore):
-    """Raises `fault` from `put` where there is one; can lose the answers of `lock`."""
-
-    fault: Exception | None = None
-    lock_answer_lost = False
-
-    async def put(self, key: str, value: bytes, *, fence: int, ttl_s: float) -> bool:
-        """Fail."""
-        if self.fault is not None:
-            raise self.fault
-        return await super().put(key, value, fence=fence, ttl_s=ttl_s)
-
-    async def lock(self, key: str, owner: str, *, ttl_s: float) -> bool:
-        """Take the lock, and lose the answer."""
-        taken = await super().lock(key, owner, ttl_s=ttl_s)
-        if self.lock_answer_lost:
-            raise StoreUnavailableError("the answer was lost")
-        return taken
 
 
 class OutcryError(BaseException):
@@ -55,8 +33,8 @@ class FaultyLog(MemoryLog):
 
 async def test_stores_own_error_costs_a_page_in_the_store_only(site: Any) -> None:
     """An error that the store should not raise ends neither the request nor the instance."""
-    site.store = FaultyStore(site.clock)
-    site.store.fault = RuntimeError("the transport is closed")
+    site.store = FaultyStore(site.store)
+    site.store.inject(Fault.FAIL, on={"put"}, error=RuntimeError("the transport is closed"))
     app = await site.instance()
     for path in (PAGE, "/other", PAGE):
         assert (await request(app, path)).status == 200
@@ -65,20 +43,22 @@ async def test_stores_own_error_costs_a_page_in_the_store_only(site: Any) -> Non
 
 async def test_lock_is_given_back_when_the_page_cannot_be_stored(site: Any, until: Any) -> None:
     """Other instances need not wait for a lock whose page was lost."""
-    site.store = FaultyStore(site.clock)
-    site.store.fault = StoreUnavailableError("full")
+    kept, site.store = site.store, FaultyStore(site.store)
+    site.store.inject(Fault.FAIL, on={"put"})
     app = await site.instance()
     await request(app, PAGE)
-    await until(lambda: not site.store._locks)
+    await until(lambda: site.store.asked["unlock"] == 1)
+    assert not kept._locks
 
 
 async def test_lock_whose_answer_was_lost_is_given_back(site: Any, until: Any) -> None:
     """A lock that the store may have given is given back after the render."""
-    site.store = FaultyStore(site.clock)
-    site.store.lock_answer_lost = True
+    kept, site.store = site.store, FaultyStore(site.store)
+    site.store.inject(Fault.ANSWER_LOST, on={"lock"})
     app = await site.instance()
     await request(app, PAGE)
-    await until(lambda: not site.store._locks)
+    await until(lambda: site.store.asked["unlock"] == 1)
+    assert (site.store.failed[Fault.ANSWER_LOST], kept._locks) == (1, {})
 
 
 async def test_event_between_the_store_and_the_answer(site: Any) -> None:
@@ -131,9 +111,7 @@ async def test_requests_of_the_last_moment_are_answered(site: Any) -> None:
         cache = PageCache(CacheSettings(lease_s=10_000), log=site.log, clock=site.clock)
         await stack.enter_async_context(cache)
         app = CacheMiddleware(site.app, cache)
-        async with asyncio.timeout(5):
-            while cache.follower.lease_until < site.clock.monotonic():
-                await asyncio.sleep(0)
+        await ready(cache)
         await request(app, PAGE)
         site.app.started.clear()
         site.app.gate.clear()
@@ -153,25 +131,17 @@ async def test_requests_of_the_last_moment_are_answered(site: Any) -> None:
 
 async def test_lock_is_given_back_at_shutdown(site: Any) -> None:
     """The instance that takes over need not wait for the lock of one that stopped."""
-    store = KeptStore(site.clock)
+    store = FaultyStore(site.store)
+    store.inject(Fault.LOSE, on={"close"})  # its server outlives this process
     async with PageCache(log=site.log, store=store, clock=site.clock) as cache:
-        async with asyncio.timeout(5):
-            while not cache.follower.joined:
-                await asyncio.sleep(0)
+        await ready(cache)
         site.app.gate.clear()
         waiting = asyncio.ensure_future(request(CacheMiddleware(site.app, cache), PAGE))
         await site.app.started.wait()
-        assert store._locks
-    assert not store._locks
+        assert site.store._locks
+    assert not site.store._locks
     site.app.gate.set()
     await waiting
-
-
-class KeptStore(MemoryStore):
-    """A store whose server outlives this process."""
-
-    async def close(self) -> None:
-        """Close the connection, keep what it holds."""
 
 
 async def test_waits_that_ended_leave_room_for_others(site: Any) -> None:
@@ -190,9 +160,6 @@ async def test_waits_that_ended_leave_room_for_others(site: Any) -> None:
 async def test_logs_own_error_does_not_end_the_lease_for_good(site: Any) -> None:
     """An error that the log should not raise costs one try; the lease comes with the next."""
     site.log = FaultyLog(first_seq=1_000)
-    async with asyncio.timeout(10):
-        cache = PageCache(CacheSettings(lease_s=0.1), log=site.log, clock=site.clock)
-        async with cache:
-            while cache.follower.lease_until < site.clock.monotonic():
-                await asyncio.sleep(0.01)
+    async with PageCache(CacheSettings(lease_s=0.1), log=site.log, clock=site.clock) as cache:
+        await ready(cache)
     assert cache.follower.counters.lease_failures == 2

@@ -21,7 +21,7 @@ from asgi_isr.index import encode_snapshot
 from asgi_isr.logs import MemoryLog
 from asgi_isr.shared import snapshot_key
 from asgi_isr.stores import MemoryStore
-from asgi_isr.testing import Reply, request
+from asgi_isr.testing import LoopClock, Reply, request
 
 SEEDS = range(12)
 DURATION_S = 150.0
@@ -34,18 +34,6 @@ POLICIES = (
     "max-age=4, stale-if-error=30",
     "max-age=6, stale-while-revalidate=3, stale-if-error=60",
 )
-
-
-class LoopClock:
-    """The engine's clock on the loop's time."""
-
-    def monotonic(self) -> float:
-        """Return the loop's seconds."""
-        return asyncio.get_running_loop().time()
-
-    def wall(self) -> float:
-        """Return them since 1970."""
-        return 1_795_400_000.0 + self.monotonic()
 
 
 class OutcryError(BaseException):

@@ -6,34 +6,9 @@ from typing import Any
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.shared import FAILURES_MAX, OPEN_S
 from asgi_isr.stores import MemoryStore
-from asgi_isr.testing import request
+from asgi_isr.testing import Fault, FaultyStore, ready, request
 
 PAGE = "/page"
-
-
-class FrozenStore(MemoryStore):
-    """Accepts every call and never answers one."""
-
-    asked = 0
-
-    async def _hang(self) -> None:
-        self.asked += 1
-        await asyncio.Event().wait()
-
-    async def get(self, key: str) -> bytes | None:
-        """Hang."""
-        await self._hang()
-        return await super().get(key)
-
-    async def put(self, key: str, value: bytes, *, fence: int, ttl_s: float) -> bool:
-        """Hang."""
-        await self._hang()
-        return await super().put(key, value, fence=fence, ttl_s=ttl_s)
-
-    async def lock(self, key: str, owner: str, *, ttl_s: float) -> bool:
-        """Hang."""
-        await self._hang()
-        return await super().lock(key, owner, ttl_s=ttl_s)
 
 
 async def test_pages_go_on_without_the_store(site: Any) -> None:
@@ -63,17 +38,18 @@ async def test_store_is_used_again_when_it_is_back(site: Any) -> None:
 
 async def test_frozen_store_costs_one_time_limit(site: Any) -> None:
     """A store that never answers is given up after its limit, then left alone."""
-    store = FrozenStore(site.clock)
+    store = FaultyStore(MemoryStore(site.clock))
+    store.inject(Fault.FREEZE)
     settings = CacheSettings(store_timeout_s=0.01)
     async with PageCache(settings, log=site.log, store=store, clock=site.clock) as cache:
-        async with asyncio.timeout(10):
-            while not cache.follower.joined:
-                await asyncio.sleep(0.01)
+        await ready(cache)
         app = CacheMiddleware(site.app, cache)
         async with asyncio.timeout(5):
             for number in range(20):
                 assert (await request(app, f"/{number}")).status == 200
-        assert store.asked <= FAILURES_MAX + 1, "one snapshot, then pages until the breaker opened"
+        assert store.asked.total() <= FAILURES_MAX + 1, (
+            "one snapshot, then pages until the breaker opened"
+        )
 
 
 async def test_corrupt_page_is_a_miss(site: Any) -> None:

@@ -12,6 +12,8 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.ports import Bounds, LogMessage
 
+__all__ = ["BATCH_MAX", "MESSAGES_MAX", "MemoryLog"]
+
 MESSAGES_MAX = 100_000
 BATCH_MAX = 1024
 _MARK_BODY = b"{}"

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.ports import Clock
 
+__all__ = ["BYTES_MAX", "LOCKS_MAX", "MemoryStore"]
+
 BYTES_MAX = 256 * 1024 * 1024
 LOCKS_MAX = 10_000
 

@@ -17,6 +17,8 @@ from redis.exceptions import NoScriptError, RedisError
 
 from asgi_isr.errors import StoreUnavailableError
 
+__all__ = ["CONNECTIONS_MAX", "FENCE_MAX", "TIMEOUT_S", "RedisStore"]
+
 TIMEOUT_S = 2.0  # of a snapshot, the largest value; the cache bounds its own calls far tighter
 CONNECTIONS_MAX = 16
 FENCE_DIGITS = 20

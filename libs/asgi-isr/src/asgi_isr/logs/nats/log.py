@@ -1,7 +1,6 @@
 """`NatsLog`: the `Log` port on a JetStream stream."""
 
 import asyncio
-import re
 import uuid
 from calendar import timegm
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -15,11 +14,12 @@ from asgi_isr.errors import InvalidEventError, LogUnavailableError
 from asgi_isr.events import (
     MARK_REQUEST_SUBJECT,
     MARK_SUBJECT_PREFIX,
+    SOURCE,
     STREAM,
-    SUBJECT_PREFIX,
     Invalidation,
     encode,
     headers,
+    subject_of,
 )
 from asgi_isr.logs.nats.connection import close, connect
 from asgi_isr.logs.nats.reader import PENDING_MESSAGES_MAX, Reader
@@ -35,8 +35,6 @@ from asgi_isr.ports import Bounds, Clock, LogMessage, SystemClock
 TIMEOUT_S = 2.0
 _MARK_BODY = b"{}"
 T = TypeVar("T")
-
-_SOURCE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 class StreamMissingError(LogUnavailableError):
@@ -88,7 +86,7 @@ class NatsLog:
         self,
         connection: Client | str,
         *,
-        source: str = "asgi-isr",
+        source: str = SOURCE,
         publish_marks: bool = False,
         timeout_s: float = TIMEOUT_S,
         pending_messages_max: int = PENDING_MESSAGES_MAX,
@@ -98,7 +96,8 @@ class NatsLog:
         # Without a URL the client is the caller's: never closed and never replaced here.
         self._url = connection if isinstance(connection, str) else ""
         self._connection = connection if isinstance(connection, Client) else None
-        self._source = _checked_source(source)
+        subject_of(source)  # raises where it cannot be in a subject
+        self._source = source
         self._publish_marks = publish_marks
         self._timeout_s = timeout_s
         self._pending_messages_max = pending_messages_max
@@ -185,12 +184,10 @@ class NatsLog:
         `InvalidEventError` for an event that must not be published, or whose id stands in the log
         on a first attempt.
         """
-        name = self._source if source is None else _checked_source(source)
+        name = self._source if source is None else source
         identity = event_id or self._new_id()
         now = datetime.fromtimestamp(self._clock.wall(), UTC)
-        ack = await self._publish(
-            f"{SUBJECT_PREFIX}.{name}", encode(event), headers(identity, name, now)
-        )
+        ack = await self._publish(subject_of(name), encode(event), headers(identity, name, now))
         if ack.duplicate and not again:
             raise InvalidEventError("event_id", f"{identity!r} was published before, as {ack.seq}")
         return ack.seq
@@ -252,13 +249,6 @@ class NatsLog:
     def _wake(self) -> None:
         for reader in self._readers:
             reader.wake()
-
-
-def _checked_source(source: str) -> str:
-    """Return `source` if it can stand in a subject. Raises `ValueError`."""
-    if not _SOURCE.fullmatch(source):
-        raise ValueError(f"source: {source!r} has characters other than letters, digits, - _ and .")
-    return source
 
 
 def nanoseconds(time: str) -> int:

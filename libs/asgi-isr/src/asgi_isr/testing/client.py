@@ -1,0 +1,93 @@
+"""A client that asks an ASGI app directly, without a server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from asgi_isr.capture import Message, Scope
+
+# Frameworks type scope, receive and send in ways of their own, narrower than ASGI's.
+AnyApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Reply(NamedTuple):
+    """A whole response. `fields` are all its header fields as they came, names in lower case."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The last value of each field."""
+        return dict(self.fields)
+
+    def values(self, name: str) -> list[str]:
+        """Return every value of the field `name`, in order; empty when there is none."""
+        return [value for field, value in self.fields if field == name.lower()]
+
+    @property
+    def cache_status(self) -> str:
+        """The `Cache-Status` field, empty when there is none."""
+        return self.headers.get("cache-status", "")
+
+
+async def request(
+    app: AnyApp,
+    path: str,
+    *,
+    method: str = "GET",
+    query: str = "",
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+    scheme: str = "http",
+) -> Reply:
+    """Send one request to an ASGI app and return the whole response.
+
+    `headers` may name a field more than once; `Host` is `test` where it names none. The client
+    stays connected until it has the response; a wait is bounded by the caller (`asyncio.timeout`).
+    Raises what the app raises, and `AssertionError` when it ends without a response.
+    """
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+    if all(name != b"host" for name, _ in fields):
+        fields.insert(0, (b"host", b"test"))
+    if body and all(name != b"content-length" for name, _ in fields):
+        fields.append((b"content-length", str(len(body)).encode()))
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": scheme,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": fields,
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+    }
+    received: list[Message] = []
+    asked = False
+
+    async def receive() -> Message:
+        nonlocal asked
+        if asked:
+            await asyncio.Event().wait()  # a client that stays connected
+        asked = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        received.append(message)
+
+    await app(scope, receive, send)
+    if not received or received[0]["type"] != "http.response.start":
+        raise AssertionError("the app ended without a response")
+    given = (
+        (name.decode("latin-1").lower(), value.decode("latin-1"))
+        for name, value in received[0].get("headers", ())
+    )
+    whole = b"".join(message.get("body", b"") for message in received[1:])
+    return Reply(received[0]["status"], tuple(given), whole)

@@ -1,0 +1,155 @@
+"""The cache over a real server that is frozen, killed, or not there yet; it recovers by itself."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+from asgi_isr import CacheMiddleware, CacheSettings, PageCache
+from asgi_isr.logs import MemoryLog
+from asgi_isr.shared import FAILURES_MAX, OPEN_S, SNAPSHOT_TIMEOUT_S
+from asgi_isr.stores.redis import RedisStore
+from asgi_isr.testing import RecordingApp, Reply, ready, request
+from perfcheck_embedded import Servers
+
+Freeze = Callable[[Servers, str], Awaitable[None]]
+NewCache = Callable[[], PageCache]
+TIMEOUT_S = 0.1
+SLACK_S = 1.0  # for a busy machine; tests/unit/test_store_from_the_start.py is exact
+RECOVERY_S_MAX = 10.0
+
+
+@pytest.fixture
+def app() -> RecordingApp:
+    """Give the app of all instances."""
+    return RecordingApp("max-age=1000")
+
+
+@pytest.fixture
+def new_cache(store_server: Servers) -> NewCache:
+    """Give a function that makes instances which follow one log and use the server."""
+    log = MemoryLog()
+
+    def make() -> PageCache:
+        store = RedisStore(store_server.valkey_url)
+        return PageCache(CacheSettings(store_timeout_s=TIMEOUT_S), log=log, store=store)
+
+    return make
+
+
+async def ask(app: RecordingApp, cache: PageCache, path: str) -> tuple[float, Reply]:
+    """Return the seconds that a request took, and the reply."""
+    started = time.monotonic()
+    reply = await request(CacheMiddleware(app, cache), path)
+    assert reply.status == 200
+    return time.monotonic() - started, reply
+
+
+async def costs_little(app: RecordingApp, cache: PageCache, name: str) -> None:
+    """Assert that no request waits longer than one time limit, and few wait at all."""
+    crowd = await asyncio.gather(*(ask(app, cache, f"/{name}/crowd/{n}") for n in range(20)))
+    assert max(took_s for took_s, _ in crowd) < TIMEOUT_S + SLACK_S
+    started = time.monotonic()
+    for number in range(50):
+        assert (await ask(app, cache, f"/{name}/{number}"))[0] < TIMEOUT_S + SLACK_S
+    # By then the breaker is open: the probes of this time alone have waited.
+    spent_s = time.monotonic() - started
+    assert spent_s < (FAILURES_MAX + spent_s / OPEN_S + 1) * TIMEOUT_S + SLACK_S
+    assert cache.shared is not None
+    assert cache.shared.failing
+    _, reply = await ask(app, cache, f"/{name}/0")
+    assert "detail=local" in reply.cache_status
+
+
+async def recovers(app: RecordingApp, cache: PageCache, new_cache: NewCache) -> None:
+    """Assert that the store is used again without anybody's doing, for all instances."""
+    assert cache.shared is not None
+    number = 0
+    async with asyncio.timeout(RECOVERY_S_MAX):
+        while cache.shared.failing:
+            number += 1
+            await ask(app, cache, f"/recovery/{number}")
+            await asyncio.sleep(0.05)
+        await ask(app, cache, "/recovered")
+        async with new_cache() as other:
+            await ready(other)
+            assert "detail=shared" in (await ask(app, other, "/recovered"))[1].cache_status
+
+
+async def test_frozen_at_start(
+    freeze: Freeze, store_server: Servers, app: RecordingApp, new_cache: NewCache
+) -> None:
+    """An instance that starts beside a frozen store answers at once, and joins in bounded time."""
+    await freeze(store_server, "valkey")
+    began = time.monotonic()
+    async with new_cache() as cache:
+        took_s, reply = await ask(app, cache, "/before")
+        assert took_s < SLACK_S
+        assert "detail=not-joined" in reply.cache_status
+        await ready(cache, timeout_s=SNAPSHOT_TIMEOUT_S + 3)
+        assert time.monotonic() - began < SNAPSHOT_TIMEOUT_S + SLACK_S
+        await costs_little(app, cache, "frozen")
+        await store_server.resume("valkey")
+        await recovers(app, cache, new_cache)
+
+
+async def test_not_there_at_start(
+    store_server: Servers, app: RecordingApp, new_cache: NewCache
+) -> None:
+    """An instance starts without its store, at once, and uses it from when it is there."""
+    await store_server.kill("valkey")
+    began = time.monotonic()
+    async with new_cache() as cache:
+        await ready(cache)
+        assert time.monotonic() - began < SLACK_S
+        await costs_little(app, cache, "absent")
+        await store_server.restart("valkey")
+        await recovers(app, cache, new_cache)
+
+
+@pytest.mark.parametrize("outage", ["frozen", "killed"])
+async def test_lost_in_operation(
+    freeze: Freeze, store_server: Servers, app: RecordingApp, new_cache: NewCache, outage: str
+) -> None:
+    """A store that goes away in operation takes no local page along, and comes back by itself."""
+    async with AsyncExitStack() as stack:
+        cache = await stack.enter_async_context(new_cache())
+        await ready(cache)
+        await ask(app, cache, "/warm")
+        if outage == "frozen":
+            await freeze(store_server, "valkey")
+        else:
+            await store_server.kill("valkey")
+        assert "detail=local" in (await ask(app, cache, "/warm"))[1].cache_status
+        await costs_little(app, cache, outage)
+        if outage == "frozen":
+            await store_server.resume("valkey")
+        else:
+            await store_server.restart("valkey")
+        await recovers(app, cache, new_cache)
+
+
+async def test_entry_of_another_version_or_damaged_is_a_miss(
+    store_server: Servers, app: RecordingApp, new_cache: NewCache
+) -> None:
+    """Bytes of another release, or half of a page, are counted, rendered anew and replaced."""
+    store = RedisStore(store_server.valkey_url, timeout_s=5)
+    async with new_cache() as one:
+        await ready(one)
+        for path in ("/version", "/damaged"):
+            await ask(app, one, path)
+        keys = {path: f"isr:page::test{path}" for path in ("/version", "/damaged")}
+        async with asyncio.timeout(5):
+            while None in [await store.get(key) for key in keys.values()]:
+                await asyncio.sleep(0.01)
+        good = {path: await store.get(key) or b"" for path, key in keys.items()}
+        bad = {"/version": b"\xff" + good["/version"][1:], "/damaged": good["/damaged"][:-7]}
+        for path, key in keys.items():
+            assert await store.put(key, bad[path], fence=10, ttl_s=600)
+        async with new_cache() as two:
+            await ready(two)
+            for path in keys:
+                assert "stored" in (await ask(app, two, path))[1].cache_status
+            assert two.counters.corrupt >= 2
+    await store.close()
