@@ -1,0 +1,91 @@
+"""One schedule: a seed decides what happens, in which order; the invariants are judged throughout."""
+
+import asyncio
+import random
+from typing import NamedTuple
+
+from asgi_isr import PageCache
+from simulation import steps
+from simulation.fleet import Fleet
+from simulation.instance import ObservedCache
+from simulation.loop import SimulatedLoop, StuckError
+from simulation.pages import WEIGHTS
+from simulation.profile import draw
+from simulation.quiet import judge, settle
+from simulation.tally import Tally
+from simulation.trace import Trace
+from simulation.troubles import TROUBLES
+from simulation.world import World
+
+CORE = (
+    (40, steps.request), (9, steps.write), (13, steps.publish), (1, steps.repeat),
+    (1, steps.garbage), (2, steps.crash), (2, steps.snapshot), (1, steps.old_snapshot),
+)  # fmt: skip
+TROUBLE_WEIGHT = 2
+
+
+class Outcome(NamedTuple):
+    """What came of a schedule. `violation` names the invariant that did not hold, if one did not."""
+
+    seed: int
+    violation: str | None
+    page: str
+    tally: Tally
+    trace: Trace
+    steps: int
+    calls: int
+
+
+def run(seed: int, cache_type: type[PageCache] = ObservedCache) -> Outcome:
+    """Run the schedule of this seed on instances of `cache_type`."""
+    rng = random.Random(seed)
+    profile = draw(rng, troubles=tuple(TROUBLES), changes=WEIGHTS)
+    loop = SimulatedLoop(None if profile.ordered else random.Random(rng.random()))
+    world = World(loop, rng, profile)
+    try:
+        loop.run_until_complete(_live(world, cache_type))
+    except (StuckError, BaseExceptionGroup) as error:
+        world.violated("ends", "", repr(error))
+    for complaint in loop.complaints:
+        world.violated("ends", "", complaint)
+    left = [task.get_name() for task in loop.tasks if not task.done()]
+    if left and world.violation is None:
+        world.violated("nothing left", "", f"tasks: {left}")
+    loop.close()
+    world.tally["event: published again after a loss"] += world.writers.republished
+    return Outcome(
+        seed, world.violation, world.violated_page, world.tally, world.trace, profile.steps,
+        loop.calls,
+    )  # fmt: skip
+
+
+async def _live(world: World, cache_type: type[PageCache]) -> None:
+    async with asyncio.TaskGroup() as processes:
+        async with asyncio.TaskGroup() as clients:
+            fleet = Fleet(world, cache_type, processes=processes, clients=clients)
+            for _ in range(world.profile.instances):
+                fleet.start()
+            await _stir(fleet)
+        if world.violation is None:
+            await settle(fleet)
+        if world.violation is None:
+            await judge(fleet)
+        for instance in fleet.living.copy():
+            fleet.end(instance, kill=False)
+    if world.violation is None:
+        for instance in fleet.ended:
+            for left in instance.remains():
+                world.violated("nothing left", "", left)
+
+
+async def _stir(fleet: Fleet) -> None:
+    """Take the steps of the schedule, with some time between them."""
+    world = fleet.world
+    troubles = [TROUBLES[name] for name in TROUBLES if name in world.profile.troubles]
+    choices = [*(step for _, step in CORE), *troubles]
+    weights = [*(weight for weight, _ in CORE), *[TROUBLE_WEIGHT] * len(troubles)]
+    for step in world.rng.choices(choices, weights, k=world.profile.steps):
+        await step(fleet)
+        if world.violation is not None:
+            return
+        await asyncio.sleep(world.pause_s(world.profile.pause_s_max))
