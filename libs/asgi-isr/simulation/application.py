@@ -3,6 +3,7 @@
 import asyncio
 
 from asgi_isr.capture import Receive, Scope, Send
+
 from simulation.pages import BY_PATH, Page, Vector, body, etag
 from simulation.profile import LOCK_TTL_S, RENDER_TIMEOUT_S
 from simulation.world import World
@@ -71,12 +72,12 @@ class Application:
         ]
         status = 503 if disruption == "503" else 200
         asked = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
-        if status == 200 and asked is not None and etag(vector) in asked:  # noqa: PLR2004  OK
+        if status == 200 and asked is not None and etag(vector) in asked:
             world.tally["render: 304"] += 1
             status = 304
         world.note(self._instance, page.path, f"render ends: {status} {etag(vector).decode()}")
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        whole = body(page, vector) if status != 304 else b""  # noqa: PLR2004  Not Modified
+        whole = body(page, vector) if status != 304 else b""
         if disruption == "fails half-way":
             await send({"type": "http.response.body", "body": whole[:3], "more_body": True})
             await asyncio.sleep(world.pause_s(0.1))
@@ -90,7 +91,7 @@ class Application:
         names = list(page.names)
         world.rng.shuffle(names)
         for at, name in enumerate(names):
-            if at < 2:  # noqa: PLR2004  before the first and the second read; the rest come as one
+            if at < 2:
                 await asyncio.sleep(world.pause_s(world.profile.render_s_max))
             found[name] = world.writers.versions[name]
         vector = tuple(found[name] for name in page.names)

@@ -3,6 +3,7 @@
 import asyncio
 
 from asgi_isr.capture import Message, Scope
+
 from simulation.application import OutcryError
 from simulation.instance import Instance
 from simulation.known import Versions, needed, older
@@ -57,8 +58,9 @@ class Exchange:
             "root_path": "", "headers": headers, "client": None, "server": None,
         }  # fmt: skip
         world.note(self._instance.name, path, "request")
+        limit = asyncio.timeout(patience_s)
         try:
-            async with asyncio.timeout(patience_s) as limit:
+            async with limit:
                 await self._instance.asgi(scope, self._receive, self._send)
         except TimeoutError:
             if not limit.expired():
@@ -90,7 +92,7 @@ class Exchange:
                 self._world.tally["answer: instance gone"] += 1
         elif message["type"] == "http.response.start":
             self._begin(message)
-        elif self.status == 200 and not message.get("more_body") and self.etag:  # noqa: PLR2004  OK
+        elif self.status == 200 and not message.get("more_body") and self.etag:
             self._compare(message["body"])
 
     def _begin(self, message: Message) -> None:
@@ -103,7 +105,7 @@ class Exchange:
             self._end(str(self.status))
             return
         self.kind = kind
-        if self.status == 304:  # noqa: PLR2004  Not Modified
+        if self.status == 304:
             self._world.tally["answer: 304"] += 1
         self._world.tally[f"answer: {kind}"] += 1
         said = f"{self.status} {self.etag.decode()} [{status.decode()}]"

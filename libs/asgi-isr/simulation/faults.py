@@ -13,6 +13,7 @@ from asgi_isr.local import Entry
 from asgi_isr.model import Page
 from asgi_isr.ports import Bounds, LogMessage
 from asgi_isr.renders import Renders
+
 from simulation.instance import ObservedCache, ObservedFollower, ObservedIndex
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from asgi_isr import PageCache
+
 from simulation.client import Exchange
 from simulation.instance import Instance
 from simulation.pages import PAGES
@@ -48,13 +49,13 @@ class Fleet:
         """Send a burst of requests for one page to one instance, now and then to one that ends."""
         world, rng = self.world, self.world.rng
         instance = rng.choice(self.living)
-        if self.ended and rng.random() < 0.03:  # noqa: PLR2004  seldom
+        if self.ended and rng.random() < 0.03:
             instance = self.ended[-1]
         page = rng.choices(PAGES, world.profile.pages)[0]
         for _ in range(rng.randint(1, BURST_MAX)):
-            gone_soon = rng.random() < 0.06  # noqa: PLR2004  seldom
+            gone_soon = rng.random() < 0.06
             patience_s = rng.uniform(0.0, 0.4) if gone_soon else ANSWER_S_MAX
-            asks = rng.random() < 0.15  # noqa: PLR2004  seldom
+            asks = rng.random() < 0.15
             etag = world.etags.get(page.path, b"") if asks else b""
             exchange = Exchange(world, instance, page)
             self._clients.create_task(exchange.run(patience_s=patience_s, if_none_match=etag))

@@ -9,6 +9,7 @@ from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.follower import Follower
 from asgi_isr.index import Index, Snapshot
 from asgi_isr.ports import Clock, Log, LogMessage
+
 from simulation.application import Application
 from simulation.known import Known
 from simulation.network import Link
@@ -87,7 +88,7 @@ class Instance:
         self._world = world
         self.link = Link(name, world.writers, world.announced, world.rng, world.tally)
         self.store = StoreLink(
-            name, world.store, world.weather, world.locks, world.rng, world.tally
+            name, world.store, world.weather, world.locks, rng=world.rng, tally=world.tally
         )
         settings = CacheSettings(
             lease_s=LEASE_S,
@@ -101,7 +102,6 @@ class Instance:
         self.cache = cache_type(settings, log=self.link, store=self.store, clock=clock)
         self.asgi = CacheMiddleware(Application(world, name), self.cache)
         self._stopped = asyncio.Event()
-
 
     @property
     def known(self) -> Known:
@@ -125,7 +125,7 @@ class Instance:
         self._world.note(self.name, "", "starts")
         async with self.cache:
             await self._stopped.wait()
-        self._world.tally["instance: prunes"] += getattr(self.cache.index, 'prunes', 0)
+        self._world.tally["instance: prunes"] += getattr(self.cache.index, "prunes", 0)
         self._world.note(self.name, "", "is gone" if self.gone else "has stopped")
 
     def stop(self) -> None:

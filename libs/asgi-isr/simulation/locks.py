@@ -3,6 +3,7 @@
 import re
 
 from asgi_isr.ports import Clock
+
 from simulation.pages import HOST
 
 _PATH = re.compile(re.escape(HOST.decode()) + r"(/[a-z/]*)")

@@ -7,10 +7,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 START_S = 1_000.0
+
+
+async def _coroutine(future: Generator[Any, None, T] | Awaitable[T]) -> T:
+    if isinstance(future, Generator):
+        raise TypeError("coroutines are made by async def")
+    return await future
 
 
 class StuckError(Exception):
@@ -78,7 +85,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return False
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Run `callback` before time goes on."""
         call = Call(self._now, callback, args, context)
@@ -86,7 +93,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return call
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any,
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:  # fmt: skip
         """Run `callback` at `when` virtual seconds."""
@@ -95,7 +102,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return call
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any,
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:  # fmt: skip
         """Run `callback` after `delay` virtual seconds."""
@@ -117,7 +124,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Run to the end of `future`; raises `StuckError` when that cannot be reached."""
         asyncio._set_running_loop(self)  # noqa: SLF001  how a loop makes itself known
         try:
-            task = asyncio.ensure_future(future, loop=self)
+            task = self.create_task(_coroutine(future))
             while not task.done():
                 self._turn()
         finally:

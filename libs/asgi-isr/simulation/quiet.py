@@ -20,6 +20,7 @@ async def settle(fleet: Fleet) -> None:
     world.calm = True
     heal(fleet)
     world.note("", "", "all is healed")
+    world.writers.outbox += world.writers.strange  # what the log lost of theirs, they tell again
     while await world.writers.publish() is not None:
         pass
     fleet.start()  # it shall find in the store nothing that is wrong for it

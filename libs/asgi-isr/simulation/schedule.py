@@ -1,16 +1,17 @@
-"""One schedule: a seed decides what happens, in which order; the invariants are judged throughout."""
+"""One schedule: a seed decides what happens, in which order; every answer is judged."""
 
 import asyncio
 import random
 from typing import NamedTuple
 
 from asgi_isr import PageCache
+
 from simulation import steps
 from simulation.fleet import Fleet
 from simulation.instance import ObservedCache
 from simulation.loop import SimulatedLoop, StuckError
 from simulation.pages import WEIGHTS
-from simulation.profile import draw
+from simulation.profile import LEASE_S, draw
 from simulation.quiet import judge, settle
 from simulation.tally import Tally
 from simulation.trace import Trace
@@ -18,14 +19,15 @@ from simulation.troubles import TROUBLES
 from simulation.world import World
 
 CORE = (
-    (40, steps.request), (9, steps.write), (13, steps.publish), (1, steps.repeat),
-    (1, steps.garbage), (2, steps.crash), (2, steps.snapshot), (1, steps.old_snapshot),
+    (30, steps.request), (5, steps.write), (8, steps.change), (8, steps.publish),
+    (0.5, steps.repeat), (0.3, steps.garbage), (1.5, steps.crash), (1.5, steps.snapshot),
+    (0.5, steps.old_snapshot),
 )  # fmt: skip
-TROUBLE_WEIGHT = 2
+TROUBLE_WEIGHT = 1.2
 
 
 class Outcome(NamedTuple):
-    """What came of a schedule. `violation` names the invariant that did not hold, if one did not."""
+    """What came of a schedule; `violation` names the invariant that did not hold, if any."""
 
     seed: int
     violation: str | None
@@ -65,6 +67,7 @@ async def _live(world: World, cache_type: type[PageCache]) -> None:
             fleet = Fleet(world, cache_type, processes=processes, clients=clients)
             for _ in range(world.profile.instances):
                 fleet.start()
+            await asyncio.sleep(world.pause_s(LEASE_S))  # half of them begin with all instances up
             await _stir(fleet)
         if world.violation is None:
             await settle(fleet)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from asgi_isr.errors import LogUnavailableError, StoreUnavailableError
 from asgi_isr.index import Snapshot, encode_snapshot
 from asgi_isr.shared import snapshot_key
+
 from simulation.fleet import Fleet
 from simulation.pages import CHANGES, KINDS
 
@@ -23,12 +24,12 @@ async def write(fleet: Fleet) -> None:
     world = fleet.world
     kind = world.rng.choices(range(len(CHANGES)), world.profile.changes)[0]
     mode = "soft" if world.rng.random() < world.profile.soft else "hard"
-    if mode == "hard" and world.rng.random() < 0.05:  # noqa: PLR2004  seldom
+    if mode == "hard" and world.rng.random() < 0.05:
         mode = "unheard-of"
-    change = world.writers.commit(kind, mode=mode)
+    committed = world.writers.commit(kind, mode=mode)
     world.tally[f"change: {KINDS[kind]}"] += 1
     world.tally[f"event: {'mode unknown' if mode == 'unheard-of' else mode}"] += 1
-    world.note("writer", "", f"commits {change.versions} ({mode})")
+    world.note("writer", "", f"commits {committed.versions} ({mode})")
 
 
 async def publish(fleet: Fleet) -> None:
@@ -37,10 +38,16 @@ async def publish(fleet: Fleet) -> None:
     at = world.rng.choice((0, 0, 0, 1))
     rows = world.rng.choice((1, 1, 3))
     with suppress(LogUnavailableError):
-        while rows and (change := await world.writers.publish(at)) is not None:
+        while rows and (row := await world.writers.publish(at)) is not None:
             rows -= 1
             world.tally["event: delayed"] += bool(at and world.writers.outbox)
-            world.note("relay", "", f"publishes {change.versions}, {change.hard=}")
+            world.note("relay", "", f"publishes {row.versions} ({'hard' if row.hard else 'soft'})")
+
+
+async def change(fleet: Fleet) -> None:
+    """A change is committed, and published at once."""
+    await write(fleet)
+    await publish(fleet)
 
 
 async def repeat(fleet: Fleet) -> None:
@@ -61,7 +68,7 @@ async def garbage(fleet: Fleet) -> None:
 async def crash(fleet: Fleet) -> None:
     """An instance is killed or stopped; another takes its place."""
     world = fleet.world
-    kill = world.rng.random() < 0.6  # noqa: PLR2004  more often than not
+    kill = world.rng.random() < 0.6
     world.tally["instance: crashes" if kill else "instance: stops"] += 1
     fleet.end(world.rng.choice(fleet.living), kill=kill)
     fleet.start()

@@ -6,8 +6,9 @@ import random
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.ports import Clock
 from asgi_isr.stores import MemoryStore
+
 from simulation.locks import FleetLocks
-from simulation.network import DELAYS_S, Gate
+from simulation.network import Gate, delay_s
 from simulation.tally import Tally
 
 VALUES_MAX = 12  # old values remembered of a key
@@ -56,7 +57,7 @@ class StoreLink:
     """One instance's link to the shared store: a `Store`. `dead`: nothing comes through."""
 
     def __init__(
-        self, name: str, store: SimulatedStore, weather: StoreWeather, locks: FleetLocks,
+        self, name: str, store: SimulatedStore, weather: StoreWeather, locks: FleetLocks, *,
         rng: random.Random, tally: Tally,
     ) -> None:  # fmt: skip
         self.name = name
@@ -104,18 +105,16 @@ class StoreLink:
         """Leave the store to the others."""
 
     async def _travel(self) -> None:
-        delay_s = self._rng.choice(DELAYS_S)
-        if self._weather.slow:
-            delay_s = self._rng.uniform(0.01, 0.09)
-        await asyncio.sleep(delay_s)
+        slow = self._weather.slow
+        await asyncio.sleep(self._rng.uniform(0.01, 0.09) if slow else delay_s(self._rng))
         await self._weather.gate.passed()
         if self.dead:
             raise StoreUnavailableError("the instance was killed")
-        if self._weather.errs and self._rng.random() < 0.3:  # noqa: PLR2004  now and then
+        if self._weather.errs and self._rng.random() < 0.3:
             raise RuntimeError("the transport was closed")
 
     async def _answer(self) -> None:
-        await asyncio.sleep(self._rng.choice(DELAYS_S))
-        if self._weather.loses_answers and self._rng.random() < 0.3:  # noqa: PLR2004  now and then
+        await asyncio.sleep(delay_s(self._rng))
+        if self._weather.loses_answers and self._rng.random() < 0.3:
             self._tally["store: loses an answer"] += 1
             raise StoreUnavailableError("the answer was lost")

@@ -14,7 +14,7 @@ REQUIRED = (
     "answer: client gone", "answer: instance gone",
     "change: tag", "change: tags", "change: path", "change: prefix", "change: everything",
     "event: hard", "event: soft", "event: mode unknown", "event: unreadable", "event: repeated",
-    "event: delayed", "event: published again after a loss",
+    "event: delayed", "event: of a stranger", "event: published again after a loss",
     "instance: crashes", "instance: stops", "instance: starts", "instance: joins at the end",
     "instance: joins from a snapshot", "instance: prunes",
     "link: lags", "link: freezes", "link: cut",

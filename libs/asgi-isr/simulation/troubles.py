@@ -4,17 +4,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from asgi_isr.errors import LogUnavailableError, StoreUnavailableError
+
 from simulation.fleet import Fleet
 from simulation.network import Link
+from simulation.pages import CHANGES
 from simulation.profile import LEASE_S
 
 LASTS_S_MAX = LEASE_S * 2.5
 TAIL_MAX = 4  # events that a broker loses which it had acknowledged
 
 
-def _begin(
-    fleet: Fleet, name: str, begin: Callable[[], None], end: Callable[[], None]
-) -> None:
+def _begin(fleet: Fleet, name: str, begin: Callable[[], None], end: Callable[[], None]) -> None:
     """Let something go on for a while."""
     world = fleet.world
     world.tally[name] += 1
@@ -96,6 +96,16 @@ async def tail_lost(fleet: Fleet) -> None:
             world.writers.lose(last=last)
 
 
+async def stranger(fleet: Fleet) -> None:
+    """Another publisher, who has no outbox, changes data and tells so."""
+    world = fleet.world
+    with suppress(LogUnavailableError):
+        change = await world.writers.intrude(world.rng.randrange(len(CHANGES)))
+        if change is not None:
+            world.tally["event: of a stranger"] += 1
+            world.note("stranger", "", f"changes and publishes {change.versions}")
+
+
 async def store_cleared(fleet: Fleet) -> None:
     """The store has restarted without its data."""
     fleet.world.tally["store: cleared"] += 1
@@ -107,7 +117,7 @@ async def store_cleared(fleet: Fleet) -> None:
 async def old_values(fleet: Fleet) -> None:
     """A replica of the store takes over, which is behind; now and then a damaged one."""
     world = fleet.world
-    damaged = world.rng.random() < 0.2  # noqa: PLR2004  seldom
+    damaged = world.rng.random() < 0.2
     world.tally["store: damaged" if damaged else "store: old values back"] += 1
     world.note("trouble", "", f"the store holds old values ({damaged=})")
     world.locks.lost()
@@ -149,8 +159,8 @@ async def store_down(fleet: Fleet) -> None:
 TROUBLES: dict[str, Callable[[Fleet], Awaitable[None]]] = {
     step.__name__: step
     for step in (
-        lag, freeze, cut, log_down, relay_dead, log_lost, tail_lost, store_cleared, old_values,
-        puts_lost, answers_lost, store_errs, store_slow, store_frozen, store_down,
+        lag, freeze, cut, log_down, relay_dead, log_lost, tail_lost, stranger, store_cleared,
+        old_values, puts_lost, answers_lost, store_errs, store_slow, store_frozen, store_down,
     )
 }  # fmt: skip
 

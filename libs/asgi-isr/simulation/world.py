@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 
 from asgi_isr.index import Snapshot
+
 from simulation.known import Announced
 from simulation.locks import FleetLocks
 from simulation.loop import SimulatedLoop
@@ -61,4 +62,4 @@ class World:
 
     def pause_s(self, seconds_max: float) -> float:
         """Draw a time to pass, often none."""
-        return self.rng.uniform(0.0, seconds_max) if self.rng.random() < 0.5 else 0.0  # noqa: PLR2004  a coin
+        return self.rng.uniform(0.0, seconds_max) if self.rng.random() < 0.5 else 0.0

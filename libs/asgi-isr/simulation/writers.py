@@ -6,11 +6,12 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Clock
+
 from simulation.known import Announced, Change
 from simulation.pages import CHANGES, NAMES, names_of
 
 EPOCH = 1_000_000  # sequences between two logs: more than one ever gets (rule 7)
-LOST_ROWS_MAX = 5  # published again when the log was lost: enough to be seen twice, in any order
+LOST_ROWS_MAX = 2  # published again when the log was lost: enough to be seen twice, in any order
 
 
 class Acknowledged(NamedTuple):
@@ -29,6 +30,7 @@ class Writers:
         self._clock = clock
         self.versions = dict.fromkeys(NAMES, 0)
         self.outbox: list[Change] = []
+        self.strange: list[Change] = []  # of publishers without an outbox
         self.changes: dict[bytes, Change] = {}  # by body of the event
         self.alive = True
         self.republished = 0
@@ -38,16 +40,35 @@ class Writers:
 
     def commit(self, kind: int, *, mode: str) -> Change:
         """Change data and write the outbox row, in one transaction."""
+        change = self._change(kind, mode)
+        self.outbox.append(change)
+        return change
+
+    async def intrude(self, kind: int) -> Change | None:
+        """Change data and publish at once, as publishers do that know neither outbox nor relay.
+
+        What the log then loses of theirs is lost for good, so nobody is judged by when they
+        published. None where the log has lost its tail and the relay has not noticed yet: a
+        sequence that is used twice is beyond the protocol (rule 7). Raises `LogUnavailableError`
+        when the broker is out of reach.
+        """
+        if not await self._intact():
+            return None
+        change = self._change(kind, "hard")
+        self.strange.append(change)
+        self.log.publish(change.body)
+        return change
+
+    def _change(self, kind: int, mode: str) -> Change:
         _, tags, paths = CHANGES[kind]
         for name in names_of(kind):
             self.versions[name] += 1
         event = Invalidation(tags=tags, paths=paths, mode="hard", reason=str(len(self.changes)))
-        # A mode that only later versions know counts as hard (rule 9); `encode` refuses to write it.
+        # Put in afterwards: `encode` refuses a mode that is not known (read as hard, rule 9).
         written = encode(event).replace(b'"reason"', b'"mode":"%s","reason"' % mode.encode())
         versions = {name: self.versions[name] for name in names_of(kind)}
         change = Change(written, versions, mode != "soft")
         self.changes[written] = change
-        self.outbox.append(change)
         return change
 
     async def publish(self, at: int = 0) -> Change | None:
@@ -101,16 +122,19 @@ class Writers:
 
     async def _verify(self) -> None:
         """Check that the log holds what it acknowledged last, else mend it (rule 7)."""
-        bounds = await self.log.bounds()
-        if not self._acknowledged:
+        if await self._intact():
             return
-        seq, stamp, _ = self._acknowledged[-1]
-        if bounds.first <= seq <= bounds.last and await self.log.stamp(seq) == stamp:
-            return
-        if bounds.first <= seq:
+        if (await self.log.bounds()).first <= self._acknowledged[-1].seq:
             self.lose()  # it is not beyond what was lost
         rows = [row.change for row in self._acknowledged if row.change is not None]
         self._acknowledged.clear()
         for change in rows[-LOST_ROWS_MAX:]:
             self.republished += 1
             await self._append(change.body, change)
+
+    async def _intact(self) -> bool:
+        bounds = await self.log.bounds()
+        if not self._acknowledged:
+            return True
+        seq, stamp, _ = self._acknowledged[-1]
+        return bounds.first <= seq <= bounds.last and await self.log.stamp(seq) == stamp
