@@ -5,7 +5,7 @@ import sys
 
 from asgi_isr.ports import SystemClock
 
-from simulation.campaign import Report, find, quietly, search
+from simulation.campaign import Found, Report, find, quietly, search
 from simulation.faults import FAULTS
 from simulation.schedule import Outcome, run
 from simulation.starvation import measure
@@ -81,19 +81,14 @@ def promises_hold(options: argparse.Namespace) -> bool:
     return not report.violations and not never
 
 
-def faults_found(names: list[str], seeds_max: int) -> bool:
-    """Find each planted fault."""
-    every = True
-    for name in names:
-        found = find(name, seeds_max=seeds_max)
-        every = every and found is not None
-        said = (
-            f"found by '{found.invariant}' after {found.seeds} seeds (SEED={found.seed})"
-            if found
-            else f"NOT FOUND in {seeds_max} seeds"
-        )
+def told(found: list[Found | None], names: list[str]) -> bool:
+    """Print by what each planted fault was found; say whether all were."""
+    for name, one in zip(names, found, strict=True):
+        said = "NOT FOUND"
+        if one is not None:
+            said = f"found by '{one.invariant}' after {one.seeds} seeds (SEED={one.seed})"
         print(f"fault {name + ':':<13} {FAULTS[name].what}: {said}")
-    return every
+    return None not in found
 
 
 def main(given: list[str]) -> int:
@@ -102,12 +97,15 @@ def main(given: list[str]) -> int:
     if options.seed is not None:
         return replay(options.seed, options.fault)
     if options.fault is not None:
-        return int(not faults_found([options.fault], options.seeds or FAULT_SEEDS_MAX))
+        found = find(options.fault, first=options.first, seeds_max=options.seeds or FAULT_SEEDS_MAX)
+        if found is not None:
+            replay(found.seed, options.fault)
+        return int(not told([found], [options.fault]))
     holds = promises_hold(options)
-    found = faults_found(list(FAULTS), FAULT_SEEDS_MAX)
+    seen = told([find(name, seeds_max=FAULT_SEEDS_MAX) for name in FAULTS], list(FAULTS))
     fed = measure(seed=options.first)
     print(fed)
-    return int(not (holds and found and fed.fair))
+    return int(not (holds and seen and fed.fair))
 
 
 if __name__ == "__main__":

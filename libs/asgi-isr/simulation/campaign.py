@@ -104,10 +104,11 @@ def search(*, first: int, seeds_max: int, seconds_max: float, jobs: int) -> Repo
     )
 
 
-def find(fault: str, *, seeds_max: int) -> Found | None:
-    """Run seeds from 0 on with a planted fault until an invariant catches it."""
+def find(fault: str, *, first: int = 0, seeds_max: int) -> Found | None:
+    """Run seeds from `first` on with a planted fault, until an invariant that it breaks is seen."""
+    seeds = range(first, first + seeds_max)
     with quietly():
-        for number, outcome in enumerate(outcomes(iter(range(seeds_max)), fault), start=1):
-            if outcome.violation is not None:
+        for number, outcome in enumerate(outcomes(iter(seeds), fault), start=1):
+            if outcome.violation in FAULTS[fault].breaks:
                 return Found(fault, number, outcome.seed, outcome.violation)
     return None

@@ -120,21 +120,36 @@ class _WithoutHardApart(ObservedCache):
 
 
 class Fault(NamedTuple):
-    """A guard that is left out."""
+    """A guard that is left out, and the invariants of which its absence breaks one."""
 
     cache_type: type[PageCache]
     what: str
+    breaks: frozenset[str]
 
+
+_AGE = frozenset({"seen", "stale", "quiet"})
 
 FAULTS = {
-    "fence": Fault(_WithoutFence, "an overtaken render is kept"),
-    "stamp": Fault(_WithoutStamp, "a page carries the position at which it is stored"),
-    "base-pruning": Fault(_WithoutBaseAtPruning, "tags are forgotten under the same base"),
-    "base-joining": Fault(_WithoutBaseAtJoining, "a joiner trusts pages from before it"),
-    "rejoin": Fault(_WithoutRejoin, "a recreated log or a gap goes unnoticed"),
-    "waiter": Fault(_WithoutWaiterRule, "a request takes a render older than what it has seen"),
-    "lease": Fault(_WithoutLease, "the lease renews itself without a mark"),
-    "mark": Fault(_WithoutMark, "the lease runs before the mark was consumed"),
-    "owner": Fault(_WithoutOwner, "a render lock of another instance is given back"),
-    "soft": Fault(_WithoutHardApart, "a later soft invalidation weakens a hard one"),
+    "fence": Fault(_WithoutFence, "an overtaken render is kept", _AGE),
+    "stamp": Fault(_WithoutStamp, "a page carries the position at which it is stored", _AGE),
+    "base-pruning": Fault(_WithoutBaseAtPruning, "tags are forgotten under the same base", _AGE),
+    "base-joining": Fault(_WithoutBaseAtJoining, "a joiner trusts pages from before it", _AGE),
+    "rejoin": Fault(
+        _WithoutRejoin, "a recreated log or a gap goes unnoticed", _AGE | frozenset({"lease"})
+    ),
+    "waiter": Fault(
+        _WithoutWaiterRule,
+        "a request takes a render older than what it has seen",
+        frozenset({"arrived"}),
+    ),
+    "lease": Fault(_WithoutLease, "the lease renews itself without a mark", frozenset({"lease"})),
+    "mark": Fault(
+        _WithoutMark, "the lease runs before the mark was consumed", frozenset({"lease"})
+    ),
+    "owner": Fault(
+        _WithoutOwner, "a render lock of another instance is given back", frozenset({"one render"})
+    ),
+    "soft": Fault(
+        _WithoutHardApart, "a later soft invalidation weakens a hard one", frozenset({"stale"})
+    ),
 }

@@ -86,7 +86,9 @@ class Instance:
         self.name = name
         self.gone = False
         self._world = world
-        self.link = Link(name, world.writers, world.announced, world.rng, world.tally)
+        self.link = Link(
+            name, world.writers, world.announced, rng=world.rng, tally=world.tally, note=world.note
+        )
         self.store = StoreLink(
             name, world.store, world.weather, world.locks, rng=world.rng, tally=world.tally
         )

@@ -49,11 +49,13 @@ class Known:
         _raise(self.any, other.any)
         _raise(self.hard, other.hard)
 
-    def copy(self) -> "Known":
-        """Return what is known now."""
-        twin = Known()
-        twin.merge(self)
-        return twin
+    def common(self, other: "Known | None") -> "Known":
+        """Return a copy: what this one knows, and the other one too if there is one."""
+        both = Known()
+        other = other or self
+        both.any = {name: min(known, other.any.get(name, 0)) for name, known in self.any.items()}
+        both.hard = {name: min(known, other.hard.get(name, 0)) for name, known in self.hard.items()}
+        return both
 
 
 class Announced:
@@ -63,7 +65,7 @@ class Announced:
         self._lease_s = lease_s
         self._recent: deque[tuple[float, Change]] = deque()
         self._overdue: Versions = {}
-        # What an instance knew that wrote a snapshot, by position and stamp of that.
+        # What the writers of a snapshot knew, by its position and stamp.
         self.told: dict[tuple[int, str | None], Known] = {}
         self.everything: list[tuple[int, Change]] = []  # (sequence, change), in order
 
@@ -71,6 +73,10 @@ class Announced:
         """Note that the log got a change."""
         self.everything.append((seq, change))
         self._recent.append((now, change))
+
+    def write_snapshot(self, at: tuple[int, str | None], writer: Known) -> None:
+        """Note what the writer of a snapshot knows: whoever joins from it is as well informed."""
+        self.told[at] = writer.common(self.told.get(at))
 
     def overdue(self, now: float) -> Versions:
         """Return the versions that no fresh page may be older than, whatever its instance knows."""

@@ -56,8 +56,9 @@ class Link:
     """
 
     def __init__(
-        self, name: str, writers: Writers, announced: Announced, rng: random.Random, tally: Tally
-    ) -> None:
+        self, name: str, writers: Writers, announced: Announced, *, rng: random.Random,
+        tally: Tally, note: Callable[[str, str, str], None],
+    ) -> None:  # fmt: skip
         self.name = name
         self.rng = rng
         self.known = Known()
@@ -68,6 +69,7 @@ class Link:
         self._writers = writers
         self._announced = announced
         self._tally = tally
+        self._note = note
 
     async def bounds(self) -> Bounds:
         """Ask the broker."""
@@ -103,16 +105,19 @@ class Link:
         change = self._writers.changes.get(message.body)
         if change is not None:
             self.known.take(change)
+            self._note(self.name, "", f"has consumed {message.seq}: {change.versions}")
 
     def joined_behind(self, seq: int) -> None:
         """Note that the instance joined at `seq`: it trusts nothing that is older."""
         self.known.take_all(self._announced.until(seq))
         self._tally["instance: joins at the end"] += 1
+        self._note(self.name, "", f"has joined at the end of the log, {seq}")
 
     def joined_from(self, snapshot: Snapshot) -> None:
         """Note that the instance joined from a snapshot: it knows what the writer of that knew."""
         self.known.merge(self._announced.told[snapshot.position, snapshot.stamp])
         self._tally["instance: joins from a snapshot"] += 1
+        self._note(self.name, "", f"has joined from the snapshot of {snapshot.position}")
 
     async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
         await self._travel(LINK_TIMEOUT_S)

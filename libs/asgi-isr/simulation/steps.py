@@ -80,7 +80,7 @@ async def snapshot(fleet: Fleet) -> None:
     taken = instance.cache.follower.snapshot()
     if taken is None:
         return
-    world.announced.told[taken.position, taken.stamp] = instance.known.copy()
+    world.announced.write_snapshot((taken.position, taken.stamp), instance.known)
     world.snapshots.append(taken)
     world.tally["snapshot: written"] += 1
     await _write_snapshot(fleet, taken)

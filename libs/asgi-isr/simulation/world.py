@@ -50,8 +50,9 @@ class World:
         self.snapshots: list[Snapshot] = []  # all ever written
 
     def note(self, who: str, page: str, what: str) -> None:
-        """Add to the trace."""
-        self.trace.append(Moment(self.loop.time(), who, page, what))
+        """Add to the trace, which ends with the violation of an invariant."""
+        if self.violation is None:
+            self.trace.append(Moment(self.loop.time(), who, page, what))
 
     def violated(self, invariant: str, page: str, what: str) -> None:
         """Note that an invariant does not hold; the first one counts."""

@@ -1,18 +1,14 @@
 """Marks integration tests by their folder, and gives every test its instances of the cache."""
 
 import asyncio
-import selectors
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, Invalidation, PageCache
-from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import encode
 from asgi_isr.logs import MemoryLog
-from asgi_isr.ports import Bounds, LogMessage
 from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import FakeClock, RecordingApp
 
@@ -83,74 +79,3 @@ Until = Callable[[Callable[[], bool]], Awaitable[None]]
 def until_fixture() -> Until:
     """`until`, for tests."""
     return until
-
-
-class VirtualSelector(selectors.SelectSelector):
-    """Never waits: time jumps instead."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        """Move the clock to the next timer."""
-        self.now += max(0.0, timeout or 0.0)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on virtual time."""
-
-    def __init__(self) -> None:
-        self._virtual = VirtualSelector()
-        super().__init__(self._virtual)
-
-    def time(self) -> float:
-        """Return the virtual seconds."""
-        return 1_000.0 + self._virtual.now
-
-
-@pytest.fixture
-def virtual_time() -> Iterator[asyncio.Runner]:
-    """Run coroutines on virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        yield runner
-
-
-class Link:
-    """One instance's link to the log; `cut` plays a network that lets nothing through."""
-
-    def __init__(self, log: MemoryLog) -> None:
-        self.cut = False
-        self._log = log
-
-    def _reached(self) -> MemoryLog:
-        if self.cut:
-            raise LogUnavailableError("the link is cut")
-        return self._log
-
-    async def bounds(self) -> Bounds:
-        """Ask over the link."""
-        return await self._reached().bounds()
-
-    async def stamp(self, seq: int) -> str | None:
-        """Ask over the link."""
-        return await self._reached().stamp(seq)
-
-    async def mark(self) -> int:
-        """Ask over the link."""
-        return await self._reached().mark()
-
-    async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
-        """Read over the link."""
-        async with aclosing(self._reached().read(after)) as batches:
-            async for batch in batches:
-                self._reached()
-                yield batch
-
-    async def close(self) -> None:
-        """Leave the log to the others."""
-
-
-@pytest.fixture(name="link")
-def link_fixture() -> Callable[[MemoryLog], Link]:
-    """`Link`, for tests."""
-    return Link
