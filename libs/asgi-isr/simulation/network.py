@@ -52,7 +52,8 @@ class Link:
     """One instance's link to broker and relay: a `Log`.
 
     `cut`: everything fails. `requests` shut: what is asked gets no answer. `delivery` shut: events
-    do not come, while what is asked is answered. It notes in `known` what the instance is told.
+    do not come, while what is asked is answered; `trickle_s`: they take so long, one after another.
+    It notes in `known` what the instance is told.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Link:
         self.rng = rng
         self.known = Known()
         self.cut = False
+        self.trickle_s = 0.0
         self.dead = False  # its instance was killed
         self.requests = Gate()
         self.delivery = Gate()
@@ -92,6 +94,8 @@ class Link:
                 step = 1 if self.rng.random() < 0.5 else len(batch)
                 for start in range(0, len(batch), step):
                     await self._travel(None)
+                    if self.trickle_s:
+                        await asyncio.sleep(self.trickle_s)
                     await self.delivery.passed()
                     self._check()
                     yield batch[start : start + step]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 LEASE_S = 1.5
 RENDER_TIMEOUT_S = 0.8
-LOCK_TTL_S = 0.4
+LOCK_TTL_S = 0.25
 LOCK_WAIT_S = 0.3
 ANSWER_S_MAX = 12.0  # four looks, each with the fleet's lock and a render, then the app itself
 
@@ -34,12 +34,12 @@ class Profile(NamedTuple):
     messages_max: int
     pause_s_max: float
     render_s_max: float
-    troubles: frozenset[str]  # kinds that may happen
+    troubles: tuple[int, ...]  # numbers of the kinds that may happen
     failures: float  # share of renders that fail
     policies: tuple[str, ...]
 
 
-def draw(rng: random.Random, *, troubles: tuple[str, ...], changes: tuple[int, ...]) -> Profile:
+def draw(rng: random.Random, *, troubles: int, changes: tuple[int, ...]) -> Profile:
     """Draw the profile of one schedule."""
     share = rng.choice((0.15, 0.3, 0.5))
     return Profile(
@@ -53,7 +53,7 @@ def draw(rng: random.Random, *, troubles: tuple[str, ...], changes: tuple[int, .
         messages_max=rng.choice((8, 20, 1_000)),
         pause_s_max=rng.choice((0.05, 0.2, 0.6)),
         render_s_max=rng.choice((0.05, 0.15, 0.3)),
-        troubles=frozenset(name for name in troubles if rng.random() < share),
+        troubles=tuple(kind for kind in range(troubles) if rng.random() < share),
         failures=rng.choice((0.0, 0.05, 0.2)),
         policies=tuple(rng.choices(POLICIES, POLICY_WEIGHTS, k=rng.choice((1, 2, 4)))),
     )

@@ -23,7 +23,6 @@ CORE = (
     (0.5, steps.repeat), (0.3, steps.garbage), (1.5, steps.crash), (1.5, steps.snapshot),
     (0.5, steps.old_snapshot),
 )  # fmt: skip
-TROUBLE_WEIGHT = 1.2
 
 
 class Outcome(NamedTuple):
@@ -41,7 +40,7 @@ class Outcome(NamedTuple):
 def run(seed: int, cache_type: type[PageCache] = ObservedCache) -> Outcome:
     """Run the schedule of this seed on instances of `cache_type`."""
     rng = random.Random(seed)
-    profile = draw(rng, troubles=tuple(TROUBLES), changes=WEIGHTS)
+    profile = draw(rng, troubles=len(TROUBLES), changes=WEIGHTS)
     loop = SimulatedLoop(None if profile.ordered else random.Random(rng.random()))
     world = World(loop, rng, profile)
     try:
@@ -84,10 +83,9 @@ async def _live(world: World, cache_type: type[PageCache]) -> None:
 async def _stir(fleet: Fleet) -> None:
     """Take the steps of the schedule, with some time between them."""
     world = fleet.world
-    troubles = [TROUBLES[name] for name in TROUBLES if name in world.profile.troubles]
-    choices = [*(step for _, step in CORE), *troubles]
-    weights = [*(weight for weight, _ in CORE), *[TROUBLE_WEIGHT] * len(troubles)]
-    for step in world.rng.choices(choices, weights, k=world.profile.steps):
+    possible = [*CORE, *(TROUBLES[number] for number in world.profile.troubles)]
+    weights = [weight for weight, _ in possible]
+    for _, step in world.rng.choices(possible, weights, k=world.profile.steps):
         await step(fleet)
         if world.violation is not None:
             return

@@ -17,7 +17,7 @@ REQUIRED = (
     "event: delayed", "event: of a stranger", "event: published again after a loss",
     "instance: crashes", "instance: stops", "instance: starts", "instance: joins at the end",
     "instance: joins from a snapshot", "instance: prunes",
-    "link: lags", "link: freezes", "link: cut",
+    "link: lags", "link: trickles", "link: freezes", "link: cut",
     "log: recreated", "log: loses its tail", "log: no longer held", "log: down", "log: relay dead",
     "render: slow", "render: times out", "render: raises", "render: raises no Exception",
     "render: cancelled by the app", "render: 503", "render: 304", "render: no-store",

@@ -44,6 +44,21 @@ async def lag(fleet: Fleet) -> None:
     _begin(fleet, "link: lags", link.delivery.close, link.delivery.open)
 
 
+async def trickle(fleet: Fleet) -> None:
+    """Events reach one instance one after another, each after a while; it stays far behind."""
+    link = _link(fleet)
+    slow_s = fleet.world.rng.uniform(0.1, LEASE_S / 2)
+    fleet.world.note(link.name, "", f"hears an event every {slow_s:.2f} s")
+
+    def begin() -> None:
+        link.trickle_s = slow_s
+
+    def end() -> None:
+        link.trickle_s = 0.0
+
+    _begin(fleet, "link: trickles", begin, end)
+
+
 async def freeze(fleet: Fleet) -> None:
     """Neither events nor answers reach one instance."""
     link = _link(fleet)
@@ -156,13 +171,13 @@ async def store_down(fleet: Fleet) -> None:
     _switch(fleet, "store: down", fleet.world.store, "down", to=True)
 
 
-TROUBLES: dict[str, Callable[[Fleet], Awaitable[None]]] = {
-    step.__name__: step
-    for step in (
-        lag, freeze, cut, log_down, relay_dead, log_lost, tail_lost, stranger, store_cleared,
-        old_values, puts_lost, answers_lost, store_errs, store_slow, store_frozen, store_down,
-    )
-}  # fmt: skip
+# How often each comes in a schedule that was drawn for it; what delays events finds most.
+TROUBLES: tuple[tuple[float, Callable[[Fleet], Awaitable[None]]], ...] = (
+    (3, lag), (3, trickle), (2, freeze), (1, cut),
+    (1, log_down), (1.5, relay_dead), (1.5, log_lost), (1.5, tail_lost), (1, stranger),
+    (1, store_cleared), (2, old_values), (1.5, puts_lost), (1, answers_lost), (1, store_errs),
+    (1, store_slow), (1, store_frozen), (1, store_down),
+)  # fmt: skip
 
 
 def heal(fleet: Fleet) -> None:
@@ -175,5 +190,6 @@ def heal(fleet: Fleet) -> None:
     weather.gate.open()
     for instance in (*fleet.living, *fleet.ended):
         instance.link.cut = False
+        instance.link.trickle_s = 0.0
         instance.link.requests.open()
         instance.link.delivery.open()
