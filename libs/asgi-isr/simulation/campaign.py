@@ -15,7 +15,7 @@ from simulation.faults import FAULTS
 from simulation.schedule import Outcome, run
 from simulation.tally import Tally
 
-VIOLATIONS_MAX = 3  # shown of one run; the first one is what matters
+VIOLATIONS_MAX = 3  # of one process, which then stops: the first one is what matters
 COLLECT_EVERY = 50  # schedules between two garbage collections: they cost less together
 
 

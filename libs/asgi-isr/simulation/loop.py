@@ -56,6 +56,17 @@ class Call(asyncio.TimerHandle):
         return not self.live
 
 
+class NumberedTask(asyncio.Task):  # type: ignore[type-arg]  # of whatever it gives
+    """A task with a hash of its own: sets of tasks have one order, wherever they lie in memory."""
+
+    def __init__(self, coro: Any, *, number: int, **named: Any) -> None:
+        self.number = number
+        super().__init__(coro, **named)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """Runs what is ready; when nothing is, time jumps to the next timer.
 
@@ -112,7 +123,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], **named: Any
     ) -> asyncio.Task[T]:
         """Start a task, and remember it: none may be left at the end."""
-        task: asyncio.Task[T] = asyncio.Task(coro, loop=self, **named)
+        task = NumberedTask(coro, loop=self, number=len(self.tasks), **named)
         self.tasks.append(task)
         return task
 
