@@ -13,6 +13,8 @@ from simulation.tally import REQUIRED_SEEDS_MIN, missing
 
 FAULT_SEEDS_MAX = 600  # a planted fault that is not found in so many schedules is a failure
 SEEDS_MAX = 100_000_000
+SECONDS = 30.0
+SECONDS_MAX = 3_600.0  # a given number of seeds has time, not for ever
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
@@ -21,7 +23,9 @@ def arguments(given: list[str]) -> argparse.Namespace:
         prog="simulation", description="Simulate the coherence protocol on the real engine."
     )
     parser.add_argument("--seeds", type=int, help="run this many schedules (default: by time)")
-    parser.add_argument("--seconds", type=float, default=30.0, help="at most so long (default 30)")
+    parser.add_argument(
+        "--seconds", type=float, help="at most so long (default 30; with --seeds 3600)"
+    )
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--seed", type=int, help="replay this schedule and print its trace")
     parser.add_argument("--fault", choices=sorted(FAULTS), help="plant this fault alone")
@@ -68,8 +72,7 @@ def promises_hold(options: argparse.Namespace) -> bool:
     report = search(
         first=options.first,
         seeds_max=options.seeds or SEEDS_MAX,
-        # A given number of seeds is what bounds the run, so that it is the same everywhere.
-        seconds_max=options.seconds if options.seeds is None else float("inf"),
+        seconds_max=options.seconds or (SECONDS if options.seeds is None else SECONDS_MAX),
         jobs=options.jobs,
     )
     print_report(report, clock.monotonic() - started)
