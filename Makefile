@@ -70,4 +70,4 @@ uv-lock: $(SYNCED) ## recreate the git-ignored uv.lock from the pins in locks/
 clean: ## remove what was installed and generated, but no data (that is .perfcheck)
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache uv.lock
 
-.PHONY: help setup up check test test-unit test-integration e2e lint fmt bench lock uv-lock clean
+.PHONY: help setup up check test test-unit test-integration e2e simulate lint fmt bench lock uv-lock clean
