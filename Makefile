@@ -41,6 +41,10 @@ test-integration: $(SYNCED) ## run the tests against real servers
 e2e: $(SYNCED) ## run the tests of the whole system
 	@$(BIN)/python -m pytest e2e
 
+simulate: $(SYNCED) ## coherence under random trouble; SECONDS=120, SEEDS=5000, JOBS=2, or SEED=17 / FAULT=lease to replay
+	@PYTHONPATH=libs/asgi-isr $(BIN)/python -m simulation $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
+
 lint: $(SYNCED) ## style, types and architecture
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -77,4 +81,4 @@ uv-lock: $(SYNCED) ## recreate the git-ignored uv.lock from the pins in locks/
 clean: ## remove what was installed and generated, but no data (that is .perfcheck)
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache uv.lock
 
-.PHONY: help setup up check test test-unit test-integration e2e lint fmt bench bench-hit bench-events bench-memory lock uv-lock clean
+.PHONY: help setup up check test test-unit test-integration e2e simulate lint fmt bench bench-hit bench-events bench-memory lock uv-lock clean

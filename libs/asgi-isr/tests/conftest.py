@@ -2,16 +2,15 @@
 
 import asyncio
 import selectors
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
-from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs import MemoryLog
-from asgi_isr.ports import Bounds, LogMessage, Store
+from asgi_isr.ports import Store
 from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import FakeClock, RecordingApp, invalidate, ready
 
@@ -110,44 +109,3 @@ def virtual_time() -> Iterator[asyncio.Runner]:
     """Run coroutines on virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         yield runner
-
-
-class Link:
-    """One instance's link to the log; `cut` plays a network that lets nothing through."""
-
-    def __init__(self, log: MemoryLog) -> None:
-        self.cut = False
-        self._log = log
-
-    def _reached(self) -> MemoryLog:
-        if self.cut:
-            raise LogUnavailableError("the link is cut")
-        return self._log
-
-    async def bounds(self) -> Bounds:
-        """Ask over the link."""
-        return await self._reached().bounds()
-
-    async def stamp(self, seq: int) -> str | None:
-        """Ask over the link."""
-        return await self._reached().stamp(seq)
-
-    async def mark(self) -> int:
-        """Ask over the link."""
-        return await self._reached().mark()
-
-    async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
-        """Read over the link."""
-        async with aclosing(self._reached().read(after)) as batches:
-            async for batch in batches:
-                self._reached()
-                yield batch
-
-    async def close(self) -> None:
-        """Leave the log to the others."""
-
-
-@pytest.fixture(name="link")
-def link_fixture() -> Callable[[MemoryLog], Link]:
-    """`Link`, for tests."""
-    return Link

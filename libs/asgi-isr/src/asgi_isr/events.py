@@ -59,6 +59,7 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     paths: tuple[str, ...] = ()
     mode: str = "hard"
     reason: str = ""
+    mark: str = ""  # of a mark alone: its id
 
     def index_tags(self) -> frozenset[str]:
         """Return the canonical tags that this event raises in an index."""
@@ -68,6 +69,11 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     def hard(self) -> bool:
         """Whether pages become unusable; a mode that is not known counts as hard."""
         return self.mode != "soft"
+
+
+def mark_body(mark_id: str) -> bytes:
+    """Return the body of a mark: it names nothing, so it moves positions and no more (rule 8)."""
+    return _encoder.encode(Invalidation(mark=mark_id))
 
 
 class _Names(msgspec.Struct):

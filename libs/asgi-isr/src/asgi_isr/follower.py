@@ -9,6 +9,7 @@ import asyncio
 import heapq
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from itertools import count
@@ -18,13 +19,14 @@ import msgspec
 from asgi_isr.errors import InvalidEventError, LogGapError, LogUnavailableError
 from asgi_isr.events import decode
 from asgi_isr.index import Index, Snapshot
-from asgi_isr.ports import Bounds, Clock, Log, LogMessage
+from asgi_isr.ports import Bounds, Clock, Log, LogMessage, Mark
 
 logger = logging.getLogger(__name__)
 
 RETRY_MIN_S = 0.05
 RETRY_MAX_S = 2.0
 POSITION_WAITERS_MAX = 10_000
+MARKS_MAX = 4096  # the last marks consumed: ours is among them when its sequence is reached
 
 
 class FollowerCounters(msgspec.Struct):
@@ -73,6 +75,8 @@ class Follower:
         self._reading: asyncio.Timeout | None = None
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waiter_ids = count()
+        self._marks: deque[str] = deque(maxlen=MARKS_MAX)
+        self._reached_max = 0  # the highest position ever
         self.counters = FollowerCounters()
         self.position: int | None = None
         self.joined = False
@@ -165,9 +169,18 @@ class Follower:
         return await self._log.stamp(position) == stamp
 
     async def _rejoin(self, end: int) -> None:
+        """Begin anew at the end of the log, and trust no page from before (rule 6).
+
+        A log that lost its tail ends before fences that are in use. Those stay mistrusted: nothing
+        is fresh until the log has grown beyond them, or was recreated.
+        """
         stamp = await self._log.stamp(end)
+        base = max(end, self._reached_max, self._index.base)
+        if base > end:
+            logger.warning("the log ends at %d, before %d: it lost events; recreate it", end, base)
         self._on_rejoin()
-        self._index.reset(end)
+        self._marks.clear()
+        self._index.reset(base)
         self.position, self._stamp = end, stamp
         self.lease_until = float("-inf")
         self.counters.rejoins += 1
@@ -209,6 +222,8 @@ class Follower:
                 tags = event.index_tags()
                 self._index.apply(tags, message.seq, hard=event.hard)
                 self._on_event(tags, event.hard)
+                if event.mark:
+                    self._marks.append(event.mark)
             self.counters.events += 1
             self.position, self._stamp = message.seq, message.stamp
         self._moved()
@@ -217,6 +232,7 @@ class Follower:
         """Tell those who wait for a position."""
         if self.position is None:
             return
+        self._reached_max = max(self._reached_max, self.position)
         if not self.joined and self._join_target is not None:
             self.joined = self.position >= self._join_target
         while self._waiters and self._waiters[0][0] <= self.position:
@@ -258,7 +274,15 @@ class Follower:
                 self._reading.reschedule(asyncio.get_running_loop().time())
             return False
         rejoins = self.counters.rejoins
-        if not await self._reached(mark, lease_s) or rejoins != self.counters.rejoins:
+        if not await self._consumed(mark, lease_s) or rejoins != self.counters.rejoins:
             return False
         self.lease_until = asked_at + lease_s
         return True
+
+    async def _consumed(self, mark: Mark, timeout_s: float) -> bool:
+        """Wait until this very mark has been consumed.
+
+        Another event at its sequence means that the log lost it, and with it perhaps events that
+        were not consumed here.
+        """
+        return await self._reached(mark.seq, timeout_s) and mark.id in self._marks

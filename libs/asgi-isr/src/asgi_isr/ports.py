@@ -60,6 +60,13 @@ class Bounds(NamedTuple):
     last: int
 
 
+class Mark(NamedTuple):
+    """A mark that was published as `seq`; its body names `id`, which no other mark has."""
+
+    seq: int
+    id: str
+
+
 class LogMessage(NamedTuple):
     """One event as the log holds it. `stamp` tells it from another event with the same sequence."""
 
@@ -83,8 +90,8 @@ class Log(Protocol):
     def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
         """Yield batches of messages with a sequence above `after`, in order, without end."""
 
-    async def mark(self) -> int:
-        """Have the writers' side publish a mark after this call; return its sequence (rule 8)."""
+    async def mark(self) -> Mark:
+        """Have the writers' side publish a mark after this call; return it (rule 8)."""
 
     async def announce(self, event: Invalidation) -> int:
         """Publish an event of this instance's own, once; return its sequence."""

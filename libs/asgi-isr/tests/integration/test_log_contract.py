@@ -7,6 +7,7 @@ from typing import Protocol
 
 import pytest
 from asgi_isr.errors import LogUnavailableError
+from asgi_isr.events import Invalidation, decode
 from asgi_isr.ports import Bounds, Log, LogMessage
 
 Take = Callable[[Log, int, int], Awaitable[list[LogMessage]]]
@@ -134,11 +135,22 @@ async def take_in_task(take: Take, log: Log, after: int) -> list[LogMessage]:
 
 
 async def test_mark_comes_after_what_was_published_before(case: Case, take: Take) -> None:
-    """A mark is an event without names whose sequence lies beyond all earlier events."""
+    """A mark lies beyond all earlier events, names nothing, and bears an id of its own."""
     before = await case.append(b"x")
     marks = [await case.log.mark(), await case.log.mark()]
-    assert before < marks[0] < marks[1]
-    assert [message.body for message in await take(case.log, before, 2)] == [b"{}", b"{}"]
+    assert before < marks[0].seq < marks[1].seq
+    events = [decode(message.body) for message in await take(case.log, before, 2)]
+    assert [event.mark for event in events] == [mark.id for mark in marks]
+    assert marks[0].id != marks[1].id
+    assert not any(event.index_tags() for event in events)
+
+
+async def test_own_event_is_announced(case: Case, take: Take) -> None:
+    """An instance's own event stands in the log, at the sequence that it was told."""
+    before = await case.append(b"x")
+    seq = await case.log.announce(Invalidation(paths=("/page",), reason="PUT succeeded"))
+    (message,) = await take(case.log, before, 1)
+    assert (message.seq, decode(message.body).paths) == (seq, ("/page",))
 
 
 async def test_reading_beyond_the_end_is_refused(case: Case) -> None:

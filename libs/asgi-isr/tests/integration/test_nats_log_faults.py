@@ -56,7 +56,7 @@ async def mark_again(log: NatsLog) -> int:
     async with asyncio.timeout(15):
         while True:
             try:
-                return await log.mark()
+                return (await log.mark()).seq
             except LogUnavailableError:
                 await asyncio.sleep(0.02)
 
@@ -65,7 +65,7 @@ async def test_reading_goes_on_over_a_restart_without_loss(
     nats_server: Servers, log: NatsLog, take: Take
 ) -> None:
     """A crash of the server ends the reading; reading again from the position loses nothing."""
-    first = [await log.mark() for _ in range(20)]
+    first = [(await log.mark()).seq for _ in range(20)]
     reading = asyncio.ensure_future(until_failure(log.read(first[0] - 1)))
     await asyncio.sleep(0.2)
     await nats_server.kill("nats")
@@ -75,7 +75,7 @@ async def test_reading_goes_on_over_a_restart_without_loss(
     assert failed_at - killed_at < SLACK_S
     await nats_server.restart("nats")
     await mark_again(log)
-    last = await log.mark()
+    last = (await log.mark()).seq
     messages = await take(log, first[-1], last - first[-1])
     assert [message.seq for message in messages] == list(range(first[-1] + 1, last + 1))
 
@@ -84,7 +84,7 @@ async def test_frozen_server_costs_one_time_limit(
     freeze: Freeze, nats_server: Servers, log: NatsLog
 ) -> None:
     """Every call ends at its time limit when the server hangs; reading ends after its silence."""
-    seq = await log.mark()
+    seq = (await log.mark()).seq
     reading = asyncio.ensure_future(until_failure(log.read(seq)))
     await asyncio.sleep(0.2)
     await freeze(nats_server, "nats")
@@ -138,7 +138,7 @@ async def test_deleted_consumer_is_noticed(
     new_client: NewClient, nats_server: Servers, log: NatsLog
 ) -> None:
     """A consumer that somebody deletes ends the reading within its silence."""
-    seq = await log.mark()
+    seq = (await log.mark()).seq
     client = await new_client(nats_server.nats_url)
     js = client.jetstream()
     reading = asyncio.ensure_future(until_failure(log.read(seq)))
@@ -155,7 +155,7 @@ async def test_reader_that_ends_leaves_no_consumer(
     new_client: NewClient, nats_server: Servers, log: NatsLog
 ) -> None:
     """Closing a reader deletes its consumer at once."""
-    seq = await log.mark()
+    seq = (await log.mark()).seq
     client = await new_client(nats_server.nats_url)
     js = client.jetstream()
     for _ in range(5):
@@ -171,12 +171,12 @@ async def test_reader_that_is_too_slow_fails_and_loses_nothing(
 ) -> None:
     """More than the bound waiting is an error after what came before it, never a silent gap."""
     slow = new_log(nats_server.nats_url, timeout_s=5, pending_messages_max=100)
-    seq = await log.mark()
+    seq = (await log.mark()).seq
     reader = slow.read(seq - 1)
     found = list(await anext(reader))
     last = 0
     for _ in range(300):
-        last = await log.mark()
+        last = (await log.mark()).seq
     await asyncio.sleep(0.2)
     rest, _ = await until_failure(reader)
     found += rest
@@ -206,7 +206,7 @@ async def test_slow_reader_within_bounds_slows_the_server_down(
 
 async def test_closing_the_log_ends_its_readers(log: NatsLog) -> None:
     """`close` cuts off who waits, and later calls are refused."""
-    seq = await log.mark()
+    seq = (await log.mark()).seq
     reading = asyncio.ensure_future(until_failure(log.read(seq)))
     await asyncio.sleep(0.1)
     await log.close()
@@ -220,7 +220,7 @@ async def test_nobody_to_ask_for_a_mark(
     new_log: NewLog, new_client: NewClient, nats_server: Servers, log: NatsLog
 ) -> None:
     """Without a relay, or with one that does not answer, a mark fails within its time limit."""
-    assert await log.mark()
+    assert (await log.mark()).seq
     asking = new_log(nats_server.nats_url, timeout_s=1)
     with pytest.raises(LogUnavailableError, match=f"nobody listens at {MARK_REQUEST_SUBJECT}"):
         await asking.mark()
@@ -283,7 +283,7 @@ async def test_client_of_the_caller_stays_open(
     await ensure_stream(js)
     client = await new_client(steady_servers.nats_url)
     log = new_log(client, publish_marks=True)
-    seq = await log.mark()
+    seq = (await log.mark()).seq
     assert (await log.bounds()).last == seq
     await log.close()
     assert client.is_connected

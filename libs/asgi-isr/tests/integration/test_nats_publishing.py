@@ -13,6 +13,7 @@ from asgi_isr.events import (
     SUBJECT_PREFIX,
     Invalidation,
     decode,
+    mark_body,
 )
 from asgi_isr.logs.nats import LogConfigurationError, NatsLog, close, ensure_stream
 from asgi_isr.ports import Log, LogMessage
@@ -165,16 +166,16 @@ async def test_relay_answers_requests_for_marks(
 
     async def answer(message: Msg) -> None:
         asked.append(message.data)
-        ack = await js.publish(f"{MARK_SUBJECT_PREFIX}.relay", b"{}")
-        await message.respond(b'{"seq":%d}' % ack.seq)
+        ack = await js.publish(f"{MARK_SUBJECT_PREFIX}.relay", mark_body("one"))
+        await message.respond(b'{"seq":%d,"id":"one"}' % ack.seq)
 
     await relay.subscribe(MARK_REQUEST_SUBJECT, cb=answer)
     await settled(relay)
-    assert await log.mark() == (await log.bounds()).last
+    assert await log.mark() == ((await log.bounds()).last, "one")
     assert asked == [b""]
 
 
-@pytest.mark.parametrize("answer", [b"", b"{}", b'{"seq":"x"}', b"ok"])
+@pytest.mark.parametrize("answer", [b"", b"{}", b'{"seq":"x"}', b'{"seq":1}', b"ok"])
 async def test_answer_that_is_no_mark_is_refused(
     new_client: NewClient, log: NatsLog, steady_servers: Servers, answer: bytes
 ) -> None:

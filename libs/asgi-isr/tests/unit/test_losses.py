@@ -8,6 +8,7 @@ import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.follower import POSITION_WAITERS_MAX
 from asgi_isr.logs import MemoryLog
+from asgi_isr.ports import Mark
 from asgi_isr.testing import Fault, FaultyStore, ready, request
 
 PAGE = "/page"
@@ -23,7 +24,7 @@ class FaultyLog(MemoryLog):
 
     faults = 2
 
-    async def mark(self) -> int:
+    async def mark(self) -> Mark:
         """Fail, later work."""
         if self.faults:
             self.faults -= 1

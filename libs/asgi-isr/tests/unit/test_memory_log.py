@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 from asgi_isr.errors import LogUnavailableError
+from asgi_isr.events import decode
 from asgi_isr.logs.memory import BATCH_MAX, MemoryLog
 from asgi_isr.ports import Bounds
 
@@ -48,12 +49,16 @@ async def test_batches_are_bounded() -> None:
 
 
 async def test_mark_is_an_event_without_names() -> None:
-    """A mark is the body `{}` at the end of the log."""
+    """A mark stands at the end of the log, names nothing but its id, and has that alone."""
     log = MemoryLog()
     log.publish(b"x")
-    assert await log.mark() == 2
+    marks = [await log.mark(), await log.mark()]
+    assert [mark.seq for mark in marks] == [2, 3]
     async with aclosing(log.read(1)) as batches:
-        assert [message.body for message in await anext(batches)] == [b"{}"]
+        events = [decode(message.body) for message in await anext(batches)]
+    assert [event.mark for event in events] == [mark.id for mark in marks]
+    assert marks[0].id != marks[1].id
+    assert not any(event.index_tags() for event in events)
 
 
 async def test_nobody_answers_marks_while_they_are_down() -> None:

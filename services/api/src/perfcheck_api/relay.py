@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 from asgi_isr.errors import IsrError
-from asgi_isr.events import MARK_SUBJECT_PREFIX
+from asgi_isr.events import MARK_SUBJECT_PREFIX, mark_body
 from asgi_isr.events import headers as event_headers
 from perfcheck_chassis import Secret
 
@@ -194,14 +194,15 @@ class _Publisher:
         return len(rows) == BATCH_ROWS_MAX
 
     async def mark(self, waiting: list[str], mark_id: UUID) -> None:
-        """Publish a mark and tell its sequence to everyone in `waiting`."""
+        """Publish a mark and tell its sequence and id to everyone in `waiting`."""
+        named = str(mark_id)
         seq, duplicate = await self._broker.publish(
-            MARK_SUBJECT, b"{}", {"Nats-Msg-Id": str(mark_id)}
+            MARK_SUBJECT, mark_body(named), {"Nats-Msg-Id": named}
         )
         self._acknowledge(seq, mark_id, duplicate=duplicate)
         # Recorded first: a log that loses this mark must be found out, as pages may bear its fence.
         await outbox.mark_acknowledged(self._connection, Acknowledged(seq, mark_id))
-        await self._broker.reply(waiting, msgspec.json.encode({"seq": seq}))
+        await self._broker.reply(waiting, msgspec.json.encode({"seq": seq, "id": named}))
 
     async def _publish_row(self, row: Pending) -> int:
         seq, duplicate = await self._broker.publish(

@@ -133,7 +133,8 @@ async def test_marks_follow_what_was_committed_before(
         await _append(schema_url, "first")
         await until(answered)
         await _append(schema_url, *(str(number) for number in range(50)))
-        marks = await asyncio.gather(*(log.mark() for _ in range(20)))
+        given = await asyncio.gather(*(log.mark() for _ in range(20)))
+        marks = [mark.seq for mark in given]
         [(newest,)] = fetch(schema_url, "SELECT max(seq) FROM outbox")
         [(unpublished,)] = fetch(schema_url, UNPUBLISHED)
         await log.close()
@@ -141,8 +142,9 @@ async def test_marks_follow_what_was_committed_before(
     assert min(marks) > newest
     assert len(set(marks)) < 20  # one mark serves all who wait
     message = await js.get_msg(STREAM, seq=marks[0])
-    assert (message.subject, message.data) == ("cache.marks.v1.api", b"{}")
+    assert (message.subject, decode(message.data).mark) == ("cache.marks.v1.api", given[0].id)
     assert UUID(message.headers["Nats-Msg-Id"]).version == 4
+    assert message.headers["Nats-Msg-Id"] == given[0].id
     assert fetch(schema_url, "SELECT seq FROM relay_state") == [(max(marks),)]
 
 

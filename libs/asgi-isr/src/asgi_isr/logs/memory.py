@@ -9,14 +9,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.events import Invalidation, encode
-from asgi_isr.ports import Bounds, LogMessage
+from asgi_isr.events import Invalidation, encode, mark_body
+from asgi_isr.ports import Bounds, LogMessage, Mark
 
 __all__ = ["BATCH_MAX", "MESSAGES_MAX", "MemoryLog"]
 
 MESSAGES_MAX = 100_000
 BATCH_MAX = 1024
-_MARK_BODY = b"{}"
 
 
 class MemoryLog:
@@ -74,12 +73,13 @@ class MemoryLog:
         """Append `event`; return its sequence."""
         return self.publish(encode(event))
 
-    async def mark(self) -> int:
-        """Append a mark; return its sequence. Raises `LogUnavailableError` while `marks_down`."""
+    async def mark(self) -> Mark:
+        """Append a mark; return it. Raises `LogUnavailableError` while `marks_down`."""
         self._check_up()
         if self.marks_down:
             raise LogUnavailableError("nobody answers requests for a mark (`marks_down` is true)")
-        return self.publish(_MARK_BODY)
+        mark_id = str(self._stamps + 1)
+        return Mark(self.publish(mark_body(mark_id)), mark_id)
 
     async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
         """Yield batches of messages above `after`, in order, without end.

@@ -19,6 +19,7 @@ from asgi_isr.events import (
     Invalidation,
     encode,
     headers,
+    mark_body,
     subject_of,
 )
 from asgi_isr.logs.nats.connection import close, connect
@@ -30,10 +31,9 @@ from asgi_isr.logs.nats.requests import (
     request,
 )
 from asgi_isr.logs.nats.stream import ensure_stream
-from asgi_isr.ports import Bounds, Clock, LogMessage, SystemClock
+from asgi_isr.ports import Bounds, Clock, LogMessage, Mark, SystemClock
 
 TIMEOUT_S = 2.0
-_MARK_BODY = b"{}"
 T = TypeVar("T")
 
 
@@ -66,6 +66,7 @@ class _Ack(msgspec.Struct, frozen=True):
 
 class _Mark(msgspec.Struct, frozen=True):
     seq: int
+    id: str
 
 
 def _new_id() -> str:
@@ -158,12 +159,14 @@ class NatsLog:
             self._readers.discard(reader)
             await reader.close()
 
-    async def mark(self) -> int:
-        """Have a mark published after this call; return its sequence."""
-        if self._publish_marks:
-            subject = f"{MARK_SUBJECT_PREFIX}.{self._source}"
-            return (await self._publish(subject, _MARK_BODY, {"Nats-Msg-Id": self._new_id()})).seq
-        return (await self._request(MARK_REQUEST_SUBJECT, b"", _Mark)).seq
+    async def mark(self) -> Mark:
+        """Have a mark published after this call; return it."""
+        if not self._publish_marks:
+            answer = await self._request(MARK_REQUEST_SUBJECT, b"", _Mark)
+            return Mark(answer.seq, answer.id)
+        subject, mark_id = f"{MARK_SUBJECT_PREFIX}.{self._source}", self._new_id()
+        ack = await self._publish(subject, mark_body(mark_id), {"Nats-Msg-Id": mark_id})
+        return Mark(ack.seq, mark_id)
 
     async def announce(self, event: Invalidation) -> int:
         """Publish `event` once; return its sequence."""

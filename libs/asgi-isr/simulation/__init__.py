@@ -1,0 +1,1 @@
+"""Deterministic simulation of the coherence protocol on the real engine; see README.md."""

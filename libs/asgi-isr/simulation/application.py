@@ -1,0 +1,99 @@
+"""The simulated app: reads each datum at its own moment, fails in every way, answers with 304."""
+
+import asyncio
+
+from asgi_isr.capture import Receive, Scope, Send
+
+from simulation.pages import BY_PATH, Page, Vector, body, etag
+from simulation.profile import LOCK_TTL_S, RENDER_TIMEOUT_S
+from simulation.world import World
+
+CALM_POLICY = "max-age=600"
+DISRUPTIONS = (
+    "slow", "slow", "times out", "raises", "raises no Exception", "cancelled by the app", "503",
+    "no-store", "fails half-way",
+)  # fmt: skip
+
+
+class OutcryError(BaseException):
+    """An exception that is no `Exception`, as some frameworks raise."""
+
+
+class Application:
+    """The app of one instance; `instance` is its name."""
+
+    def __init__(self, world: World, instance: str) -> None:
+        self._world = world
+        self._instance = instance
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Render the page at the scope's path, and watch how many do so at a time."""
+        await receive()
+        page = BY_PATH[scope["path"]]
+        self._started(page)
+        rendering, key = self._world.rendering, (self._instance, page.path)
+        rendering[key] = rendering.get(key, 0) + 1
+        try:
+            await self._render(page, scope, send)
+        finally:
+            rendering[key] -= 1
+
+    def _started(self, page: Page) -> None:
+        """Judge: who renders under the fleet's lock renders alone under it."""
+        world = self._world
+        world.note(self._instance, page.path, "render begins")
+        holders = world.locks.holders(page.path)
+        others = [name for name in holders if world.rendering.get((name, page.path), 0)]
+        if self._instance in holders and set(others) - {self._instance}:
+            world.violated("one render", page.path, f"{self._instance} renders beside {others}")
+
+    async def _render(self, page: Page, scope: Scope, send: Send) -> None:
+        world, rng = self._world, self._world.rng
+        disruption = ""
+        if not world.calm and rng.random() < world.profile.failures:
+            disruption = rng.choice(DISRUPTIONS)
+            world.tally[f"render: {disruption}"] += 1
+        vector = await self._read(page)
+        if disruption == "slow":
+            await asyncio.sleep(rng.uniform(LOCK_TTL_S, RENDER_TIMEOUT_S))
+        elif disruption == "times out":
+            await asyncio.sleep(RENDER_TIMEOUT_S * 2)
+        elif disruption == "raises":
+            raise OSError("the page failed")
+        elif disruption == "raises no Exception":
+            raise OutcryError
+        elif disruption == "cancelled by the app":
+            raise asyncio.CancelledError
+        policy = CALM_POLICY if world.calm else rng.choice(world.profile.policies)
+        headers = [
+            (b"cache-control", b"no-store" if disruption == "no-store" else policy.encode()),
+            (b"cache-tag", ",".join(page.tags).encode()),
+            (b"etag", b'"' + etag(vector) + b'"'),
+        ]
+        status = 503 if disruption == "503" else 200
+        asked = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
+        if status == 200 and asked is not None and etag(vector) in asked:
+            world.tally["render: 304"] += 1
+            status = 304
+        world.note(self._instance, page.path, f"render ends: {status} {etag(vector).decode()}")
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        whole = body(page, vector) if status != 304 else b""
+        if disruption == "fails half-way":
+            await send({"type": "http.response.body", "body": whole[:3], "more_body": True})
+            await asyncio.sleep(world.pause_s(0.1))
+            raise OSError("failed on the way")
+        await send({"type": "http.response.body", "body": whole})
+
+    async def _read(self, page: Page) -> Vector:
+        """Read every datum, with time between the reads."""
+        world = self._world
+        found: dict[str, int] = {}
+        names = list(page.names)
+        world.rng.shuffle(names)
+        for at, name in enumerate(names):
+            if at < 2:
+                await asyncio.sleep(world.pause_s(world.profile.render_s_max))
+            found[name] = world.writers.versions[name]
+        vector = tuple(found[name] for name in page.names)
+        await asyncio.sleep(world.pause_s(world.profile.render_s_max))
+        return vector

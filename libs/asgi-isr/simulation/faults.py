@@ -1,0 +1,155 @@
+"""Planted faults: the real engine without one guard each. The simulation must find every one.
+
+Each class overrides the one method that is the guard, and nothing else.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from asgi_isr import PageCache
+from asgi_isr.flight import Flight
+from asgi_isr.local import Entry
+from asgi_isr.model import Page
+from asgi_isr.ports import Bounds, LogMessage, Mark
+from asgi_isr.renders import Renders
+
+from simulation.instance import ObservedCache, ObservedFollower, ObservedIndex
+
+
+class _KeepingOvertaken(Renders):
+    def _keepable(self, page: Page) -> bool:
+        return True
+
+
+class _StampingAtTheEnd(Renders):
+    def _stamp(self, fence: int) -> int:
+        return self._follower.position or fence
+
+
+class _PruningUnderTheSameBase(ObservedIndex):
+    def _prune(self) -> None:
+        base = self.base
+        super()._prune()
+        self.base = base
+
+
+class _JoiningUnderNoBase(ObservedIndex):
+    def reset(self, base: int) -> None:
+        super().reset(base)
+        self.base = 0
+
+
+class _NeverRejoining(ObservedFollower):
+    async def _holds(self, bounds: Bounds, position: int, stamp: str | None) -> bool:
+        return True
+
+    def _apply(self, batch: Sequence[LogMessage]) -> None:
+        if self.position is not None and batch[0].seq > self.position + 1:
+            self.position = batch[0].seq - 1
+        super()._apply(batch)
+
+
+class _LeasedByItself(ObservedFollower):
+    async def _renew(self, lease_s: float) -> None:
+        await self._attached.wait()
+        while True:
+            self.lease_until = self._clock.monotonic() + lease_s
+            await asyncio.sleep(lease_s / 3)
+
+
+class _LeasedBeforeTheMark(ObservedFollower):
+    async def _consumed(self, mark: Mark, timeout_s: float) -> bool:
+        return True
+
+
+class _LockingWithoutOwner(Renders):
+    def launch(self, *given: Any, **named: Any) -> Flight:
+        flight = super().launch(*given, **named)
+        flight.owner = "anybody"
+        return flight
+
+
+class _SoftOverHard(ObservedIndex):
+    def apply(self, tags: Iterable[str], seq: int, *, hard: bool) -> None:
+        tags = tuple(tags)
+        super().apply(tags, seq, hard=hard)
+        for tag in () if hard else tags:
+            self.hard.pop(tag, None)
+
+
+class _WithoutFence(ObservedCache):
+    renders_type = _KeepingOvertaken
+
+
+class _WithoutStamp(ObservedCache):
+    renders_type = _StampingAtTheEnd
+
+
+class _WithoutBaseAtPruning(ObservedCache):
+    index_type = _PruningUnderTheSameBase
+
+
+class _WithoutBaseAtJoining(ObservedCache):
+    index_type = _JoiningUnderNoBase
+
+
+class _WithoutRejoin(ObservedCache):
+    follower_type = _NeverRejoining
+
+
+class _WithoutWaiterRule(ObservedCache):
+    def _may_take(self, entry: Entry, arrived: int) -> bool:
+        return True
+
+
+class _WithoutLease(ObservedCache):
+    follower_type = _LeasedByItself
+
+
+class _WithoutMark(ObservedCache):
+    follower_type = _LeasedBeforeTheMark
+
+
+class _WithoutOwner(ObservedCache):
+    renders_type = _LockingWithoutOwner
+
+
+class _WithoutHardApart(ObservedCache):
+    index_type = _SoftOverHard
+
+
+class Fault(NamedTuple):
+    """A guard that is left out, and the invariants of which its absence breaks one."""
+
+    cache_type: type[PageCache]
+    what: str
+    breaks: frozenset[str]
+
+
+_AGE = frozenset({"seen", "stale", "quiet"})
+
+FAULTS = {
+    "fence": Fault(_WithoutFence, "an overtaken render is kept", _AGE),
+    "stamp": Fault(_WithoutStamp, "a page carries the position at which it is stored", _AGE),
+    "base-pruning": Fault(_WithoutBaseAtPruning, "tags are forgotten under the same base", _AGE),
+    "base-joining": Fault(_WithoutBaseAtJoining, "a joiner trusts pages from before it", _AGE),
+    "rejoin": Fault(
+        _WithoutRejoin, "a recreated log or a gap goes unnoticed", _AGE | frozenset({"lease"})
+    ),
+    "waiter": Fault(
+        _WithoutWaiterRule,
+        "a request takes a render older than what it has seen",
+        frozenset({"arrived"}),
+    ),
+    "lease": Fault(_WithoutLease, "the lease renews itself without a mark", frozenset({"lease"})),
+    "mark": Fault(
+        _WithoutMark, "the lease runs before the mark was consumed", frozenset({"lease"})
+    ),
+    "owner": Fault(
+        _WithoutOwner, "a render lock of another instance is given back", frozenset({"one render"})
+    ),
+    "soft": Fault(
+        _WithoutHardApart, "a later soft invalidation weakens a hard one", frozenset({"stale"})
+    ),
+}

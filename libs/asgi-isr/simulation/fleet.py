@@ -1,0 +1,61 @@
+"""The instances of a schedule, and the requests that they get."""
+
+import asyncio
+
+from asgi_isr import PageCache
+
+from simulation.client import Exchange
+from simulation.instance import Instance
+from simulation.pages import PAGES
+from simulation.profile import ANSWER_S_MAX
+from simulation.world import World
+
+BURST_MAX = 4
+
+
+class Fleet:
+    """Instances that live in `processes`, clients that live in `clients`."""
+
+    def __init__(
+        self, world: World, cache_type: type[PageCache], *, processes: asyncio.TaskGroup,
+        clients: asyncio.TaskGroup,
+    ) -> None:  # fmt: skip
+        self.world = world
+        self.living: list[Instance] = []
+        self.ended: list[Instance] = []
+        self._cache_type = cache_type
+        self._processes = processes
+        self._clients = clients
+
+    def start(self) -> Instance:
+        """Start an instance."""
+        number = len(self.living) + len(self.ended)
+        instance = Instance(self.world, f"i{number}", self._cache_type)
+        self._processes.create_task(instance.run(), name=instance.name)
+        self.living.append(instance)
+        return instance
+
+    def end(self, instance: Instance, *, kill: bool) -> None:
+        """Stop an instance, in good order or not."""
+        self.world.note(instance.name, "", "is killed" if kill else "stops")
+        self.living.remove(instance)
+        self.ended.append(instance)
+        if kill:
+            instance.kill()
+        else:
+            instance.stop()
+
+    def request(self) -> None:
+        """Send a burst of requests for one page to one instance, now and then to one that ends."""
+        world, rng = self.world, self.world.rng
+        instance = rng.choice(self.living)
+        if self.ended and rng.random() < 0.03:
+            instance = self.ended[-1]
+        page = rng.choices(PAGES, world.profile.pages)[0]
+        for _ in range(rng.randint(1, BURST_MAX)):
+            gone_soon = rng.random() < 0.06
+            patience_s = rng.uniform(0.0, 0.4) if gone_soon else ANSWER_S_MAX
+            asks = rng.random() < 0.15
+            etag = world.etags.get(page.path, b"") if asks else b""
+            exchange = Exchange(world, instance, page)
+            self._clients.create_task(exchange.run(patience_s=patience_s, if_none_match=etag))

@@ -1,0 +1,92 @@
+"""One schedule: a seed decides what happens, in which order; every answer is judged."""
+
+import asyncio
+import random
+from typing import NamedTuple
+
+from asgi_isr import PageCache
+
+from simulation import steps
+from simulation.fleet import Fleet
+from simulation.instance import ObservedCache
+from simulation.loop import SimulatedLoop, StuckError
+from simulation.pages import WEIGHTS
+from simulation.profile import LEASE_S, draw
+from simulation.quiet import judge, settle
+from simulation.tally import Tally
+from simulation.trace import Trace
+from simulation.troubles import TROUBLES
+from simulation.world import World
+
+CORE = (
+    (30, steps.request), (5, steps.write), (8, steps.change), (8, steps.publish),
+    (0.5, steps.repeat), (0.3, steps.garbage), (1.5, steps.crash), (1.5, steps.snapshot),
+    (0.5, steps.old_snapshot),
+)  # fmt: skip
+
+
+class Outcome(NamedTuple):
+    """What came of a schedule; `violation` names the invariant that did not hold, if any."""
+
+    seed: int
+    violation: str | None
+    page: str
+    tally: Tally
+    trace: Trace
+    steps: int
+    calls: int
+
+
+def run(seed: int, cache_type: type[PageCache] = ObservedCache) -> Outcome:
+    """Run the schedule of this seed on instances of `cache_type`."""
+    rng = random.Random(seed)
+    profile = draw(rng, troubles=len(TROUBLES), changes=WEIGHTS)
+    loop = SimulatedLoop(None if profile.ordered else random.Random(rng.random()))
+    world = World(loop, rng, profile)
+    try:
+        loop.run_until_complete(_live(world, cache_type))
+    except (StuckError, BaseExceptionGroup) as error:
+        world.violated("ends", "", repr(error))
+    for complaint in loop.complaints:
+        world.violated("ends", "", complaint)
+    left = [task.get_name() for task in loop.tasks if not task.done()]
+    if left and world.violation is None:
+        world.violated("nothing left", "", f"tasks: {left}")
+    loop.close()
+    world.tally["event: published again after a loss"] += world.writers.republished
+    return Outcome(
+        seed, world.violation, world.violated_page, world.tally, world.trace, profile.steps,
+        loop.calls,
+    )  # fmt: skip
+
+
+async def _live(world: World, cache_type: type[PageCache]) -> None:
+    async with asyncio.TaskGroup() as processes:
+        async with asyncio.TaskGroup() as clients:
+            fleet = Fleet(world, cache_type, processes=processes, clients=clients)
+            for _ in range(world.profile.instances):
+                fleet.start()
+            await asyncio.sleep(world.pause_s(LEASE_S))  # half of them begin with all instances up
+            await _stir(fleet)
+        if world.violation is None:
+            await settle(fleet)
+        if world.violation is None:
+            await judge(fleet)
+        for instance in fleet.living.copy():
+            fleet.end(instance, kill=False)
+    if world.violation is None:
+        for instance in fleet.ended:
+            for left in instance.remains():
+                world.violated("nothing left", "", left)
+
+
+async def _stir(fleet: Fleet) -> None:
+    """Take the steps of the schedule, with some time between them."""
+    world = fleet.world
+    possible = [*CORE, *(TROUBLES[number] for number in world.profile.troubles)]
+    weights = [weight for weight, _ in possible]
+    for _, step in world.rng.choices(possible, weights, k=world.profile.steps):
+        await step(fleet)
+        if world.violation is not None:
+            return
+        await asyncio.sleep(world.pause_s(world.profile.pause_s_max))

@@ -1,0 +1,143 @@
+"""The writers' side: data, outbox, and the relay that publishes rows and marks (rules 1, 7, 8)."""
+
+from typing import NamedTuple
+
+from asgi_isr.errors import LogUnavailableError
+from asgi_isr.events import Invalidation, encode, mark_body
+from asgi_isr.logs import MemoryLog
+from asgi_isr.ports import Clock, Mark
+
+from simulation.known import Announced, Change
+from simulation.pages import CHANGES, NAMES, names_of
+
+EPOCH = 1_000_000  # sequences between two logs: more than one ever gets (rule 7)
+LOST_ROWS_MAX = 2  # published again when the log was lost: enough to be seen twice, in any order
+
+
+class Acknowledged(NamedTuple):
+    """A row, or a mark (None), that the broker said it holds."""
+
+    seq: int
+    stamp: str | None
+    change: Change | None
+
+
+class Writers:
+    """The database with its outbox, and the relay. `alive` is whether the relay runs."""
+
+    def __init__(self, announced: Announced, clock: Clock, *, messages_max: int) -> None:
+        self._announced = announced
+        self._clock = clock
+        self.versions = dict.fromkeys(NAMES, 0)
+        self.outbox: list[Change] = []
+        self.strange: list[Change] = []  # of publishers without an outbox
+        self.changes: dict[bytes, Change] = {}  # by body of the event
+        self.alive = True
+        self.republished = 0
+        self._epoch = 1
+        self._marks = 0
+        self._acknowledged: list[Acknowledged] = []
+        self.log = MemoryLog(first_seq=EPOCH, messages_max=messages_max)
+
+    def commit(self, kind: int, *, mode: str) -> Change:
+        """Change data and write the outbox row, in one transaction."""
+        change = self._change(kind, mode)
+        self.outbox.append(change)
+        return change
+
+    async def intrude(self, kind: int) -> Change | None:
+        """Change data and publish at once, as publishers do that know neither outbox nor relay.
+
+        What the log then loses of theirs is lost for good, so nobody is judged by when they
+        published. None where the log has lost its tail and the relay has not noticed yet: a
+        sequence that is used twice is beyond the protocol (rule 7). Raises `LogUnavailableError`
+        when the broker is out of reach.
+        """
+        if not await self._intact():
+            return None
+        change = self._change(kind, "hard")
+        self.strange.append(change)
+        self.log.publish(change.body)
+        return change
+
+    def _change(self, kind: int, mode: str) -> Change:
+        _, tags, paths = CHANGES[kind]
+        for name in names_of(kind):
+            self.versions[name] += 1
+        event = Invalidation(tags=tags, paths=paths, mode="hard", reason=str(len(self.changes)))
+        # Put in afterwards: `encode` refuses a mode that is not known (read as hard, rule 9).
+        written = encode(event).replace(b'"reason"', b'"mode":"%s","reason"' % mode.encode())
+        versions = {name: self.versions[name] for name in names_of(kind)}
+        change = Change(written, versions, mode != "soft")
+        self.changes[written] = change
+        return change
+
+    async def publish(self, at: int = 0) -> Change | None:
+        """Publish the row at this place of the outbox; None when there is none, or no relay.
+
+        Raises `LogUnavailableError` when the broker is out of reach.
+        """
+        if not self.alive or not self.outbox:
+            return None
+        await self._verify()
+        change = self.outbox[min(at, len(self.outbox) - 1)]
+        await self._append(change.body, change)
+        self.outbox.remove(change)
+        return change
+
+    async def repeat(self) -> Change | None:
+        """Publish the last row once more, as a relay that died before it noted the answer."""
+        last = next((row.change for row in reversed(self._acknowledged) if row.change), None)
+        if self.alive and last is not None:
+            await self._verify()
+            await self._append(last.body, last)
+        return last
+
+    async def mark(self) -> Mark:
+        """Answer a request for a mark; raises `LogUnavailableError` without relay or broker."""
+        if not self.alive:
+            raise LogUnavailableError("no relay answers")
+        await self._verify()
+        self._marks += 1
+        mark_id = str(self._marks)
+        return Mark(await self._append(mark_body(mark_id), None), mark_id)
+
+    async def garbage(self) -> None:
+        """Publish what no consumer can read."""
+        if self.alive:
+            await self._verify()
+            await self._append(b"\xff{", None)
+
+    def lose(self, *, last: int | None = None) -> None:
+        """Lose the whole log, or all above `last`, which the broker had acknowledged."""
+        if last is None:
+            self._epoch += 1
+            self.log.recreate(self._epoch * EPOCH)
+        else:
+            self.log.truncate(last)
+
+    async def _append(self, body: bytes, change: Change | None) -> int:
+        seq = self.log.publish(body)
+        self._acknowledged.append(Acknowledged(seq, await self.log.stamp(seq), change))
+        if change is not None:
+            self._announced.add(seq, change, self._clock.monotonic())
+        return seq
+
+    async def _verify(self) -> None:
+        """Check that the log holds what it acknowledged last, else mend it (rule 7)."""
+        if await self._intact():
+            return
+        if (await self.log.bounds()).first <= self._acknowledged[-1].seq:
+            self.lose()  # it is not beyond what was lost
+        rows = [row.change for row in self._acknowledged if row.change is not None]
+        self._acknowledged.clear()
+        for change in rows[-LOST_ROWS_MAX:]:
+            self.republished += 1
+            await self._append(change.body, change)
+
+    async def _intact(self) -> bool:
+        bounds = await self.log.bounds()
+        if not self._acknowledged:
+            return True
+        seq, stamp, _ = self._acknowledged[-1]
+        return bounds.first <= seq <= bounds.last and await self.log.stamp(seq) == stamp
