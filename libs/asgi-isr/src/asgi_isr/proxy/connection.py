@@ -5,7 +5,7 @@ framing by the end of the connection, HEAD, and what must not be forwarded.
 """
 
 import asyncio
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -43,7 +43,7 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
         self._paused = False
-        self._used = False  # carried an exchange before
+        self._exchanges = 0
         self._exchanging = False
         self._begin(head_only=False)
 
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
     @property
     def stale(self) -> bool:
         """Whether the upstream closed a kept connection before a byte of the response came."""
-        return self._used and self._lost and not self._heard
+        return self._exchanges > 1 and self._lost and not self._heard
 
     @property
     def pending(self) -> bool:
@@ -101,6 +101,7 @@ class Connection(asyncio.Protocol):
         self._begin(head_only=head_only)
         self._sent = not content
         self._exchanging = True
+        self._exchanges += 1
         if self._transport is not None and self._error is None:
             self._transport.write(head)
 
@@ -146,7 +147,6 @@ class Connection(asyncio.Protocol):
     def end(self) -> None:
         """End the exchange; what is not reusable closes."""
         self._exchanging = False
-        self._used = True
         self._stop_timer()
         if not (self.reusable and self._sent and self._complete):
             self.close()
@@ -191,9 +191,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError(f"{transport!r} is no stream")
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is of no such class
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
