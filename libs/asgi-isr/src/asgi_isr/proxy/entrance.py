@@ -90,9 +90,7 @@ class Entrance:
             fields.append((b"content-type", b"message/http"))
             lines = [b"%b: %b" % field for field in scope["headers"] if field[0] not in _SECRET]
             query = b"?" + scope["query_string"] if scope["query_string"] else b""
-            start = b"TRACE %b%b HTTP/%b" % (
-                raw_path(scope), query, scope["http_version"].encode(),
-            )  # fmt: skip
+            start = b"TRACE %b%b HTTP/1.1" % (raw_path(scope), query)
             body = b"\r\n".join((start, *lines, b"", b""))
         fields.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": 200, "headers": fields})

@@ -131,7 +131,8 @@ def _forwarded(fields: Headers, *, host: bytes, scheme: str, client: str) -> Hea
 
 
 def _via(name: str, version: str) -> tuple[bytes, bytes]:
-    return (b"via", f"{version} {name}".encode())
+    # ASGI writes HTTP/1.0 as "1".
+    return (b"via", f"{'1.0' if version == '1' else version} {name}".encode())
 
 
 def _last(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:

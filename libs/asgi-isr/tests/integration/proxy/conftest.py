@@ -151,14 +151,18 @@ async def fetch(port: int, target: str, *lines: str, method: str = "GET") -> Res
 class Proxy:
     """`asgi-isr proxy` as a process of its own, on a port of its own, before `upstream_port`."""
 
-    def __init__(self, upstream_port: int, *options: str, log_path: Path) -> None:
+    def __init__(
+        self, upstream_port: int, *options: str, log_path: Path, scheme: str,
+        environment: dict[str, str],
+    ) -> None:  # fmt: skip
         self.port = free_port()
         self.log_path = log_path
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603  our own command
                 [
+                    "env", *(f"{name}={value}" for name, value in environment.items()),
                     sys.executable, "-m", "asgi_isr.proxy", "proxy",
-                    "--upstream", f"http://{HOST}:{upstream_port}",
+                    "--upstream", f"{scheme}://{HOST}:{upstream_port}",
                     "--listen", f"{HOST}:{self.port}",
                     *options,
                 ],
@@ -211,10 +215,15 @@ def new_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewProxy]:
     started: list[Proxy] = []
 
     def start(
-        upstream_port: int, *options: str, ready: str = "joined the invalidation log"
-    ) -> Proxy:
+        upstream_port: int, *options: str, ready: str = "joined the invalidation log",
+        scheme: str = "http", **environment: str,
+    ) -> Proxy:  # fmt: skip
         proxy = Proxy(
-            upstream_port, *options, log_path=tmp_path_factory.mktemp("proxy") / "proxy.log"
+            upstream_port,
+            *options,
+            log_path=tmp_path_factory.mktemp("proxy") / "proxy.log",
+            scheme=scheme,
+            environment=environment,
         )
         started.append(proxy)
         proxy.wait(ready)
