@@ -12,7 +12,7 @@ from asgi_isr.capture import App, Message, Receive, Scope, Send
 from asgi_isr.model import Headers
 from asgi_isr.proxy.admission import cacheable, raw_path, refusal
 from asgi_isr.proxy.errors import ClientGoneError, ProxyError
-from asgi_isr.proxy.fields import max_forwards, request_fields
+from asgi_isr.proxy.fields import claimed_scheme, max_forwards, request_fields
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +67,14 @@ class Entrance:
         if method in {"TRACE", "OPTIONS"} and max_forwards(headers) == 0:
             await self._last_hop(scope, send)
             return
-        client = scope.get("client")
+        client, scheme = scope.get("client"), scope["scheme"]
+        if self._trusted:
+            scheme = claimed_scheme(headers) or scheme
         fields = request_fields(
             headers,
             name=self._name,
             version=scope["http_version"],
-            scheme=scope["scheme"],
+            scheme=scheme,
             client=client[0] if client else "",
             method=method,
             trusted=self._trusted,
@@ -80,7 +82,8 @@ class Entrance:
         # Decoded, `/a%2Fb` and `/a/b` would be one page; an upstream may tell them apart.
         path = raw_path(scope).decode("latin-1")
         app = self._cached if cacheable(scope, self._bypass) else self._upstream
-        await app({**scope, "path": path, "headers": fields}, receive, send)
+        inner = {**scope, "scheme": scheme, "path": path, "headers": fields}
+        await app(inner, receive, send)
 
     async def _last_hop(self, scope: Scope, send: Send) -> None:
         """Answer in the upstream's stead where `Max-Forwards` says so (RFC 9110, 7.6.2)."""

@@ -52,8 +52,10 @@ _PEER = re.compile(rb"[0-9a-fA-F:.]+")
 
 def listed(headers: Headers, name: bytes) -> list[bytes]:
     """Return the members of every field `name`, a comma-separated list (RFC 9110, 5.6.1)."""
-    members = (part.strip() for field, value in headers if field == name
-               for part in value.split(b","))  # fmt: skip
+    values = [value for field, value in headers if field == name]
+    if not values:  # mostly; this is on the way of every hit
+        return values
+    members = (part.strip() for value in values for part in value.split(b","))
     return [member for member in members if member]
 
 
@@ -102,6 +104,12 @@ def loops(headers: Headers, name: str) -> bool:
     pseudonym = name.encode()
     hops = (hop.split() for hop in listed(headers, b"via"))
     return sum(len(hop) > 1 and hop[1] == pseudonym for hop in hops) >= _LOOP_MAX
+
+
+def claimed_scheme(headers: Headers) -> str:
+    """Return the scheme of `X-Forwarded-Proto`, a part of the page's key; empty if it has none."""
+    value = _last(headers, b"x-forwarded-proto").strip().lower()
+    return value.decode() if value in {b"http", b"https"} else ""
 
 
 def max_forwards(headers: Headers) -> int | None:

@@ -13,8 +13,8 @@ from asgi_isr.proxy.settings import CACHE_HELP, PROXY_HELP, ProxySettings
 
 _TOKEN = re.compile(r"[A-Za-z][!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _HOST = re.compile(r"[A-Za-z0-9._:-]*")
-_STORES = frozenset({"redis", "rediss", "unix"})
-_LOGS = frozenset({"nats", "tls", "ws", "wss"})
+_STORES = ("redis", "rediss", "unix")
+_LOGS = ("nats", "tls", "ws", "wss")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -118,7 +118,8 @@ def _problem(settings: ProxySettings) -> str | None:
     for name, schemes in (("store", _STORES), ("log", _LOGS)):
         url = getattr(settings, name)
         if url and not _reachable(urlsplit(url), schemes):
-            return f"{flag(name)}: give a URL that begins with {' or '.join(sorted(schemes))}://"
+            known = " or ".join(f"{scheme}://" for scheme in schemes)
+            return f"{flag(name)}: give a URL that begins with {known}"
     if not _HOST.fullmatch(settings.upstream_host):
         return f"{flag('upstream_host')}: give a host, with a port if need be"
     cache = settings.cache
@@ -136,5 +137,5 @@ def _problem(settings: ProxySettings) -> str | None:
     return None
 
 
-def _reachable(parts: SplitResult, schemes: frozenset[str]) -> bool:
+def _reachable(parts: SplitResult, schemes: tuple[str, ...]) -> bool:
     return parts.scheme in schemes and bool(parts.hostname or parts.path.strip("/"))

@@ -49,7 +49,7 @@ CACHE_HELP: dict[str, str] = {
     "namespace": "prefix of every key in the store",
     "release": "what renders the pages; one release takes no stored page of another",
     "bypass": "a prefix of paths that the cache leaves alone; may be given many times",
-    "query": "query parameters that pages depend on, comma-separated; others are dropped",
+    "query": "query parameters that pages depend on, comma-separated, to drop all others",
     "vary_host": "whether pages depend on `Host`",
     "local_bytes_max": "bytes of pages in the memory of a worker",
     "page_bytes_max": "bytes of a page; larger ones pass through",

@@ -160,7 +160,7 @@ class Proxy:
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603  our own command
                 [
-                    "env", *(f"{name}={value}" for name, value in environment.items()),
+                    "/usr/bin/env", *(f"{name}={value}" for name, value in environment.items()),
                     sys.executable, "-m", "asgi_isr.proxy", "proxy",
                     "--upstream", f"{scheme}://{HOST}:{upstream_port}",
                     "--listen", f"{HOST}:{self.port}",

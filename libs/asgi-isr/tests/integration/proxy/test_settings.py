@@ -44,6 +44,25 @@ async def test_trusted_clients(origin: Any, new_proxy: Any, fetch: Any) -> None:
     assert request.all("via") == ["1.1 edge"]
 
 
+async def test_scheme_before_the_proxy(origin: Any, new_proxy: Any, fetch: Any) -> None:
+    """Pages for http and https differ, as a trusted client says; an untrusted one is not asked."""
+
+    async def handler(request: Any, _: Any, writer: asyncio.StreamWriter) -> None:
+        body = request.all("x-forwarded-proto")[0].encode()
+        head = b"Cache-Control: max-age=60\r\nContent-Length: %d\r\n\r\n" % len(body)
+        writer.write(b"HTTP/1.1 200 OK\r\n" + head + body)
+
+    origin.handler = handler
+    for options, expected in ((("--trust-forwarded",), [b"https", b"http"]), ((), [b"http"] * 2)):
+        proxy = new_proxy(origin.port, *options)
+        for _ in range(2):
+            bodies = [
+                (await fetch(proxy.port, "/s", f"X-Forwarded-Proto: {scheme}")).body
+                for scheme in ("https", "http")
+            ]
+            assert bodies == expected
+
+
 async def test_query_parameters(origin: Any, new_proxy: Any, fetch: Any) -> None:
     """With `--query` pages depend on these parameters alone, and the upstream sees no others."""
 
