@@ -189,16 +189,17 @@ async def test_content_that_breaks_later(origin: Any, proxy: Any, end: str) -> N
 
 
 async def test_silent_upstream(origin: Any, proxy: Any, fetch: Any) -> None:
-    """An upstream that accepts and says nothing costs one time limit."""
+    """An upstream that accepts and says nothing costs one request and one time limit."""
+    await fetch(proxy.port, "/first")  # so that the next comes by a kept connection
 
-    async def handler(_: Any, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handler(_: Any, __: asyncio.StreamReader, ___: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
-        writer.close()
 
     origin.handler = handler
     response = await fetch(proxy.port, "/silent")
     assert response.status == 504
     assert response.one("proxy-status") == "asgi-isr; error=http_response_timeout"
+    assert [request.target for request in origin.requests] == ["/first", "/silent"]
 
 
 async def test_trickling_head(origin: Any, proxy: Any, fetch: Any) -> None:
