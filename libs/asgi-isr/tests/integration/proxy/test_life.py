@@ -125,6 +125,25 @@ async def test_signal_under_traffic(origin: Any, new_proxy: Any, fetch: Any) -> 
     assert await asyncio.to_thread(proxy.process.wait, LIMIT_S) == 0
 
 
+async def test_stop_with_an_open_stream(origin: Any, new_proxy: Any) -> None:
+    """A stream without end does not hold the proxy up beyond `--stop-timeout`."""
+    proxy = new_proxy(origin.port, "--stop-timeout", "1")
+
+    async def handler(_: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\ndata: 0\n\n")
+        await reader.read()
+        writer.close()
+
+    origin.handler = handler
+    async with asyncio.timeout(LIMIT_S):
+        reader, writer = await asyncio.open_connection(HOST, proxy.port)
+        writer.write(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"data: 0\n\n")
+        assert await asyncio.to_thread(proxy.stop) == 0
+        assert await reader.read() == b"\r\n"  # the end of that chunk, and no last chunk
+        writer.close()
+
+
 async def test_interrupt(origin: Any, new_proxy: Any) -> None:
     """Ctrl-C ends the proxy with status 0."""
     proxy = new_proxy(origin.port)

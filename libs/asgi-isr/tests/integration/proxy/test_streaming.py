@@ -3,11 +3,16 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 MB = 1024 * 1024
 GROWTH_BYTES_MAX = 48 * MB
 
 
-async def test_event_reaches_the_client_before_the_next(origin: Any, proxy: Any) -> None:
+@pytest.mark.parametrize("target", ["/api/events", "/events"], ids=["past", "through"])
+async def test_event_reaches_the_client_before_the_next(
+    origin: Any, proxy: Any, target: str
+) -> None:
     """Server-sent events pass one by one, and the head before the first of them."""
     asked = asyncio.Queue[bytes]()
 
@@ -20,7 +25,7 @@ async def test_event_reaches_the_client_before_the_next(origin: Any, proxy: Any)
     origin.handler = handler
     async with asyncio.timeout(15):
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-        writer.write(b"GET /api/events HTTP/1.1\r\nHost: a\r\n\r\n")
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         assert b"text/event-stream" in head
         for number in range(3):
@@ -30,7 +35,8 @@ async def test_event_reaches_the_client_before_the_next(origin: Any, proxy: Any)
         writer.close()
 
 
-async def test_end_of_the_client_reaches_the_upstream(origin: Any, proxy: Any) -> None:
+@pytest.mark.parametrize("target", ["/api/events", "/events"], ids=["past", "through"])
+async def test_end_of_the_client_reaches_the_upstream(origin: Any, proxy: Any, target: str) -> None:
     """A client that leaves a silent stream ends the exchange with the upstream."""
     ended = asyncio.Event()
 
@@ -44,7 +50,7 @@ async def test_end_of_the_client_reaches_the_upstream(origin: Any, proxy: Any) -
     origin.handler = handler
     async with asyncio.timeout(15):
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-        writer.write(b"GET /api/events HTTP/1.1\r\nHost: a\r\n\r\n")
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         await reader.readuntil(b"data: 0\n\n")
         writer.close()
         async with asyncio.timeout(1.5):  # not the 2 s that content may stand still
