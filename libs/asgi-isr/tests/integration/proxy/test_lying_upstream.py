@@ -53,6 +53,7 @@ LIES = [
     Lie("no-name", STORABLE + b": a\r\nContent-Length: 0\r\n\r\n", *PROTOCOL),
     Lie("NUL-in-value", STORABLE + b"X: a\0b\r\nContent-Length: 0\r\n\r\n", *PROTOCOL),
     Lie("CR-in-value", STORABLE + b"X: a\rb\r\nContent-Length: 0\r\n\r\n", *PROTOCOL),
+    Lie("DEL-in-value", STORABLE + b"X: a\x7fb\r\nContent-Length: 0\r\n\r\n", *PROTOCOL),
     Lie("control-in-value", STORABLE + b"X: a\x01b\r\nContent-Length: 0\r\n\r\n", *PROTOCOL),
     Lie("chunk-size-of-letters", STORABLE + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n",
         *PROTOCOL),
