@@ -285,3 +285,32 @@ async def test_proxy_outlives_them_all(proxy: Any, fetch: Any) -> None:
     """After all of this the same worker serves."""
     assert proxy.process.poll() is None
     assert (await fetch(proxy.port, "/after")).body == b"plain"
+
+
+@pytest.mark.parametrize("name", ["Date", "Expires", "Last-Modified", "Age"])
+async def test_invalid_dates_pass(origin: Any, proxy: Any, fetch: Any, name: str) -> None:
+    """A field that holds no date, or no age, breaks neither the response nor the proxy."""
+
+    async def handler(_: Any, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        field = name.encode() + b": Mon, 99 Foo 99999 -1:00\r\n"
+        writer.write(STORABLE + field + b"Content-Length: 2\r\n\r\nhi")
+
+    origin.handler = handler
+    for _ in range(2):
+        response = await fetch(proxy.port, f"/date/{name}")
+        assert (response.status, response.body, response.whole) == (200, b"hi", True)
+
+
+async def test_trickling_content(origin: Any, proxy: Any, fetch: Any) -> None:
+    """Content that comes byte by byte passes as it comes when it is not to be stored."""
+
+    async def handler(_: Any, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n")
+        for _ in range(25):
+            await asyncio.sleep(0.1)  # 2.5 s in all: more than content may stand still
+            writer.write(b"x")
+            await writer.drain()
+
+    origin.handler = handler
+    response = await fetch(proxy.port, "/api/trickle")
+    assert (response.body, response.whole) == (b"x" * 25, True)
