@@ -1,0 +1,62 @@
+"""What the command line of the proxy sets, and the help for it: one line a setting.
+
+The flag of a field is its name with dashes, without the unit `_s`; its type and default are those
+of the struct. To offer one more setting of the cache, add its line to `CACHE_HELP`.
+"""
+
+import msgspec
+
+from asgi_isr.model import CacheSettings
+
+
+class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of the proxy itself; times in seconds."""
+
+    upstream: str
+    listen: str = "127.0.0.1:8080"
+    workers: int = 1
+    store: str = ""
+    log: str = ""
+    marks_by_relay: bool = False
+    upstream_host: str = ""
+    trust_forwarded: bool = False
+    connections_max: int = 256
+    connect_timeout_s: float = 5.0
+    upstream_timeout_s: float = 20.0
+    idle_timeout_s: float = 60.0
+    stop_timeout_s: float = 30.0
+    cache: CacheSettings = CacheSettings()
+
+
+PROXY_HELP: dict[str, str] = {
+    "upstream": "where requests go, such as http://127.0.0.1:3000; https is verified",
+    "listen": "address to listen on, such as 0.0.0.0:8080",
+    "workers": "processes that serve; each has a cache of its own",
+    "store": "Valkey or Redis that all instances share, such as redis://127.0.0.1:6379/0",
+    "log": "NATS with the invalidation log, such as nats://127.0.0.1:4222",
+    "marks_by_relay": "leave stream and marks of the log to a relay, which the writers run",
+    "upstream_host": "`Host` to send to the upstream; without it the client's is kept",
+    "trust_forwarded": "believe `X-Forwarded-*` and `Forwarded` of clients, and append to them",
+    "connections_max": "connections of a worker to the upstream; beyond them requests wait",
+    "connect_timeout_s": "seconds for a connection to the upstream",
+    "upstream_timeout_s": "seconds from a request's end to the start of its response; then 504",
+    "idle_timeout_s": "seconds that content may stand still, in either direction",
+    "stop_timeout_s": "seconds that requests under way have to finish when the proxy stops",
+}
+
+CACHE_HELP: dict[str, str] = {
+    "name": "the cache's name in `Cache-Status`, `Proxy-Status` and `Via`",
+    "namespace": "prefix of every key in the store",
+    "release": "what renders the pages; one release takes no stored page of another",
+    "bypass": "a prefix of paths that the cache leaves alone; may be given many times",
+    "query": "query parameters that pages depend on, comma-separated, to drop all others",
+    "vary_host": "whether pages depend on `Host`",
+    "heuristic": "store also what RFC 9111 allows unasked: guessed lifetimes, Set-Cookie, 5xx",
+    "unsafe_invalidates": "a POST, PUT, DELETE … that succeeds invalidates its path",
+    "forward_cdn_cache_control": "pass `CDN-Cache-Control` of stored pages on",
+    "local_bytes_max": "bytes of pages in the memory of a worker",
+    "page_bytes_max": "bytes of a page; larger ones pass through",
+    "lease_s": "seconds that pages stay fresh without word from the log",
+    "render_timeout_s": "seconds for a whole response that is to be stored",
+    "store_timeout_s": "seconds that a request waits for the store at most",
+}
