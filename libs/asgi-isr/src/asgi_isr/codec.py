@@ -52,7 +52,7 @@ _FIELD_BYTES_MAX = 1024
 
 def _one_field(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     """Return the one object for a field, which thousands of pages repeat."""
-    if len(field[1]) > _FIELD_BYTES_MAX:
+    if len(field[0]) + len(field[1]) > _FIELD_BYTES_MAX:
         return field
     if len(_fields) >= _FIELDS_MAX:
         _fields.clear()  # those that are repeated come back, the others made it full
