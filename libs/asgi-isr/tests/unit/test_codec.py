@@ -86,12 +86,12 @@ def test_noise_is_corrupt() -> None:
 
 def test_shared_fields_are_bounded_in_bytes() -> None:
     """However many fields pages bring, with names or values however long, little is kept."""
-    for number in range(codec._FIELDS_MAX + 10):
+    for number in range(codec._SHARED_MAX + 10):
         extra = [(b"x" * 5000 + b"%d" % number, b"1"), (b"x", b"y" * 5000 + b"%d" % number)]
         page = msgspec.structs.replace(PAGE, headers=[(b"a", b"%d" % number), *extra])
         assert codec.one_of_each(page) == page
-    assert len(codec._fields) <= codec._FIELDS_MAX
-    assert max(len(name) + len(value) for name, value in codec._fields) <= codec._FIELD_BYTES_MAX
+    assert len(codec._fields) <= codec._SHARED_MAX
+    assert max(len(name) + len(value) for name, value in codec._fields) <= codec._SHARED_CHARS_MAX
 
 
 def test_pages_share_what_repeats() -> None:
