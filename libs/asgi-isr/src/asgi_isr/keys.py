@@ -15,7 +15,7 @@ PATH_CHARS_MAX = 1024
 PATH_DEPTH_MAX = 16  # prefixes deeper than this are folded into the prefix of this depth
 
 _PATH = "path:"
-_SAFE = "/:@!$&'()*+,;=-._~"
+_SAFE = "/:@!$&'()+,;=-._~"  # without '*': that of a path is none of its characters
 
 
 def tag_problem(tag: str) -> str | None:
