@@ -7,6 +7,7 @@ It reads what the app says in standard header fields (`CDN-Cache-Control` or `Ca
 """
 
 import re
+from operator import itemgetter
 from urllib.parse import parse_qsl, urlencode
 
 from asgi_isr import unsafe
@@ -22,7 +23,11 @@ from asgi_isr.keys import PATH_CHARS_MAX, page_key
 from asgi_isr.lifespan import Lifespan
 from asgi_isr.local import Entry, Ready
 
-_HOST = re.compile(rb"[^/?#@\\\s]*")  # a host and port; more would reach into the path of a key
+# A host and port: more would reach into the path of a key, and '@' tells schemes apart there.
+_HOST = re.compile(rb"[^/?#@\\\s]{0,255}")
+# A '?' (%3F) would make the key of another path and its query, a line break that of a variant.
+_PATH = re.compile(rf"/[^?\x00-\x1f\x7f\ud800-\udfff]{{0,{PATH_CHARS_MAX - 1}}}")
+_QUERY_BYTES_MAX = 4096
 # Preconditions that only the origin can judge (RFC 9111, section 4.3.2).
 _FOR_THE_APP = frozenset({b"if-match", b"if-unmodified-since"})
 
@@ -75,13 +80,18 @@ class CacheMiddleware:
         if query or self._vary_host:
             host = headers.get(b"host", b"").decode("latin-1") if self._vary_host else ""
             if host and scope.get("scheme") == "https":
-                host = "https://" + host  # the key is the URI (RFC 9111, section 2)
+                host = "@" + host  # the key is the URI, with its scheme (RFC 9111, section 2)
             key = page_key(host, path, query.decode("latin-1"))
         else:
             key = path
         now = self._monotonic()
         entry = self.cache.hit(key, now, scope["headers"])
-        if entry is None or (b"authorization" in headers and not entry.public) or "?" in path:
+        if (
+            entry is None
+            or (b"authorization" in headers and not entry.public)
+            or "?" in path
+            or "\n" in path
+        ):
             await self._miss(scope, receive, send, key=key, query=query)
             return
         # One look each: a set operation over all fields costs more than three.
@@ -130,12 +140,12 @@ class CacheMiddleware:
         else:
             await send_part(send, fields, variant.body, asked or None)
 
-    def _keyable(self, scope: Scope, path: str) -> bool:
+    def _keyable(self, scope: Scope, query: bytes) -> bool:
         """Say whether the key is that of this request alone, whatever a client writes into it.
 
-        A '?' in the path (%3F) would make the key of another path and its query.
+        Keys outlive their pages in several tables, so that none may be of any length.
         """
-        if len(path) > PATH_CHARS_MAX or not path.startswith("/") or "?" in path:
+        if _PATH.fullmatch(scope["path"]) is None or len(query) > _QUERY_BYTES_MAX:
             return False
         if not self._vary_host:
             return True
@@ -169,7 +179,7 @@ class CacheMiddleware:
         )  # fmt: skip
         # What concerns one client's copy is the app's to answer: a part of a page that is not here,
         # a precondition of a change.
-        if b"range" in names or not self._keyable(scope, path) or names & _FOR_THE_APP:
+        if b"range" in names or not self._keyable(scope, query) or names & _FOR_THE_APP:
             self._counters.bypassed += 1
             await self.app(scope, receive, render.announcing("request", watched=False))
             return
@@ -190,5 +200,5 @@ class CacheMiddleware:
     def _kept_query(self, query: bytes) -> bytes:
         """Keep the parameters that pages depend on, in one order."""
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-        kept = sorted(pair for pair in pairs if pair[0] in (self._query or ()))
+        kept = sorted((pair for pair in pairs if pair[0] in (self._query or ())), key=itemgetter(0))
         return urlencode(kept).encode()
