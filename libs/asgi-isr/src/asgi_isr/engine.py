@@ -4,12 +4,12 @@ Rules 3 and 4 of the coherence protocol are here; the follower has the rules of 
 """
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import ClassVar, NamedTuple, Self
 
-from asgi_isr.errors import IsrError, NotCachedError
+from asgi_isr.changes import Changes
+from asgi_isr.errors import NotCachedError
 from asgi_isr.events import Invalidation
 from asgi_isr.flight import (
     Again,
@@ -35,9 +35,6 @@ from asgi_isr.renders import Renders
 from asgi_isr.shared import SharedPages, read_snapshot
 from asgi_isr.vary import variant_key
 
-logger = logging.getLogger(__name__)
-
-ANNOUNCE_TIMEOUT_S = 1.0  # of an event of our own: its client waits
 ATTEMPTS_MAX = 4  # looks at one key for one request, until it renders without the cache
 
 
@@ -111,6 +108,15 @@ class PageCache:
             follower=self.follower,
             shared=self.shared,
         )
+        self.changes = Changes(
+            self.log,
+            clock=self.clock,
+            counters=self.counters,
+            index=self.index,
+            local=self.local,
+            follower=self.follower,
+            renders=self.renders,
+        )
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -119,8 +125,9 @@ class PageCache:
             self._exit.push_async_callback(self._store.close)
         self._exit.push_async_callback(self.log.close)
         tasks = await self._exit.enter_async_context(asyncio.TaskGroup())
-        self._exit.callback(self.renders.close)
-        self.renders.open(tasks)
+        for part in (self.renders, self.changes):
+            self._exit.callback(part.close)
+            part.open(tasks)
         following = tasks.create_task(self.follower.run(), name="isr-follower")
         self._exit.callback(following.cancel)
         return self
@@ -344,25 +351,8 @@ class PageCache:
         self.counters.invalidated += self.local.invalidate(tags, hard=hard, now=now)
 
     async def changed_here(self, event: Invalidation) -> None:
-        """Take in an invalidation that begins at this instance, and tell all others.
-
-        Here it holds at once: pages with a fence up to the present position are overtaken, and so
-        is what is being rendered, until the position moves on. The others hear of it through the
-        log, where that takes an event within `ANNOUNCE_TIMEOUT_S`; else what they hold lives on,
-        which is logged.
-        """
-        self.counters.unsafe += 1
-        position = self.follower.position
-        if position is not None:
-            tags = event.index_tags()
-            self.index.apply(tags, position + 1, hard=True)
-            self._on_event(tags, hard=True)
-        try:
-            async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
-                await self.log.announce(event)
-        except (IsrError, TimeoutError) as error:
-            self.counters.unannounced += 1
-            logger.warning("other instances do not know of %s: %r", ", ".join(event.paths), error)
+        """Take in an invalidation that begins at this instance, and tell all others."""
+        await self.changes.take(event)
 
     def _on_rejoin(self) -> None:
         self.renders.forget()

@@ -120,10 +120,11 @@ class Flight:
     gives what the app raised, or why it was cut off. Nobody joins one that is `alone`.
     """
 
-    __slots__ = ("alone", "done", "ended", "key", "locked", "owner", "task")
+    __slots__ = ("alone", "done", "ended", "key", "locked", "owner", "path", "task")
 
-    def __init__(self, key: str, *, alone: bool = False) -> None:
+    def __init__(self, key: str, *, path: str, alone: bool = False) -> None:
         self.key = key
+        self.path = path
         self.alone = alone
         self.owner = uuid.uuid4().hex  # of the fleet's render lock
         self.locked = False  # whether the lock is ours, or may be

@@ -28,6 +28,7 @@ from asgi_isr.flight import (
 from asgi_isr.follower import Follower
 from asgi_isr.headers import values
 from asgi_isr.index import Index, Verdict
+from asgi_isr.keys import path_tags
 from asgi_isr.local import DEAD, Entry, LocalPages
 from asgi_isr.model import CacheSettings, Counters, Page, Varied
 from asgi_isr.pages import confirmed_page, rendered_page
@@ -80,6 +81,14 @@ class Renders:
         self._generation += 1
         self._flights.clear()
 
+    def part(self, tags: frozenset[str] | None) -> None:
+        """Let nobody join a render that began before a change of `tags` (None: of any page)."""
+        self._flights = {
+            key: flight
+            for key, flight in self._flights.items()
+            if tags is not None and tags.isdisjoint(path_tags(flight.path))
+        }
+
     def under_way(self, key: str) -> Flight | None:
         """Return the render of `key` that a request may join."""
         return self._flights.get(key)
@@ -119,7 +128,7 @@ class Renders:
         """
         if self._tasks is None:
             raise RuntimeError("enter the PageCache (async with) before the first request")
-        flight = Flight(key, alone=alone)
+        flight = Flight(key, path=request.path, alone=alone)
         flight.task = task = self._tasks.create_task(
             self._fly(flight, request, render, background=background),
             name=f"isr-render {request.path}",
