@@ -31,7 +31,7 @@ from asgi_isr.index import Index, Verdict
 from asgi_isr.keys import path_tags
 from asgi_isr.local import DEAD, Entry, LocalPages
 from asgi_isr.model import CacheSettings, Counters, Page, Varied
-from asgi_isr.pages import confirmed_page, rendered_page
+from asgi_isr.pages import confirmed_page, confirms, rendered_page
 from asgi_isr.policy import ERROR_STATUS, Use
 from asgi_isr.ports import Clock
 from asgi_isr.shared import SharedPages
@@ -208,6 +208,8 @@ class Renders:
         self._counters.renders += 1
         held = None if request.authorized else self._held(flight.key)
         rendered = await self._ask(flight, render, held, background=background)
+        if isinstance(rendered, Confirmed) and held and not confirms(rendered, held.page):
+            rendered = await self._ask(flight, render, None, background=background)
         if isinstance(rendered, Streamed):
             return Passed()
         if isinstance(rendered, Rendered) and rendered.rule is None:
