@@ -195,6 +195,8 @@ class PageCache:
             flight = None if alone else self.renders.under_way(key)
             lead = flight is None
             if flight is None:
+                if self.renders.full:
+                    return "busy"
                 flight = self.renders.launch(key, request, render, alone=alone)
             result = await asyncio.shield(flight.done)
             if isinstance(result, Passed):

@@ -38,7 +38,8 @@ from asgi_isr.shared import SharedPages
 
 logger = logging.getLogger(__name__)
 
-REFRESHES_MAX = 64  # background refreshes at a time
+RENDERS_MAX = 1024  # at a time, each of which holds a page; beyond them the app answers directly
+REFRESHES_MAX = 64  # of them, in the background
 UNSTORABLE_MAX = 10_000  # keys remembered as not storable
 UNSTORABLE_S = 1.0
 LOCK_POLL_MIN_S = 0.01
@@ -62,6 +63,7 @@ class Renders:
         self._flights: dict[str, Flight] = {}
         self._flying: set[asyncio.Task[None]] = set()
         self._unstorable: dict[str, float] = {}
+        self._rendering = 0
         self._refreshing = 0
         self._generation = 0  # raised by a rejoin; renders of an earlier one are not kept
         self._tasks: asyncio.TaskGroup | None = None
@@ -93,6 +95,11 @@ class Renders:
         """Return the render of `key` that a request may join."""
         return self._flights.get(key)
 
+    @property
+    def full(self) -> bool:
+        """Whether no render should start: as many as may hold their pages, and outlive clients."""
+        return self._rendering >= RENDERS_MAX
+
     def refusal(self, key: str) -> str | None:
         """Say why nobody should wait for a render of `key`, or return None.
 
@@ -113,7 +120,7 @@ class Renders:
         if recent and entry.soft_since is None:
             return
         key = entry.page.key
-        if key not in self._flights and self._refreshing < REFRESHES_MAX:
+        if key not in self._flights and self._refreshing < REFRESHES_MAX and not self.full:
             self._counters.refreshes += 1
             self.launch(key, request, render, background=True)
 
@@ -135,6 +142,7 @@ class Renders:
         )
         if not alone:
             self._flights[key] = flight
+        self._rendering += 1
         self._refreshing += background
         self._flying.add(task)
         # Not in the task itself: one that is cancelled before its first step runs none of it.
@@ -151,6 +159,7 @@ class Renders:
         """Let nobody join any more, and tell those who wait."""
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
+        self._rendering -= not flight.done.done()
         flight.land(result)
 
     async def _fly(

@@ -1,8 +1,10 @@
 """What an app can do that takes more than its own answer along."""
 
+import asyncio
 from typing import Any
 
 from asgi_isr.capture import Receive, Scope, Send
+from asgi_isr.renders import RENDERS_MAX
 from asgi_isr.testing import request
 
 
@@ -19,6 +21,24 @@ async def test_page_that_cannot_be_encoded_ends_no_cache(site: Any) -> None:
     await request(app, "/b")
     assert "hit" in (await request(app, "/b")).cache_status
     assert await site.store.lock("isr:lock::test/a", "us", ttl_s=1.0)  # it was given back
+
+
+async def test_flood_of_misses_starts_a_bounded_number_of_renders(site: Any, until: Any) -> None:
+    """Beyond so many renders at a time the app answers each client itself, and nothing is held."""
+    app = await site.instance(shared=False)
+    cache = site.caches[0]
+    site.app.gate.clear()
+    async with asyncio.TaskGroup() as tasks:
+        flood = [
+            tasks.create_task(request(app, f"/{number}")) for number in range(RENDERS_MAX + 100)
+        ]
+        joining = tasks.create_task(request(app, "/0"))
+        await until(lambda: len(site.app.renders) == len(flood))
+        assert cache.counters.renders == RENDERS_MAX
+        site.app.gate.set()
+    assert "collapsed" in joining.result().cache_status
+    assert sum("detail=busy" in reply.result().cache_status for reply in flood) == 100
+    assert "stored" in (await request(app, "/later")).cache_status
 
 
 class Changing:
