@@ -50,7 +50,7 @@ class Fleet:
         if page is None:
             return None
         if isinstance(page, Varied):  # those who asked look for their variants
-            self._local.note_varied(page.key, page.vary)
+            self._local.varied.note(page.key, page.vary)
             return Again()
         verdict = self._index.verdict(page.tags, page.fence)
         if verdict is Verdict.HARD:

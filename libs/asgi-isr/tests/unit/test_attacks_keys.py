@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from asgi_isr.local import VARIED_BYTES_MAX, LocalPages
 from asgi_isr.testing import request
 from asgi_isr.vary import variant_key
+from asgi_isr.varying import BYTES_MAX, VaryingKeys
 
 VARYING = [(b"vary", b"accept-language")]
 GERMAN = {"Accept-Language": "de"}
@@ -45,11 +45,11 @@ async def test_overlong_key_is_not_kept(site: Any, query: str, host: str) -> Non
 
 def test_names_of_varying_pages_are_bounded_by_bytes() -> None:
     """However many long keys of varying pages are asked for, what is remembered is bounded."""
-    local = LocalPages(bytes_max=1)
+    keys = VaryingKeys()
     for number in range(20_000):
-        local.note_varied(f"/{number:04000}", ("accept-language",))
-    assert sum(map(len, local.varied)) <= VARIED_BYTES_MAX
-    assert "/" + "19999".zfill(4000) in local.varied
+        keys.note(f"/{number:04000}", ("accept-language",))
+    assert sum(map(len, keys)) <= BYTES_MAX
+    assert "/" + "19999".zfill(4000) in keys
 
 
 async def test_order_of_a_repeated_parameter_is_kept(site: Any) -> None:
