@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asgi_isr.capture import Receive, Scope, Send
 from asgi_isr.events import Invalidation
+from asgi_isr.keys import TAG_CHARS_MAX
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import LogMessage
 from asgi_isr.testing import request
@@ -50,6 +51,18 @@ async def test_method_as_long_as_a_novel_is_announced(site: Any) -> None:
     await request(app, "/a", method="X" * 3000)
     assert site.caches[0].counters.unsafe == 1
     assert site.caches[0].counters.unannounced == 0
+
+
+async def test_long_paths_weigh_no_more_than_tags(site: Any) -> None:
+    """What a client's POSTs leave in the index is bounded; pages at long paths end all the same."""
+    path = "/" + "ü" * 500 + "/" + "x" * 500
+    app = await site.instance()
+    await request(app, path)
+    await request(app, path, method="POST")
+    assert max(map(len, site.caches[0].index.hard)) <= TAG_CHARS_MAX
+    assert "uri-miss" in (await request(app, path)).cache_status
+    await site.publish(path.rpartition("/")[0] + "/*")
+    assert "uri-miss" in (await request(app, path)).cache_status
 
 
 class Shop:
