@@ -185,6 +185,7 @@ class Renders:
     def _pass(self, flight: Flight, limit: asyncio.Timeout, status: int) -> None:
         """Let nobody wait for a response that goes to one client, for as long as that takes."""
         limit.reschedule(None)
+        self._counters.unstorable += 1
         if not flight.alone:
             self._remember_unstorable(flight.key, status)
         self._land(flight, Passed())
@@ -284,7 +285,6 @@ class Renders:
         return held.use(now, self._follower.lease_until) not in {Use.NONE, Use.VALIDATE}
 
     def _remember_unstorable(self, key: str, status: int) -> None:
-        self._counters.unstorable += 1
         if status in ERROR_STATUS:
             return  # what fails now may be storable at the next try
         if len(self._unstorable) >= UNSTORABLE_MAX:

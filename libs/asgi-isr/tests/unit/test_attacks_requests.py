@@ -63,3 +63,11 @@ async def test_answer_to_what_no_key_holds_is_not_kept(site: Any, status: int) -
     assert "stored" not in (await request(app, "/a")).cache_status
     site.app.status = 200
     assert (await request(app, "/a")).status == 200
+
+
+async def test_every_request_counts_once(site: Any) -> None:
+    """Also one with credentials whose answer may not be stored counts, as `unstorable`."""
+    app = await site.instance()
+    await request(app, "/a", headers={"Authorization": "Basic YTpi"})
+    counters = site.caches[0].counters
+    assert (counters.unstorable, counters.misses, counters.bypassed) == (1, 0, 0)
