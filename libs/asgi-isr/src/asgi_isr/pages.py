@@ -8,7 +8,15 @@ from asgi_isr.codec import one_of_each
 from asgi_isr.codings import IDENTITY, coded, worth_coding
 from asgi_isr.directives import of_response
 from asgi_isr.flight import Confirmed, PageRequest, Rendered
-from asgi_isr.headers import first, members, stored_headers, updated_headers, values, without
+from asgi_isr.headers import (
+    first,
+    matches,
+    members,
+    stored_headers,
+    updated_headers,
+    values,
+    without,
+)
 from asgi_isr.keys import page_tags
 from asgi_isr.model import Headers, Page
 from asgi_isr.policy import Storing, storing
@@ -31,6 +39,12 @@ async def rendered_page(request: PageRequest, answer: Rendered, fence: int) -> P
         etag=given_etag(answer.headers), rule=answer.rule, fence=fence,
         received=answer.at.received,
     )  # fmt: skip
+
+
+def confirms(answer: Confirmed, page: Page) -> bool:
+    """Say whether a 304 is about this very page, or names another one (RFC 9111, 4.3.4)."""
+    named = given_etag(answer.headers)
+    return named is None or not page.given or matches(named, page.etag)
 
 
 def confirmed_page(
