@@ -54,6 +54,13 @@ class Answer(NamedTuple):
     timing: bytes = b""
 
 
+class Arrival(NamedTuple):
+    """What an instance knew when a request arrived: its position, and changes made through it."""
+
+    position: int
+    changes: int
+
+
 class PageCache:
     """One instance of the cache. Enter it as an async context manager before the first request.
 
@@ -173,9 +180,10 @@ class PageCache:
 
     async def _resolve(self, request: PageRequest, render: Render) -> Answer | str | None:
         """As `fetch`; a string says why the app has to answer this client itself."""
-        arrived = self.follower.position
-        if arrived is None:
+        position = self.follower.position
+        if position is None:
             return "not-joined"
+        arrived = Arrival(position, self.index.changes)
         for _ in range(ATTEMPTS_MAX):
             key = self._selected(request)
             entry, use = self._look(key, request)
@@ -184,7 +192,7 @@ class PageCache:
             refusal = "not-cached" if request.only_if_cached else self.renders.refusal(key)
             if refusal is not None:
                 return refusal
-            alone = request.authorized or (entry is not None and entry.page.validate)
+            alone = self._alone(request, entry)
             flight = None if alone else self.renders.under_way(key)
             lead = flight is None
             if flight is None:
@@ -203,6 +211,10 @@ class PageCache:
     def _selected(self, request: PageRequest) -> str:
         """Return the key of the variant that the request selects (RFC 9111, section 4.1)."""
         return variant_key(request.key, self.local.varied.get(request.key, ()), request.headers)
+
+    def _alone(self, request: PageRequest, entry: Entry | None) -> bool:
+        """Say whether the app has to be asked for this request, whatever others had rendered."""
+        return request.authorized or (entry is not None and entry.page.validate)
 
     def _held(self, request: PageRequest, render: Render, entry: Entry, use: Use) -> Answer:
         """Answer with a local page that is fresh, or stale and refreshed meanwhile."""
@@ -261,7 +273,7 @@ class PageCache:
         return entry, use
 
     def _accept(
-        self, request: PageRequest, result: Result, arrived: int, *, stale: bool, lead: bool
+        self, request: PageRequest, result: Result, arrived: Arrival, *, stale: bool, lead: bool
     ) -> Answer | None:
         """Turn a render's result into this request's answer; None to look once more."""
         if isinstance(result, Again | Passed):
@@ -271,7 +283,7 @@ class PageCache:
         entry = result.entry
         verdict = self.index.verdict(entry.page.tags, entry.fence)
         shared = isinstance(result, Kept) and not result.stored
-        if verdict is not Verdict.FRESH and (shared or not self._may_take(entry, arrived)):
+        if verdict is not Verdict.FRESH and (shared or not self._may_take(result, arrived)):
             # Between a look into the store and this one an event may have come.
             return None
         if not lead and not self._is_for(request, result):
@@ -294,8 +306,7 @@ class PageCache:
             parts.insert(0, "stored")
         return self._answer(entry, forwarded, *parts)._replace(timing=timing)
 
-    @staticmethod
-    def _is_for(request: PageRequest, result: Kept | Overtaken | Personal) -> bool:
+    def _is_for(self, request: PageRequest, result: Kept | Overtaken | Personal) -> bool:
         """Say whether a page that another request had rendered is also the answer to this one."""
         page = result.entry.page
         if (
@@ -306,9 +317,14 @@ class PageCache:
             return False
         return page.key == variant_key(request.key, page.vary, request.headers)
 
-    def _may_take(self, entry: Entry, arrived: int) -> bool:
-        """Say whether an overtaken page holds all that this request had seen (waiter rule)."""
-        return arrived <= entry.fence
+    def _may_take(self, result: Kept | Overtaken | Personal, arrived: Arrival) -> bool:
+        """Say whether an overtaken page holds all that this request had seen (waiter rule).
+
+        That is what its instance had consumed, and what was changed through it.
+        """
+        if isinstance(result, Overtaken) and result.changes < arrived.changes:
+            return False
+        return arrived.position <= result.entry.fence
 
     def _answer(self, entry: Entry, *parts: str) -> Answer:
         """Answer with a page that nothing speaks against but, perhaps, a lease that ran out."""
@@ -346,23 +362,23 @@ class PageCache:
     async def changed_here(self, event: Invalidation) -> None:
         """Take in an invalidation that begins at this instance, and tell all others.
 
-        Here it holds at once: pages with a fence up to the present position are overtaken, and so
-        is what is being rendered, until the position moves on. The others hear of it through the
-        log, where that takes an event within `ANNOUNCE_TIMEOUT_S`; else what they hold lives on,
-        which is logged.
+        Here it holds at once, for every fence: other instances may be further on in the log, and
+        what they stored may be older than the change. A page is as new again that was rendered
+        behind the event, or behind the next mark where the log did not take the event within
+        `ANNOUNCE_TIMEOUT_S`; then what others hold lives on, which is logged.
         """
         self.counters.unsafe += 1
-        position = self.follower.position
-        if position is not None:
-            tags = event.index_tags()
-            self.index.apply(tags, position + 1, hard=True)
-            self._on_event(tags, hard=True)
+        tags = event.index_tags()
+        number = self.index.change(tags)
+        self._on_event(tags, hard=True)
         try:
             async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
-                await self.log.announce(event)
+                seq = await self.log.announce(event)
         except (IsrError, TimeoutError) as error:
             self.counters.unannounced += 1
             logger.warning("other instances do not know of %s: %r", ", ".join(event.paths), error)
+        else:
+            self.index.announced(number, seq)
 
     def _on_rejoin(self) -> None:
         self.renders.forget()

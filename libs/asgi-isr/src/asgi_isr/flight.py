@@ -84,9 +84,13 @@ class Kept(NamedTuple):
 
 
 class Overtaken(NamedTuple):
-    """An invalidation came while the page was rendered: good for those who wait, not kept."""
+    """An invalidation came while the page was rendered: good for those who wait, not kept.
+
+    `changes` were made through this instance before it was begun.
+    """
 
     entry: Entry
+    changes: int
     timing: bytes = b""
 
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 from asgi_isr.errors import RenderTimeoutError, StoreUnavailableError
 from asgi_isr.flight import (
@@ -42,6 +43,13 @@ UNSTORABLE_MAX = 10_000  # keys remembered as not storable
 UNSTORABLE_S = 1.0
 LOCK_POLL_MIN_S = 0.01
 LOCK_POLL_MAX_S = 0.1
+
+
+class Begun(NamedTuple):
+    """When a render took its fence: which rejoin came before, how many changes made here."""
+
+    generation: int
+    changes: int
 
 
 class Renders:
@@ -193,7 +201,7 @@ class Renders:
             found = await self._elsewhere(flight, background=background)
             if found is not None:
                 return found
-        generation, fence = self._generation, self._fence()
+        begun, fence = Begun(self._generation, self._index.changes), self._fence()
         if fence is None:
             return Again()
         self._counters.renders += 1
@@ -206,13 +214,13 @@ class Renders:
             return Failed(rendered)
         if isinstance(rendered, Rendered):
             page = await rendered_page(request, rendered, self._stamp(fence))
-            return self._keep(page, rendered, generation)
+            return self._keep(page, rendered, begun)
         if held is None:
             raise ValueError("304 for a page that nobody asked about")
         self._counters.validated += 1
         page, storable = confirmed_page(request, rendered, held.page, self._stamp(fence))
         if storable:
-            return self._keep(page, rendered, generation)
+            return self._keep(page, rendered, begun)
         self._local.drop(flight.key)
         return Personal(self._entry(page))
 
@@ -244,13 +252,13 @@ class Renders:
     def _entry(self, page: Page) -> Entry:
         return Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
 
-    def _keep(self, page: Page, answer: Rendered | Confirmed, generation: int) -> Result:
+    def _keep(self, page: Page, answer: Rendered | Confirmed, begun: Begun) -> Result:
         """Keep a page that nothing has overtaken."""
         entry = self._entry(page)
         timing = ", ".join(values(answer.headers, b"server-timing")).encode("latin-1")
-        if generation != self._generation or not self._keepable(page):
+        if begun.generation != self._generation or not self._keepable(page):
             self._counters.overtaken += 1
-            return Overtaken(entry, timing)
+            return Overtaken(entry, begun.changes, timing)
         self._local.put(entry)
         return Kept(entry, stored=True, timing=timing, confirmed=isinstance(answer, Confirmed))
 
