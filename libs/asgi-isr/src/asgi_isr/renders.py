@@ -206,7 +206,10 @@ class Renders:
             return Again()
         self._counters.renders += 1
         held = None if request.authorized else self._held(flight.key)
-        rendered = await self._ask(flight, render, held, background=background)
+        hold_errors = self._has_fallback(flight.key, request)
+        rendered = await self._ask(
+            flight, render, held, background=background, hold_errors=hold_errors
+        )
         if isinstance(rendered, Streamed):
             return Passed()
         if isinstance(rendered, Rendered) and rendered.rule is None:
@@ -225,8 +228,9 @@ class Renders:
         return Personal(self._entry(page))
 
     async def _ask(
-        self, flight: Flight, render: Render, held: Entry | None, *, background: bool
-    ) -> Rendered | Confirmed | Streamed:
+        self, flight: Flight, render: Render, held: Entry | None, *, background: bool,
+        hold_errors: bool,
+    ) -> Rendered | Confirmed | Streamed:  # fmt: skip
         """Have the app render, or confirm what is held; within the time limit."""
         limit_s = self._settings.render_timeout_s
         limit = asyncio.timeout(limit_s)
@@ -234,7 +238,7 @@ class Renders:
             async with limit:
                 return await render(
                     passing=None if background else partial(self._pass, flight, limit),
-                    hold_errors=self._has_fallback(flight.key),
+                    hold_errors=hold_errors,
                     validators=held.page.validators if held is not None else [],
                 )
         except TimeoutError as error:
@@ -276,10 +280,10 @@ class Renders:
             return False
         return self._index.verdict(page.tags, page.fence) is Verdict.FRESH
 
-    def _has_fallback(self, key: str) -> bool:
+    def _has_fallback(self, key: str, request: PageRequest) -> bool:
         """Say whether there is a stale page to serve should the app fail."""
         held, now = self._held(key), self._clock.monotonic()
-        if held is None:
+        if held is None or (request.authorized and not held.public):
             return False
         return held.use(now, self._follower.lease_until) not in {Use.NONE, Use.VALIDATE}
 
