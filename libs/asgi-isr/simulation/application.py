@@ -3,12 +3,28 @@
 import asyncio
 
 from asgi_isr.capture import Receive, Scope, Send
+from asgi_isr.model import Headers
 
-from simulation.pages import BY_PATH, Page, Vector, body, etag
+from simulation.asking import given
+from simulation.pages import (
+    ANY,
+    BY_PATH,
+    LANGUAGE,
+    NOBODY,
+    POLICY,
+    Content,
+    Page,
+    Vector,
+    body,
+    etag,
+    is_public,
+)
 from simulation.profile import LOCK_TTL_S, RENDER_TIMEOUT_S
 from simulation.world import World
 
 CALM_POLICY = "max-age=600"
+REFUSALS = (400, 409, 500, 503)  # of changes
+DONE = (200, 201, 204, 303)
 DISRUPTIONS = (
     "slow", "slow", "times out", "raises", "raises no Exception", "cancelled by the app", "503",
     "no-store", "fails half-way",
@@ -30,6 +46,9 @@ class Application:
         """Render the page at the scope's path, and watch how many do so at a time."""
         await receive()
         page = BY_PATH[scope["path"]]
+        if scope["method"] not in {"GET", "HEAD"}:
+            await self._change(page, scope, send)
+            return
         self._started(page)
         rendering, key = self._world.rendering, (self._instance, page.path)
         rendering[key] = rendering.get(key, 0) + 1
@@ -42,10 +61,10 @@ class Application:
         """Judge: who renders under the fleet's lock renders alone under it."""
         world = self._world
         world.note(self._instance, page.path, "render begins")
-        holders = world.locks.holders(page.path)
-        others = [name for name in holders if world.rendering.get((name, page.path), 0)]
-        if self._instance in holders and set(others) - {self._instance}:
-            world.violated("one render", page.path, f"{self._instance} renders beside {others}")
+        for holders in world.locks.holders(page.path):
+            others = [name for name in holders if world.rendering.get((name, page.path), 0)]
+            if self._instance in holders and set(others) - {self._instance}:
+                world.violated("one render", page.path, f"{self._instance} renders beside {others}")
 
     async def _render(self, page: Page, scope: Scope, send: Send) -> None:
         world, rng = self._world, self._world.rng
@@ -65,24 +84,56 @@ class Application:
         elif disruption == "cancelled by the app":
             raise asyncio.CancelledError
         policy = CALM_POLICY if world.calm else rng.choice(world.profile.policies)
-        headers = [
-            (b"cache-control", b"no-store" if disruption == "no-store" else policy.encode()),
-            (b"cache-tag", ",".join(page.tags).encode()),
-            (b"etag", b'"' + etag(vector) + b'"'),
-        ]
+        if disruption == "no-store":
+            policy = "no-store"
+        headers, content = self._described(page, vector, policy, scope)
+        validator = headers[-1][1]
         status = 503 if disruption == "503" else 200
-        asked = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
-        if status == 200 and asked is not None and etag(vector) in asked:
+        asked = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
+        if status == 200 and validator in asked:
             world.tally["render: 304"] += 1
             status = 304
-        world.note(self._instance, page.path, f"render ends: {status} {etag(vector).decode()}")
+        world.note(self._instance, page.path, f"render ends: {status} {validator.decode()}")
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        whole = body(page, vector) if status != 304 else b""
+        whole = body(page, content) if status != 304 else b""
         if disruption == "fails half-way":
             await send({"type": "http.response.body", "body": whole[:3], "more_body": True})
             await asyncio.sleep(world.pause_s(0.1))
             raise OSError("failed on the way")
         await send({"type": "http.response.body", "body": whole})
+
+    def _described(
+        self, page: Page, vector: Vector, policy: str, scope: Scope
+    ) -> tuple[Headers, Content]:
+        """Return the fields of a response and what the page is made of."""
+        value, user = given(dict(scope["headers"]))
+        varies = self._world.varying[page.path]
+        content = Content(
+            vector, value if varies else ANY, NOBODY if is_public(policy.encode()) else user
+        )
+        headers = [
+            (b"cache-control", policy.encode()),
+            (POLICY, policy.encode()),
+            (b"cache-tag", ",".join(page.tags).encode()),
+            (b"etag", b'"' + etag(content) + b'"'),
+        ]
+        return ([(b"vary", LANGUAGE), *headers] if varies else headers), content
+
+    async def _change(self, page: Page, scope: Scope, send: Send) -> None:
+        """Change the data of a page, or refuse to, and say so; the versions are in the `ETag`."""
+        world, rng = self._world, self._world.rng
+        await asyncio.sleep(world.pause_s(world.profile.render_s_max))
+        if rng.random() < 0.2:
+            status, vector = rng.choice(REFUSALS), tuple(0 for _ in page.names)
+        else:
+            status, vector = rng.choice(DONE), world.writers.change(page, whole=rng.random() < 0.5)
+            world.note(self._instance, page.path, f"{scope['method']} changes it to {vector}")
+            if rng.random() < 0.5:
+                world.writers.tell(page)
+        await asyncio.sleep(world.pause_s(world.profile.render_s_max))
+        headers = [(b"etag", b'"' + etag(Content(vector, ANY, NOBODY)) + b'"')]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _read(self, page: Page) -> Vector:
         """Read every datum, with time between the reads."""

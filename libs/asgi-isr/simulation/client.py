@@ -1,13 +1,26 @@
 """A client: sends one request, and judges the answer at the moment in which it goes out."""
 
 import asyncio
+import re
 
-from asgi_isr.capture import Message, Scope
+from asgi_isr.capture import Message
 
 from simulation.application import OutcryError
+from simulation.asking import UNSAFE, Asking
 from simulation.instance import Instance
 from simulation.known import Versions, needed, older
-from simulation.pages import HOST, Page, body, vector_of
+from simulation.pages import (
+    ANY,
+    NOBODY,
+    POLICY,
+    Content,
+    Page,
+    Vector,
+    body,
+    content_of,
+    is_asked,
+    is_public,
+)
 from simulation.profile import ANSWER_S_MAX
 from simulation.world import World
 
@@ -32,10 +45,16 @@ FRESH = frozenset({"hit", "shared", "stored", "collapsed"})
 STALE = frozenset({"stale-while-revalidate", "stale-if-error"})
 
 
+PAGE_STATUS = frozenset({200, 206, 304})
+_RANGE = re.compile(rb"bytes (\d+)-(\d+)/\d+")
+
+
 class Exchange:
     """One request and its answer. `fresh` is whether it was answered as fresh."""
 
-    def __init__(self, world: World, instance: Instance, page: Page) -> None:
+    def __init__(
+        self, world: World, instance: Instance, page: Page, asking: Asking | None = None
+    ) -> None:
         self.fresh = False
         self.kind = ""
         self.status = 0
@@ -43,25 +62,22 @@ class Exchange:
         self._world = world
         self._instance = instance
         self._page = page
+        self._asking = asking or Asking()
         self._arrived: Versions = dict(instance.known.any)
-        self._asked = False
+        self._changed = instance.known.own.get(page.path)
+        self._data = needed(page, world.writers.versions)
+        self._range = b""
+        self._heard = False
 
-    async def run(self, *, patience_s: float = ANSWER_S_MAX, if_none_match: bytes = b"") -> None:
+    async def run(self, *, patience_s: float = ANSWER_S_MAX) -> None:
         """Send it; returns when it was answered, or when patience ended."""
-        world, path = self._world, self._page.path
-        headers = [(b"host", HOST)]
-        if if_none_match:
-            headers.append((b"if-none-match", if_none_match))
-        scope: Scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
-            "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
-            "root_path": "", "headers": headers, "client": None, "server": None,
-        }  # fmt: skip
-        world.note(self._instance.name, path, "request")
+        world, path, asking = self._world, self._page.path, self._asking
+        who = f" of {asking.user}" if asking.user != NOBODY else ""
+        world.note(self._instance.name, path, f"{asking.method} {asking.value}{who}")
         limit = asyncio.timeout(patience_s)
         try:
             async with limit:
-                await self._instance.asgi(scope, self._receive, self._send)
+                await self._instance.asgi(asking.scope(self._page), self._receive, self._send)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -81,9 +97,9 @@ class Exchange:
         self._world.note(self._instance.name, self._page.path, kind)
 
     async def _receive(self) -> Message:
-        if self._asked:
+        if self._heard:
             await asyncio.Event().wait()  # a client that stays
-        self._asked = True
+        self._heard = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def _send(self, message: Message) -> None:
@@ -92,46 +108,103 @@ class Exchange:
                 self._world.tally["answer: instance gone"] += 1
         elif message["type"] == "http.response.start":
             self._begin(message)
-        elif self.status == 200 and not message.get("more_body") and self.etag:
+        elif self.kind and not message.get("more_body"):
             self._compare(message["body"])
 
     def _begin(self, message: Message) -> None:
         self.status = message["status"]
         fields = dict(message["headers"])
         status = fields.get(b"cache-status", b"")
-        kind = kind_of(status, fields.get(b"cache-control", b""))
         self.etag = fields.get(b"etag", b"")
-        if self.status not in {200, 304}:
+        self._range = fields.get(b"content-range", b"")
+        if self.status not in PAGE_STATUS:
             self._end(str(self.status))
             return
-        self.kind = kind
-        if self.status == 304:
-            self._world.tally["answer: 304"] += 1
-        self._world.tally[f"answer: {kind}"] += 1
+        self.kind = kind_of(status, fields.get(b"cache-control", b""))
+        self._world.tally[f"answer: {self.kind}"] += 1
+        if self.status != 200 or self._asking.method != "GET":
+            self._world.tally[f"answer: {self._asking.method} {self.status}"] += 1
         said = f"{self.status} {self.etag.decode()} [{status.decode()}]"
         self._world.note(self._instance.name, self._page.path, said)
-        self._judge(kind, status)
+        self._world.etags[self._page.path] = self.etag
+        content = content_of(self.etag)
+        self._judge_age(content.vector, status)
+        self._judge_kind(content, fields.get(POLICY, b""))
 
-    def _judge(self, kind: str, status: bytes) -> None:
+    def _judge_age(self, vector: Vector, status: bytes) -> None:
         """Compare with what the instance knows now, or knew when the request arrived."""
-        world, page, known = self._world, self._page, self._instance.known
-        vector = vector_of(self.etag)
-        world.etags[page.path] = self.etag
-        self.fresh = kind in FRESH
+        page, known = self._page, self._instance.known
+        self.fresh = self.kind in FRESH
+        changed = known.own.get(page.path)
         if self.fresh:
-            yardsticks = {"seen": known.any, "lease": world.announced.overdue(world.loop.time())}
-        elif kind in STALE:
+            overdue = self._world.announced.overdue(self._world.loop.time())
+            yardsticks = {"seen": known.any, "lease": overdue}
+        elif self.kind in STALE:
             yardsticks = {"stale": known.hard}
         else:
             yardsticks = {"arrived": self._arrived}
+            changed = self._changed
         for invariant, versions in yardsticks.items():
-            least = needed(page, versions)
-            if older(vector, least):
-                what = f"{kind} from {self._instance.name} has {vector}, needs {least}"
-                world.violated(invariant, page.path, f"{what} [{status.decode()}]")
+            self._require(invariant, vector, needed(page, versions), status)
+        if changed is not None:
+            self._require("unsafe", vector, changed, status)
+
+    def _judge_kind(self, content: Content, policy: bytes) -> None:
+        """Judge: the page is of what was asked for, for the one who asked, and asked for anew."""
+        asking = self._asking
+        if content.value not in {ANY, asking.value}:
+            self._violated("variant", f"{asking.value} got {content.value}")
+        expected = NOBODY if is_public(policy) else asking.user
+        if content.user != expected:
+            self._violated("personal", f"{asking.user} got that of {content.user} [{policy!r}]")
+        if is_asked(policy):
+            self._world.tally["answer: asked"] += 1
+            self._require("asked", content.vector, self._data, policy)
+        if self.status == 304 and asking.if_none_match != self.etag:
+            self._violated("whole", f"304 names {self.etag!r}, asked was {asking.if_none_match!r}")
+
+    def _require(self, invariant: str, vector: Vector, least: Vector, why: bytes) -> None:
+        if older(vector, least):
+            what = f"{self.kind} from {self._instance.name} has {vector}, needs {least}"
+            self._violated(invariant, f"{what} [{why.decode()}]")
+
+    def _violated(self, invariant: str, what: str) -> None:
+        self._world.violated(invariant, self._page.path, what)
 
     def _compare(self, text: bytes) -> None:
         """Judge: body and validator of an answer belong together."""
-        vector = vector_of(self.etag)
-        if not text.endswith(body(self._page, vector)[len(self._page.path) :]):
-            self._world.violated("whole", self._page.path, f"ETag {vector} with body {text!r}")
+        whole = body(self._page, content_of(self.etag))
+        if self._asking.method == "HEAD" or self.status == 304:
+            wanted = b""
+        elif self.status == 206:
+            found = _RANGE.fullmatch(self._range)
+            wanted = whole[int(found[1]) : int(found[2]) + 1] if found else b"no range is named"
+        else:
+            wanted = whole
+        if text != wanted:
+            self._violated("whole", f"{self.status} ETag {self.etag!r} with body {text!r}")
+
+
+class Unsafe(Exchange):
+    """An unsafe request; the client of a success asks for the page through the same instance."""
+
+    async def run(self, *, patience_s: float = ANSWER_S_MAX) -> None:
+        """Send it; returns when the client has its answers."""
+        await super().run(patience_s=patience_s)
+        if 200 <= self.status < 400 and not self._instance.gone:
+            asking = self._asking._replace(method="GET")
+            await Exchange(self._world, self._instance, self._page, asking).run()
+
+    def _begin(self, message: Message) -> None:
+        self.status = message["status"]
+        done = 200 <= self.status < 400
+        self._end("changed" if done else "not changed")
+        if done:
+            vector = content_of(dict(message["headers"])[b"etag"]).vector
+            self._instance.known.changed(self._page, vector)
+
+
+def exchange_of(world: World, instance: Instance, page: Page, asking: Asking) -> Exchange:
+    """Return the exchange of this request."""
+    kind = Unsafe if asking.method in UNSAFE else Exchange
+    return kind(world, instance, page, asking)

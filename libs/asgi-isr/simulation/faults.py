@@ -7,14 +7,18 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from asgi_isr import PageCache
-from asgi_isr.flight import Flight
+from asgi_isr.engine import Arrival
+from asgi_isr.flight import Flight, Kept, Overtaken, PageRequest, Personal
 from asgi_isr.local import Entry
 from asgi_isr.model import Page
 from asgi_isr.ports import Bounds, LogMessage, Mark
 from asgi_isr.renders import Renders
 
 from simulation.instance import ObservedCache, ObservedFollower, ObservedIndex
+
+Made = Kept | Overtaken | Personal
 
 
 class _KeepingOvertaken(Renders):
@@ -78,6 +82,35 @@ class _SoftOverHard(ObservedIndex):
             self.hard.pop(tag, None)
 
 
+class _ChangingNothing(ObservedIndex):
+    def change(self, tags: Iterable[str]) -> int:
+        return super().change(())
+
+
+class _ChangingUpToThePosition(ObservedIndex):
+    at = 0
+
+    def apply(self, tags: Iterable[str], seq: int, *, hard: bool) -> None:
+        super().apply(tags, seq, hard=hard)
+        self.at = seq
+
+    def change(self, tags: Iterable[str]) -> int:
+        number = super().change(tags)
+        self.announced(number, self.at + 1)
+        return number
+
+
+class _JoiningWithoutItsOwn(ObservedIndex):
+    def reset(self, base: int) -> None:
+        super().reset(base)
+        self.own.clear()
+
+
+class _TakingAnyMark(ObservedIndex):
+    def marked(self, number: int, seq: int) -> None:
+        super().marked(self.changes, seq)
+
+
 class _WithoutFence(ObservedCache):
     renders_type = _KeepingOvertaken
 
@@ -99,8 +132,47 @@ class _WithoutRejoin(ObservedCache):
 
 
 class _WithoutWaiterRule(ObservedCache):
-    def _may_take(self, entry: Entry, arrived: int) -> bool:
+    def _may_take(self, result: Made, arrived: Arrival) -> bool:
         return True
+
+
+class _WithoutChanges(ObservedCache):
+    index_type = _ChangingNothing
+
+
+class _WithoutEveryFence(ObservedCache):
+    index_type = _ChangingUpToThePosition
+
+
+class _WithoutOwnAtJoining(ObservedCache):
+    index_type = _JoiningWithoutItsOwn
+
+
+class _WithoutOrderOfMarks(ObservedCache):
+    index_type = _TakingAnyMark
+
+
+class _WithoutChangesBefore(ObservedCache):
+    def _may_take(self, result: Made, arrived: Arrival) -> bool:
+        return super()._may_take(result, arrived._replace(changes=0))
+
+
+class _WithoutVariants(ObservedCache):
+    def _is_for(self, request: PageRequest, result: Made) -> bool:
+        page = msgspec.structs.replace(result.entry.page, key=request.key, vary=())
+        entry = Entry(page, now=0.0, wall=0.0)
+        return super()._is_for(request, result._replace(entry=entry))
+
+
+class _WithoutAsking(ObservedCache):
+    def _is_for(self, request: PageRequest, result: Made) -> bool:
+        page = result.entry.page
+        return page.validate or super()._is_for(request, result)
+
+
+class _WithoutCredentials(ObservedCache):
+    def _alone(self, request: PageRequest, entry: Entry | None) -> bool:
+        return super()._alone(request._replace(authorized=False), entry)
 
 
 class _WithoutLease(ObservedCache):
@@ -128,6 +200,7 @@ class Fault(NamedTuple):
 
 
 _AGE = frozenset({"seen", "stale", "quiet"})
+_UNSAFE = frozenset({"unsafe"})
 
 FAULTS = {
     "fence": Fault(_WithoutFence, "an overtaken render is kept", _AGE),
@@ -151,5 +224,31 @@ FAULTS = {
     ),
     "soft": Fault(
         _WithoutHardApart, "a later soft invalidation weakens a hard one", frozenset({"stale"})
+    ),
+    "change": Fault(_WithoutChanges, "an unsafe request does not raise the index", _UNSAFE),
+    "change-fence": Fault(
+        _WithoutEveryFence, "what it changed counts as changed at the position alone", _UNSAFE
+    ),
+    "change-joining": Fault(
+        _WithoutOwnAtJoining, "an instance forgets what was changed there when it joins", _UNSAFE
+    ),
+    "change-mark": Fault(
+        _WithoutOrderOfMarks, "a mark that was asked for before the change tells of it", _UNSAFE
+    ),
+    "change-waiter": Fault(
+        _WithoutChangesBefore, "a request takes a render older than what was changed", _UNSAFE
+    ),
+    "variant": Fault(
+        _WithoutVariants, "a request takes a render of another variant", frozenset({"variant"})
+    ),
+    "asked": Fault(
+        _WithoutAsking,
+        "a request takes a render of a page that is asked for each time",
+        frozenset({"asked"}),
+    ),
+    "personal": Fault(
+        _WithoutCredentials,
+        "a request with credentials takes what others had rendered",
+        frozenset({"personal"}),
     ),
 }

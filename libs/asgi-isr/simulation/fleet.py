@@ -4,9 +4,10 @@ import asyncio
 
 from asgi_isr import PageCache
 
-from simulation.client import Exchange
+from simulation.asking import Asking, draw
+from simulation.client import exchange_of
 from simulation.instance import Instance
-from simulation.pages import PAGES
+from simulation.pages import PAGES, Page
 from simulation.profile import ANSWER_S_MAX
 from simulation.world import World
 
@@ -55,7 +56,21 @@ class Fleet:
         for _ in range(rng.randint(1, BURST_MAX)):
             gone_soon = rng.random() < 0.06
             patience_s = rng.uniform(0.0, 0.4) if gone_soon else ANSWER_S_MAX
-            asks = rng.random() < 0.15
-            etag = world.etags.get(page.path, b"") if asks else b""
-            exchange = Exchange(world, instance, page)
-            self._clients.create_task(exchange.run(patience_s=patience_s, if_none_match=etag))
+            asking = draw(rng, world.profile, known=world.etags.get(page.path, b""))
+            self.ask(instance, page, asking, patience_s=patience_s)
+
+    def ask(
+        self, instance: Instance, page: Page, asking: Asking, *, patience_s: float = ANSWER_S_MAX
+    ) -> None:
+        """Send one request."""
+        exchange = exchange_of(self.world, instance, page, asking)
+        self._clients.create_task(exchange.run(patience_s=patience_s))
+
+    def ask_later(self, instance: Instance, page: Page, asking: Asking, *, after_s: float) -> None:
+        """Send one request after a while."""
+
+        async def wait_and_ask() -> None:
+            await asyncio.sleep(after_s)
+            await exchange_of(self.world, instance, page, asking).run()
+
+        self._clients.create_task(wait_and_ask())

@@ -98,6 +98,7 @@ class Instance:
             lock_ttl_s=LOCK_TTL_S,
             lock_wait_s=LOCK_WAIT_S,
             refresh_interval_s=0.1,
+            local_bytes_max=world.profile.local_bytes_max,
             index_tags_max=world.profile.index_tags_max,
         )
         clock = WorldClock(world.loop, world.rng.choice((0.0, 0.0, -0.7, 0.7)))
@@ -127,6 +128,8 @@ class Instance:
         self._world.note(self.name, "", "starts")
         async with self.cache:
             await self._stopped.wait()
+        self._world.tally["change: unannounced"] += self.cache.counters.unannounced
+        self._world.tally["instance: evicts"] += self.cache.local.evicted
         self._world.tally["instance: prunes"] += getattr(self.cache.index, "prunes", 0)
         self._world.note(self.name, "", "is gone" if self.gone else "has stopped")
 

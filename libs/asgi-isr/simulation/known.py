@@ -24,13 +24,23 @@ def _raise(known: Versions, versions: Versions) -> None:
 
 
 class Known:
-    """The newest version of each name that was announced: by any event, and by hard ones alone."""
+    """The newest version of each name that was announced: by any event, and by hard ones alone.
 
-    __slots__ = ("any", "hard")
+    `own` are the versions of each page, by path, that unsafe requests through the instance made,
+    whose clients have heard of their success. No other instance takes them over.
+    """
+
+    __slots__ = ("any", "hard", "own")
 
     def __init__(self) -> None:
         self.any: Versions = {}
         self.hard: Versions = {}
+        self.own: dict[str, Vector] = {}
+
+    def changed(self, page: Page, vector: Vector) -> None:
+        """Note that a client was told of a change of `page` through this instance."""
+        before = self.own.get(page.path, vector)
+        self.own[page.path] = tuple(map(max, before, vector))
 
     def take(self, change: Change) -> None:
         """Hear of a change."""

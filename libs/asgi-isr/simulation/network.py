@@ -53,7 +53,8 @@ class Link:
     """One instance's link to broker and relay: a `Log`.
 
     `cut`: everything fails. `requests` shut: what is asked gets no answer. `delivery` shut: events
-    do not come, while what is asked is answered; `trickle_s`: they take so long, one after another.
+    do not come, while what is asked is answered; `trickle_s`: they take so long, one after another;
+    `slow_s`: what is asked takes so long at most, and its answer as well.
     It notes in `known` what the instance is told.
     """
 
@@ -66,6 +67,7 @@ class Link:
         self.known = Known()
         self.cut = False
         self.trickle_s = 0.0
+        self.slow_s = 0.0
         self.dead = False  # its instance was killed
         self.requests = Gate()
         self.delivery = Gate()
@@ -84,7 +86,7 @@ class Link:
 
     async def announce(self, event: Invalidation) -> int:
         """Publish an event of the instance's own."""
-        return await self._asked(lambda: self._writers.log.announce(event))
+        return await self._asked(lambda: self._writers.announce(event))
 
     async def mark(self) -> Mark:
         """Ask the relay."""
@@ -111,7 +113,7 @@ class Link:
 
     def consumed(self, message: LogMessage) -> None:
         """Note that the instance has consumed an event."""
-        change = self._writers.changes.get(message.body)
+        change = self._writers.told_by(message)
         if change is not None:
             self.known.take(change)
             self._note(self.name, "", f"has consumed {message.seq}: {change.versions}")
@@ -137,7 +139,8 @@ class Link:
         return answer
 
     async def _travel(self, timeout_s: float | None) -> None:
-        await asyncio.sleep(delay_s(self.rng))
+        late_s = self.rng.uniform(0.0, self.slow_s) if timeout_s and self.slow_s else 0.0
+        await asyncio.sleep(delay_s(self.rng) + late_s)
         if self.requests.shut:
             try:
                 async with asyncio.timeout(timeout_s):

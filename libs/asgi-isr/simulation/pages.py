@@ -1,4 +1,4 @@
-"""The simulated site: its pages, what each is made of, and how a response tells its versions.
+"""The simulated site: its pages, what each is made of, and how a response tells that.
 
 A page is made of one datum for each of its tags (everything, its path and that path's prefixes
 too), so that an event about a tag says of each page from which version of that datum on it is new.
@@ -18,6 +18,11 @@ class Page(NamedTuple):
     path: str
     tags: tuple[str, ...]
     names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of this page alone, which an unsafe request to its path invalidates."""
+        return self.names[-1]
 
 
 def _page(path: str, *tags: str) -> Page:
@@ -52,17 +57,42 @@ def names_of(change: int) -> tuple[str, ...]:
     return tuple(sorted(event_tags(tags, paths)))
 
 
-def etag(vector: Vector) -> bytes:
-    """Return the validator of a page made of these versions, without quotes."""
-    return ".".join(map(str, vector)).encode()
+class Content(NamedTuple):
+    """What a page is made of: versions, the value it varies on, and for whom it was made."""
+
+    vector: Vector
+    value: str  # of `Accept-Language`, or `ANY` where the page does not vary
+    user: str  # or `NOBODY`
 
 
-def body(page: Page, vector: Vector) -> bytes:
+ANY = NOBODY = "-"
+VALUES = ("de", "en", "none")  # the last one: a request that names no language
+LANGUAGE = b"accept-language"
+POLICY = b"x-policy"  # the directives that a page was made with, also where the answer hides them
+
+
+def etag(content: Content) -> bytes:
+    """Return the validator of a page of this content, without quotes."""
+    versions = ".".join(map(str, content.vector))
+    return f"{versions}/{content.value}/{content.user}".encode()
+
+
+def body(page: Page, content: Content) -> bytes:
     """Return the page's text."""
-    return b"%s %s\n" % (page.path.encode(), etag(vector))
+    return b"%s %s\n" % (page.path.encode(), etag(content))
 
 
-def vector_of(validator: bytes) -> Vector:
-    """Read the versions back from an `ETag` field or from the last word of a body."""
-    plain = validator.strip(b' \n"').removeprefix(b"W/").strip(b'"').removesuffix(b"-gzip")
-    return tuple(int(number) for number in plain.split(b"."))
+def content_of(validator: bytes) -> Content:
+    """Read the content back from an `ETag` field."""
+    versions, value, user = validator.strip(b' "').decode().split("/")
+    return Content(tuple(map(int, versions.split("."))), value, user)
+
+
+def is_public(policy: bytes) -> bool:
+    """Say whether a page with these directives also answers requests with credentials."""
+    return any(sign in policy for sign in (b"public", b"s-maxage", b"must-revalidate"))
+
+
+def is_asked(policy: bytes) -> bool:
+    """Say whether each use of a page with these directives asks the app first."""
+    return policy in {b"no-cache", b"max-age=0"}

@@ -17,8 +17,16 @@ POLICIES = (
     "max-age=2, stale-while-revalidate=1, stale-if-error=30",
     "max-age=0, stale-while-revalidate=5",
     "max-age=1, must-revalidate",
+    "no-cache",
+    "max-age=0",
+    "public, max-age=60",
+    "s-maxage=60, stale-while-revalidate=60",
 )
-POLICY_WEIGHTS = (6, 5, 3, 3, 2, 1, 1)
+POLICY_WEIGHTS = (6, 5, 3, 3, 2, 1, 1, 3, 2, 1, 1)
+PLAIN = 7  # of them: those that half of the schedules know
+# Of pages of some 1,500 bytes. Each may take an eighth: there is room for eight of them, or none.
+LOCAL_BYTES = (*(3 * (64 * 1024 * 1024,)), 14_000, 4_000)
+CROWDED_BYTES = 14_000
 
 
 class Profile(NamedTuple):
@@ -37,10 +45,19 @@ class Profile(NamedTuple):
     troubles: tuple[int, ...]  # numbers of the kinds that may happen
     failures: float  # share of renders that fail
     policies: tuple[str, ...]
+    local_bytes_max: int
+    queries: int  # different queries of each page, which crowd a small cache
+    varying: tuple[bool, ...]  # by page: whether it varies at first
+    users: float  # share of requests with credentials
+    unsafe: float  # share of requests that change the page
 
 
-def draw(rng: random.Random, *, troubles: int, changes: tuple[int, ...]) -> Profile:
+def draw(rng: random.Random, *, troubles: int, changes: tuple[int, ...], pages: int) -> Profile:
     """Draw the profile of one schedule."""
+    plain = rng.random() < 0.5
+    local_bytes_max = LOCAL_BYTES[0] if plain else rng.choice(LOCAL_BYTES)
+    varying = 0.0 if plain else rng.choice((0.0, 0.5, 1.0))
+    policies = POLICIES[:PLAIN] if plain else POLICIES
     share = rng.choice((0.15, 0.3, 0.5))
     return Profile(
         ordered=rng.random() < 0.5,
@@ -55,5 +72,12 @@ def draw(rng: random.Random, *, troubles: int, changes: tuple[int, ...]) -> Prof
         render_s_max=rng.choice((0.05, 0.15, 0.3)),
         troubles=tuple(kind for kind in range(troubles) if rng.random() < share),
         failures=rng.choice((0.0, 0.05, 0.2)),
-        policies=tuple(rng.choices(POLICIES, POLICY_WEIGHTS, k=rng.choice((1, 2, 4)))),
+        policies=tuple(
+            rng.choices(policies, POLICY_WEIGHTS[: len(policies)], k=rng.choice((1, 2, 4)))
+        ),
+        local_bytes_max=local_bytes_max,
+        queries=6 if local_bytes_max == CROWDED_BYTES else 0,
+        varying=tuple(rng.random() < varying for _ in range(pages)),
+        users=0.0 if plain else rng.choice((0.0, 0.2)),
+        unsafe=0.0 if plain else rng.choice((0.0, 0.05, 0.15)),
     )

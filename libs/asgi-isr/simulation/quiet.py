@@ -2,10 +2,11 @@
 
 import asyncio
 
+from simulation.asking import Asking
 from simulation.client import Exchange
 from simulation.fleet import Fleet
 from simulation.instance import Instance
-from simulation.pages import HOST, PAGES, Page, vector_of
+from simulation.pages import HOST, PAGES, VALUES, Page, content_of
 from simulation.profile import LOCK_TTL_S
 from simulation.troubles import heal
 
@@ -42,7 +43,9 @@ async def judge(fleet: Fleet) -> None:
     for instance in fleet.living:
         for page in PAGES:
             await _judge_served(fleet, instance, page)
-    await asyncio.sleep(LOCK_TTL_S / 4)  # answers go out before the lock is given back
+    await asyncio.sleep(
+        LOCK_TTL_S / 2
+    )  # answers go out before page and sign are stored and the lock is back
     for page in PAGES:
         holders = fleet.world.locks.holders(page.path)
         if holders:
@@ -51,17 +54,18 @@ async def judge(fleet: Fleet) -> None:
 
 def _judge_held(fleet: Fleet, instance: Instance, page: Page) -> None:
     world = fleet.world
-    for key in list(instance.cache.local.entries):
-        if not key.endswith(HOST.decode() + page.path):
-            continue
-        entry = instance.cache.hit(key, world.loop.time(), [])
+    for value in VALUES:
+        asking = Asking(value=value)
+        key = f"{HOST.decode()}{page.path}"
+        entry = instance.cache.hit(key, world.loop.time(), asking.scope(page)["headers"])
         if entry is not None:
             _compare(fleet, instance, page, entry.page.etag, "holds")
 
 
 async def _judge_served(fleet: Fleet, instance: Instance, page: Page) -> None:
     for _ in range(LOOKS_MAX):
-        exchange = Exchange(fleet.world, instance, page)
+        asking = Asking(value=fleet.world.rng.choice(VALUES))
+        exchange = Exchange(fleet.world, instance, page, asking)
         await exchange.run()
         if exchange.fresh:
             _compare(fleet, instance, page, exchange.etag, "serves")
@@ -73,6 +77,7 @@ async def _judge_served(fleet: Fleet, instance: Instance, page: Page) -> None:
 def _compare(fleet: Fleet, instance: Instance, page: Page, etag: bytes, verb: str) -> None:
     versions = fleet.world.writers.versions
     current = tuple(versions[name] for name in page.names)
-    if vector_of(etag) != current:
-        what = f"{instance.name} {verb} {vector_of(etag)} as fresh, the data is {current}"
+    vector = content_of(etag).vector
+    if vector != current:
+        what = f"{instance.name} {verb} {vector} as fresh, the data is {current}"
         fleet.world.violated("quiet", page.path, what)

@@ -10,7 +10,7 @@ from simulation import steps
 from simulation.fleet import Fleet
 from simulation.instance import ObservedCache
 from simulation.loop import SimulatedLoop, StuckError
-from simulation.pages import WEIGHTS
+from simulation.pages import PAGES, WEIGHTS
 from simulation.profile import LEASE_S, draw
 from simulation.quiet import judge, settle
 from simulation.tally import Tally
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 def run(seed: int, cache_type: type[PageCache] = ObservedCache) -> Outcome:
     """Run the schedule of this seed on instances of `cache_type`."""
     rng = random.Random(seed)
-    profile = draw(rng, troubles=len(TROUBLES), changes=WEIGHTS)
+    profile = draw(rng, troubles=len(TROUBLES), changes=WEIGHTS, pages=len(PAGES))
     loop = SimulatedLoop(None if profile.ordered else random.Random(rng.random()))
     world = World(loop, rng, profile)
     try:
@@ -74,6 +74,7 @@ async def _live(world: World, cache_type: type[PageCache]) -> None:
             await judge(fleet)
         for instance in fleet.living.copy():
             fleet.end(instance, kill=False)
+    await asyncio.sleep(0.001)  # the callbacks of tasks that are done may come after their group
     if world.violation is None:
         for instance in fleet.ended:
             for left in instance.remains():

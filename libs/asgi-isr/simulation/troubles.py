@@ -1,15 +1,18 @@
 """What can happen to links, log and store: for a while, or once and for all."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from asgi_isr.errors import LogUnavailableError, StoreUnavailableError
 
+from simulation.asking import Asking
 from simulation.fleet import Fleet
 from simulation.network import Link
-from simulation.pages import CHANGES
+from simulation.pages import CHANGES, PAGES
 from simulation.profile import LEASE_S
 
+SLOW_S = 0.8  # at most, each way
 LASTS_S_MAX = LEASE_S * 2.5
 TAIL_MAX = 4  # events that a broker loses which it had acknowledged
 
@@ -171,12 +174,77 @@ async def store_down(fleet: Fleet) -> None:
     _switch(fleet, "store: down", fleet.world.store, "down", to=True)
 
 
+async def slow(fleet: Fleet) -> None:
+    """What one instance asks is answered late."""
+    link = _link(fleet)
+    fleet.world.note(link.name, "", "gets answers late")
+    _begin(
+        fleet, "link: slow",
+        lambda: setattr(link, "slow_s", SLOW_S), lambda: setattr(link, "slow_s", 0.0),
+    )  # fmt: skip
+
+
+async def changed_apart(fleet: Fleet) -> None:
+    """A page is changed through an instance that cannot reach the log, which is perhaps lost.
+
+    It gets back to the log soon, and finds in the store what others rendered between this change
+    and the one before.
+    """
+    world, rng = fleet.world, fleet.world.rng
+    instance, page = rng.choice(fleet.living), rng.choice(PAGES)
+    link = instance.link
+    world.tally["change: apart from the log"] += 1
+    world.note(link.name, "", "cannot reach the log for a moment")
+    apart = rng.choice(("cut", "frozen", "slow", "slow"))
+    if apart == "slow":
+        link.slow_s = SLOW_S
+        await asyncio.sleep(rng.uniform(0.0, 0.4))
+    else:
+        if rng.random() < 0.5:
+            _switch(fleet, "log: relay dead", world.writers, "alive", to=False)
+        link.cut = apart == "cut"
+        if apart == "frozen":
+            link.requests.close()
+            link.delivery.close()
+        if rng.random() < 0.5:
+            await log_lost(fleet)
+    world.writers.change(page, whole=False)
+    world.writers.tell(page)
+    with suppress(LogUnavailableError):
+        await world.writers.publish(len(world.writers.outbox) - 1)
+    await asyncio.sleep(rng.uniform(0.0, 0.3))
+    for other in fleet.living:
+        if other is not instance:
+            fleet.ask(other, page, Asking())
+    await asyncio.sleep(rng.uniform(0.0, 0.2))
+    fleet.ask(instance, page, Asking("POST"))
+    back_s = rng.uniform(0.0, 0.3)
+    world.loop.call_later(back_s, lambda: _reach(link))
+    fleet.ask_later(instance, page, Asking(), after_s=back_s + rng.uniform(0.0, 0.3))
+
+
+def _reach(link: Link) -> None:
+    link.cut = False
+    link.slow_s = 0.0
+    link.requests.open()
+    link.delivery.open()
+
+
+async def vary(fleet: Fleet) -> None:
+    """The app begins to vary a page on the language, or stops to."""
+    world = fleet.world
+    path = world.rng.choice(PAGES).path
+    world.varying[path] = not world.varying[path]
+    world.tally["render: begins to vary" if world.varying[path] else "render: stops to vary"] += 1
+    world.note("app", path, f"varies: {world.varying[path]}")
+
+
 # How often each comes in a schedule that was drawn for it; what delays events finds most.
 TROUBLES: tuple[tuple[float, Callable[[Fleet], Awaitable[None]]], ...] = (
-    (3, lag), (3, trickle), (2, freeze), (1, cut),
+    (3, lag), (3, trickle), (2, freeze), (1, cut), (1, slow),
     (1, log_down), (1.5, relay_dead), (1.5, log_lost), (1.5, tail_lost), (1, stranger),
     (1, store_cleared), (2, old_values), (1.5, puts_lost), (1, answers_lost), (1, store_errs),
-    (1, store_slow), (1, store_frozen), (1, store_down),
+    (1, store_slow), (1, store_frozen), (1, store_down), (2, vary), (4, changed_apart),
 )  # fmt: skip
 
 
@@ -189,7 +257,5 @@ def heal(fleet: Fleet) -> None:
     weather.slow = weather.loses_puts = weather.loses_answers = weather.errs = False
     weather.gate.open()
     for instance in (*fleet.living, *fleet.ended):
-        instance.link.cut = False
         instance.link.trickle_s = 0.0
-        instance.link.requests.open()
-        instance.link.delivery.open()
+        _reach(instance.link)

@@ -8,6 +8,7 @@ from asgi_isr.index import Snapshot
 from simulation.known import Announced
 from simulation.locks import FleetLocks
 from simulation.loop import SimulatedLoop
+from simulation.pages import PAGES
 from simulation.profile import LEASE_S, Profile
 from simulation.store import SimulatedStore, StoreWeather
 from simulation.tally import Tally
@@ -46,6 +47,10 @@ class World:
         self.weather = StoreWeather()
         self.locks = FleetLocks(self.clock)
         self.rendering: dict[tuple[str, str], int] = {}  # (instance, path) -> renders under way
+        # Whether a page varies on the language just now, by path.
+        self.varying = {
+            page.path: varies for page, varies in zip(PAGES, profile.varying, strict=True)
+        }
         self.etags: dict[str, bytes] = {}  # by path: the last one that a client got
         self.snapshots: list[Snapshot] = []  # all ever written
 

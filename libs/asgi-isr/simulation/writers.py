@@ -5,10 +5,10 @@ from typing import NamedTuple
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode, mark_body
 from asgi_isr.logs import MemoryLog
-from asgi_isr.ports import Clock, Mark
+from asgi_isr.ports import Clock, LogMessage, Mark
 
 from simulation.known import Announced, Change
-from simulation.pages import CHANGES, NAMES, names_of
+from simulation.pages import CHANGES, NAMES, Page, Vector, names_of
 
 EPOCH = 1_000_000  # sequences between two logs: more than one ever gets (rule 7)
 LOST_ROWS_MAX = 2  # published again when the log was lost: enough to be seen twice, in any order
@@ -32,6 +32,7 @@ class Writers:
         self.outbox: list[Change] = []
         self.strange: list[Change] = []  # of publishers without an outbox
         self.changes: dict[bytes, Change] = {}  # by body of the event
+        self.announced_by: dict[str, Change] = {}  # by stamp, those of unsafe requests
         self.alive = True
         self.republished = 0
         self._epoch = 1
@@ -60,14 +61,55 @@ class Writers:
         self.log.publish(change.body)
         return change
 
+    def change(self, page: Page, *, whole: bool) -> Vector:
+        """Change the data of a page for an unsafe request: `whole`, or its own datum alone.
+
+        Return its versions then. Nobody hears of it but by the cache, until all is healed.
+        """
+        for name in (*page.tags, page.name) if whole else (page.name,):
+            self.versions[name] += 1
+        self.strange.append(self._told(page.tags if whole else (), (page.path,), "hard"))
+        return tuple(self.versions[name] for name in page.names)
+
+    def tell(self, page: Page) -> None:
+        """Write an outbox row about a page that was changed, for the relay."""
+        self.outbox.append(self._told((), (page.path,), "hard"))
+
+    async def announce(self, event: Invalidation) -> int:
+        """Take an event of an instance; nobody is judged by when it was published.
+
+        Whoever consumes it trusts only pages read since, so with today's versions or newer ones.
+        Raises `LogUnavailableError` where the broker is out of reach, or has lost its tail and no
+        relay mends that: a sequence that is used twice is beyond the protocol (rule 7).
+        """
+        if self.alive:
+            await self._verify()
+        elif not await self._intact():
+            raise LogUnavailableError("the log has lost events")
+        versions = {name: self.versions[name] for name in sorted(event.index_tags())}
+        seq = await self.log.announce(event)
+        stamp = await self.log.stamp(seq)
+        self._acknowledged.append(Acknowledged(seq, stamp, None))
+        if stamp is not None:
+            self.announced_by[stamp] = Change(b"", versions, hard=True)
+        return seq
+
+    def told_by(self, message: LogMessage) -> Change | None:
+        """Return the change that an event tells of, if it tells of any."""
+        return self.changes.get(message.body) or self.announced_by.get(message.stamp)
+
     def _change(self, kind: int, mode: str) -> Change:
         _, tags, paths = CHANGES[kind]
         for name in names_of(kind):
             self.versions[name] += 1
+        return self._told(tags, paths, mode)
+
+    def _told(self, tags: tuple[str, ...], paths: tuple[str, ...], mode: str) -> Change:
+        """Write the event of a change that was made."""
         event = Invalidation(tags=tags, paths=paths, mode="hard", reason=str(len(self.changes)))
         # Put in afterwards: `encode` refuses a mode that is not known (read as hard, rule 9).
         written = encode(event).replace(b'"reason"', b'"mode":"%s","reason"' % mode.encode())
-        versions = {name: self.versions[name] for name in names_of(kind)}
+        versions = {name: self.versions[name] for name in sorted(event.index_tags())}
         change = Change(written, versions, mode != "soft")
         self.changes[written] = change
         return change

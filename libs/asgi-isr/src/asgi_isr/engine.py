@@ -6,7 +6,7 @@ Rules 3 and 4 of the coherence protocol are here; the follower has the rules of 
 import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 from asgi_isr.changes import Changes
 from asgi_isr.errors import NotCachedError
@@ -37,6 +37,13 @@ from asgi_isr.shared import SharedPages, read_snapshot
 from asgi_isr.vary import variant_key
 
 ATTEMPTS_MAX = 4  # looks at one key for one request, until it renders without the cache
+
+
+class Arrival(NamedTuple):
+    """What an instance knew when a request arrived: its position, and changes made through it."""
+
+    position: int
+    changes: int
 
 
 class PageCache:
@@ -80,7 +87,7 @@ class PageCache:
         )  # fmt: skip
         self.changes = Changes(
             self.log, clock=self.clock, counters=self.counters, index=self.index,
-            local=self.local, follower=self.follower, renders=self.renders,
+            local=self.local,
         )  # fmt: skip
         self._exit = AsyncExitStack()
 
@@ -143,9 +150,10 @@ class PageCache:
 
     async def _resolve(self, request: PageRequest, render: Render) -> Answer | str | None:
         """As `fetch`; a string says why the app has to answer this client itself."""
-        arrived = self.follower.position
-        if arrived is None:
+        position = self.follower.position
+        if position is None:
             return "not-joined"
+        arrived = Arrival(position, self.index.changes)
         for _ in range(ATTEMPTS_MAX):
             key = self._selected(request)
             entry, use = self._look(key, request)
@@ -154,7 +162,7 @@ class PageCache:
             refusal = "not-cached" if request.only_if_cached else self.renders.refusal(key)
             if refusal is not None:
                 return refusal
-            alone = request.authorized or (entry is not None and entry.page.validate)
+            alone = self._alone(request, entry)
             flight = None if alone else self.renders.under_way(key)
             lead = flight is None
             if flight is None:
@@ -175,6 +183,10 @@ class PageCache:
     def _selected(self, request: PageRequest) -> str:
         """Return the key of the variant that the request selects (RFC 9111, section 4.1)."""
         return variant_key(request.key, self.local.varied.get(request.key, ()), request.headers)
+
+    def _alone(self, request: PageRequest, entry: Entry | None) -> bool:
+        """Say whether the app has to be asked for this request, whatever others had rendered."""
+        return request.authorized or (entry is not None and entry.page.validate)
 
     def _held(self, request: PageRequest, render: Render, entry: Entry, use: Use) -> Answer:
         """Answer with a local page that is fresh, or stale and refreshed meanwhile."""
@@ -220,7 +232,7 @@ class PageCache:
         return entry, use
 
     def _accept(
-        self, request: PageRequest, result: Result, arrived: int, *, stale: bool, lead: bool
+        self, request: PageRequest, result: Result, arrived: Arrival, *, stale: bool, lead: bool
     ) -> Answer | None:
         """Turn a render's result into this request's answer; None to look once more."""
         if isinstance(result, Again | Passed):
@@ -230,10 +242,10 @@ class PageCache:
         entry = result.entry
         verdict = self.index.verdict(entry.page.tags, entry.fence)
         shared = isinstance(result, Kept) and not result.stored
-        if verdict is not Verdict.FRESH and (shared or not self._may_take(entry, arrived)):
+        if verdict is not Verdict.FRESH and (shared or not self._may_take(result, arrived)):
             # Between a look into the store and this one an event may have come.
             return None
-        if not lead and not is_for(request, result):
+        if not lead and not self._is_for(request, result):
             return None
         if lead:
             self.counters.misses += 1
@@ -253,9 +265,18 @@ class PageCache:
             parts.insert(0, "stored")
         return self._answer(entry, forwarded, *parts)._replace(timing=timing)
 
-    def _may_take(self, entry: Entry, arrived: int) -> bool:
-        """Say whether an overtaken page holds all that this request had seen (waiter rule)."""
-        return arrived <= entry.fence
+    def _is_for(self, request: PageRequest, result: Kept | Overtaken | Personal) -> bool:
+        """Say whether a page that another request had rendered is also the answer to this one."""
+        return is_for(request, result)
+
+    def _may_take(self, result: Kept | Overtaken | Personal, arrived: Arrival) -> bool:
+        """Say whether an overtaken page holds all that this request had seen (waiter rule).
+
+        That is what its instance had consumed, and what was changed through it.
+        """
+        if isinstance(result, Overtaken) and result.changes < arrived.changes:
+            return False
+        return arrived.position <= result.entry.fence
 
     def _answer(self, entry: Entry, *parts: str) -> Answer:
         """Answer with a page that nothing speaks against but, perhaps, a lease that ran out."""

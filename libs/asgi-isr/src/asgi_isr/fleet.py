@@ -8,7 +8,7 @@ from asgi_isr.flight import Again, Flight, Kept, Result
 from asgi_isr.follower import Follower
 from asgi_isr.index import Index, Verdict
 from asgi_isr.local import Entry, LocalPages
-from asgi_isr.model import CacheSettings, Counters, Varied
+from asgi_isr.model import CacheSettings, Counters, Page, Varied
 from asgi_isr.policy import Use
 from asgi_isr.ports import Clock
 from asgi_isr.shared import SharedPages
@@ -59,14 +59,24 @@ class Fleet:
         if verdict is Verdict.SOFT:
             entry.soft_since = entry.created  # the earliest it can have been: when is not known
         use = entry.use(self._clock.monotonic(), self._follower.lease_until)
-        held = self._local.entries.get(key)
-        if use is Use.NONE or (held is not None and held.created >= entry.created):
+        if use is Use.NONE or not self._is_newer(page):
             return None
         kept = self._local.put(entry)
         if use is Use.FRESH:
             self._counters.shared_hits += 1
             return Kept(entry, stored=False)
         return Again() if kept and use is Use.REVALIDATE else None
+
+    def _is_newer(self, page: Page) -> bool:
+        """Say whether a page of the store is newer than what is held here, if anything is.
+
+        Not by `Entry.created`, which is made of two clocks: the same page would seem newer now
+        and then, and be taken for the refresh that it needs.
+        """
+        held = self._local.entries.get(page.key)
+        if held is None:
+            return True
+        return (page.fence, page.created) > (held.fence, held.page.created)
 
     async def _lock(
         self, shared: SharedPages, flight: Flight, *, background: bool

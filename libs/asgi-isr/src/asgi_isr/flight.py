@@ -85,9 +85,13 @@ class Kept(NamedTuple):
 
 
 class Overtaken(NamedTuple):
-    """An invalidation came while the page was rendered: good for those who wait, not kept."""
+    """An invalidation came while the page was rendered: good for those who wait, not kept.
+
+    `changes` were made through this instance before it was begun.
+    """
 
     entry: Entry
+    changes: int
     timing: bytes = b""
 
 
@@ -142,11 +146,10 @@ class Flight:
     gives what the app raised, or why it was cut off. Nobody joins one that is `alone`.
     """
 
-    __slots__ = ("alone", "done", "ended", "key", "locked", "owner", "path", "task")
+    __slots__ = ("alone", "done", "ended", "key", "locked", "owner", "task")
 
-    def __init__(self, key: str, *, path: str, alone: bool = False) -> None:
+    def __init__(self, key: str, *, alone: bool = False) -> None:
         self.key = key
-        self.path = path
         self.alone = alone
         self.owner = uuid.uuid4().hex  # of the fleet's render lock
         self.locked = False  # whether the lock is ours, or may be

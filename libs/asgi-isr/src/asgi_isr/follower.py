@@ -263,7 +263,9 @@ class Follower:
                 pause_s = min(lease_s / 3, RETRY_MAX_S) * self._rng.uniform(0.25, 1.0)
 
     async def _renew_once(self, asked_at: float, lease_s: float) -> bool:
+        changes = self._index.changes
         mark = await self._log.mark()
+        self._index.marked(changes, mark.seq)
         position, stamp = self.position, self._stamp  # taken before the bounds: never beyond them
         if position is None:
             return False

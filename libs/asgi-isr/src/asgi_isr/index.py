@@ -11,7 +11,11 @@ from operator import itemgetter
 
 import msgspec
 
+from asgi_isr.keys import EVERYTHING
+
 SNAPSHOT_VERSION = 1
+OWN_MAX = 10_000  # tags changed here of which the log says nothing yet; over that it is everything
+_UNANNOUNCED = 2**62  # beyond every sequence; plus the number of the change
 
 
 class Verdict(IntEnum):
@@ -41,10 +45,14 @@ class Index:
 
     Holds at most `tags_max` tags; over that the oldest are forgotten by raising `base`, about a
     hundredth at a time: no call takes long, and `base`, under which pages are lost, stays low.
-    Both dicts are in the order of their sequences, but for changes made here, which are some ahead.
+    Both dicts are in the order of their sequences.
+
+    `own` are tags that were changed through this very instance, up to the sequence from which on
+    pages have seen it: that of the change's event, or of a mark asked for after it. Until one is
+    known, no fence is enough. Unlike the rest they outlive a rejoin, since the log may not tell.
     """
 
-    __slots__ = ("_prune_tags", "_tags_max", "base", "hard", "soft")
+    __slots__ = ("_prune_tags", "_tags_max", "base", "changes", "hard", "own", "soft")
 
     def __init__(self, *, tags_max: int) -> None:
         if tags_max < 1:
@@ -54,16 +62,21 @@ class Index:
         self.base = 0
         self.hard: dict[str, int] = {}
         self.soft: dict[str, int] = {}
+        self.own: dict[str, int] = {}
+        self.changes = 0  # made through this instance
 
     def __len__(self) -> int:
         """Return the number of tags held."""
-        return len(self.hard) + len(self.soft)
+        return len(self.hard) + len(self.soft) + len(self.own)
 
     def apply(self, tags: Iterable[str], seq: int, *, hard: bool) -> None:
-        """Raise `tags` to `seq`. Sequences come in order, but for those of changes made here."""
+        """Raise `tags` to `seq`. Sequences come in order, so that a plain store only grows."""
+        if self.own:
+            self._settle(seq)
         known = self.hard if hard else self.soft
         for tag in tags:
-            known[tag] = max(seq, known.pop(tag, seq))  # a tag raised again moves to the end
+            known.pop(tag, None)  # a tag that is raised again moves to the end
+            known[tag] = seq
         while len(self.hard) + len(self.soft) > self._tags_max:
             self._prune()
 
@@ -73,7 +86,7 @@ class Index:
             return Verdict.HARD
         found = Verdict.FRESH
         for tag in tags:
-            if self.hard.get(tag, 0) > fence:
+            if self.hard.get(tag, 0) > fence or self.own.get(tag, 0) > fence:
                 return Verdict.HARD
             if self.soft.get(tag, 0) > fence:
                 found = Verdict.SOFT
@@ -84,6 +97,40 @@ class Index:
         self.base = base
         self.hard.clear()
         self.soft.clear()
+        self.own = {tag: seq for tag, seq in self.own.items() if seq > base}
+
+    def change(self, tags: Iterable[str]) -> int:
+        """Note that `tags` were changed through this instance just now; return the change's number.
+
+        No page is as new as that, whatever its fence, until `announced` or `marked` says from which
+        sequence on they are.
+        """
+        self.changes += 1
+        self.own |= dict.fromkeys(tags, _UNANNOUNCED + self.changes)
+        if len(self.own) > OWN_MAX:
+            self.own = {EVERYTHING: _UNANNOUNCED + self.changes}
+        return self.changes
+
+    def announced(self, number: int, seq: int) -> None:
+        """Note that the event of the change of this number was published as `seq`."""
+        for tag, at in self.own.items():
+            if at == _UNANNOUNCED + number:
+                self.own[tag] = seq
+
+    def marked(self, number: int, seq: int) -> None:
+        """Note that a mark was published as `seq`, after the change of this number and before."""
+        for tag, at in self.own.items():
+            if _UNANNOUNCED < at <= _UNANNOUNCED + number:
+                self.own[tag] = seq
+
+    def _settle(self, seq: int) -> None:
+        """From `seq` on what was changed here is known as everything else is."""
+        settled = [tag for tag, at in self.own.items() if at <= seq]
+        for tag in settled:
+            at = self.own.pop(tag)
+            if self.hard.get(tag, 0) < at:  # else its event came before the answer to it
+                self.hard.pop(tag, None)
+                self.hard[tag] = seq
 
     def snapshot(self, position: int, stamp: str | None) -> Snapshot:
         """Return a copy for the shared store: some 5 ms for 100,000 tags, at most 25."""
@@ -100,7 +147,7 @@ class Index:
         self.base = snapshot.base
         self.hard = _in_order(snapshot.hard)
         self.soft = _in_order(snapshot.soft)
-        while len(self) > self._tags_max:
+        while len(self.hard) + len(self.soft) > self._tags_max:
             self._prune()
 
     def _prune(self) -> None:

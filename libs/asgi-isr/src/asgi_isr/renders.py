@@ -7,6 +7,7 @@ page is kept only if it is fresh by the index as it is then.
 import asyncio
 import logging
 from functools import partial
+from typing import NamedTuple
 
 from asgi_isr.errors import RenderTimeoutError
 from asgi_isr.fleet import Fleet
@@ -28,7 +29,6 @@ from asgi_isr.flight import (
 from asgi_isr.follower import Follower
 from asgi_isr.headers import values
 from asgi_isr.index import Index, Verdict
-from asgi_isr.keys import path_tags
 from asgi_isr.local import DEAD, Entry, LocalPages
 from asgi_isr.model import CacheSettings, Counters, Page
 from asgi_isr.pages import confirmed_page, confirms, rendered_page
@@ -42,6 +42,13 @@ RENDERS_MAX = 1024  # at a time, each of which holds a page; beyond them the app
 REFRESHES_MAX = 64  # of them, in the background
 UNSTORABLE_MAX = 10_000  # keys remembered as not storable
 UNSTORABLE_S = 1.0
+
+
+class Begun(NamedTuple):
+    """When a render took its fence: which rejoin came before, how many changes made here."""
+
+    generation: int
+    changes: int
 
 
 class Renders:
@@ -83,14 +90,6 @@ class Renders:
         """Let nobody join a render that began before a rejoin, and keep none of them."""
         self._generation += 1
         self._flights.clear()
-
-    def part(self, tags: frozenset[str] | None) -> None:
-        """Let nobody join a render that began before a change of `tags` (None: of any page)."""
-        self._flights = {
-            key: flight
-            for key, flight in self._flights.items()
-            if tags is not None and tags.isdisjoint(path_tags(flight.path))
-        }
 
     def under_way(self, key: str) -> Flight | None:
         """Return the render of `key` that a request may join."""
@@ -136,7 +135,7 @@ class Renders:
         """
         if self._tasks is None:
             raise RuntimeError("enter the PageCache (async with) before the first request")
-        flight = Flight(key, path=request.path, alone=alone)
+        flight = Flight(key, alone=alone)
         flight.task = task = self._tasks.create_task(
             self._fly(flight, request, render, background=background),
             name=f"isr-render {request.path}",
@@ -200,14 +199,19 @@ class Renders:
             found = await self._fleet.find(flight, background=background)
             if found is not None:
                 return found
-        generation, fence = self._generation, self._fence()
+        begun, fence = Begun(self._generation, self._index.changes), self._fence()
         if fence is None:
             return Again()
         self._counters.renders += 1
         held = None if request.authorized else self._held(flight.key)
-        rendered = await self._ask(flight, render, held, background=background)
+        hold_errors = self._has_fallback(flight.key, request)
+        rendered = await self._ask(
+            flight, render, held, background=background, hold_errors=hold_errors
+        )
         if isinstance(rendered, Confirmed) and held and not confirms(rendered, held.page):
-            rendered = await self._ask(flight, render, None, background=background)
+            rendered = await self._ask(
+                flight, render, None, background=background, hold_errors=hold_errors
+            )
         if isinstance(rendered, Streamed):
             return Passed()
         if isinstance(rendered, Rendered) and rendered.rule is None:
@@ -215,19 +219,20 @@ class Renders:
             return Failed(rendered)
         if isinstance(rendered, Rendered):
             page = await rendered_page(request, rendered, self._stamp(fence))
-            return self._keep(page, rendered, generation)
+            return self._keep(page, rendered, begun)
         if held is None:
             raise ValueError("304 for a page that nobody asked about")
         self._counters.validated += 1
         page, storable = confirmed_page(request, rendered, held.page, self._stamp(fence))
         if storable:
-            return self._keep(page, rendered, generation)
+            return self._keep(page, rendered, begun)
         self._local.drop(flight.key)
         return Personal(self._entry(page))
 
     async def _ask(
-        self, flight: Flight, render: Render, held: Entry | None, *, background: bool
-    ) -> Rendered | Confirmed | Streamed:
+        self, flight: Flight, render: Render, held: Entry | None, *, background: bool,
+        hold_errors: bool,
+    ) -> Rendered | Confirmed | Streamed:  # fmt: skip
         """Have the app render, or confirm what is held; within the time limit."""
         limit_s = self._settings.render_timeout_s
         limit = asyncio.timeout(limit_s)
@@ -235,7 +240,7 @@ class Renders:
             async with limit:
                 return await render(
                     passing=None if background else partial(self._pass, flight, limit),
-                    hold_errors=self._has_fallback(flight.key),
+                    hold_errors=hold_errors,
                     validators=held.page.validators if held is not None else [],
                 )
         except TimeoutError as error:
@@ -253,13 +258,13 @@ class Renders:
     def _entry(self, page: Page) -> Entry:
         return Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
 
-    def _keep(self, page: Page, answer: Rendered | Confirmed, generation: int) -> Result:
+    def _keep(self, page: Page, answer: Rendered | Confirmed, begun: Begun) -> Result:
         """Keep a page that nothing has overtaken."""
         entry = self._entry(page)
         timing = ", ".join(values(answer.headers, b"server-timing")).encode("latin-1")
-        if generation != self._generation or not self._keepable(page):
+        if begun.generation != self._generation or not self._keepable(page):
             self._counters.overtaken += 1
-            return Overtaken(entry, timing)
+            return Overtaken(entry, begun.changes, timing)
         self._local.put(entry)
         return Kept(entry, stored=True, timing=timing, confirmed=isinstance(answer, Confirmed))
 
@@ -277,10 +282,10 @@ class Renders:
             return False
         return self._index.verdict(page.tags, page.fence) is Verdict.FRESH
 
-    def _has_fallback(self, key: str) -> bool:
+    def _has_fallback(self, key: str, request: PageRequest) -> bool:
         """Say whether there is a stale page to serve should the app fail."""
         held, now = self._held(key), self._clock.monotonic()
-        if held is None:
+        if held is None or (request.authorized and not held.public):
             return False
         return held.use(now, self._follower.lease_until) not in {Use.NONE, Use.VALIDATE}
 

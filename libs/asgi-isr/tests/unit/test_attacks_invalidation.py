@@ -122,7 +122,7 @@ class Link:
         return await self._log.announce(event)
 
 
-async def test_render_begun_before_a_change_is_not_joined_after_it(site: Any, until: Any) -> None:
+async def test_render_begun_before_a_change_is_not_taken_after_it(site: Any) -> None:
     """Whoever asks after a change gets it, also while a render from before it is under way."""
     site.app, site.log = Shop(), Link(site.log)
     app = await site.instance(shared=False)
@@ -133,7 +133,7 @@ async def test_render_begun_before_a_change_is_not_joined_after_it(site: Any, un
         site.log.delivering.clear()
         await request(app, "/a", method="POST")
         after = tasks.create_task(request(app, "/a"))
-        await until(lambda: site.caches[0].counters.renders == 2)
+        await asyncio.sleep(0)  # it waits for the render under way, and will not take its page
         site.app.gate.set()
     assert after.result().body == b"new"
     assert "overtaken" in before.result().cache_status
