@@ -10,7 +10,7 @@ import re
 from urllib.parse import parse_qsl, urlencode
 
 from asgi_isr import unsafe
-from asgi_isr.answers import asked_part, send_answer, send_failure, send_part, send_whole
+from asgi_isr.answers import asked_part, send_answer, send_failure, send_part
 from asgi_isr.capture import App, AppRender, Receive, Scope, Send
 from asgi_isr.codings import accepted
 from asgi_isr.directives import cache_control
@@ -25,6 +25,7 @@ from asgi_isr.local import Entry, Ready
 _HOST = re.compile(rb"[^/?#@\\\s]*")  # a host and port; more would reach into the path of a key
 # Preconditions that only the origin can judge (RFC 9111, section 4.3.2).
 _FOR_THE_APP = frozenset({b"if-match", b"if-unmodified-since"})
+_NO_PAGE = "There is no stored page."
 
 
 class CacheMiddleware:
@@ -85,8 +86,9 @@ class CacheMiddleware:
             await self._miss(scope, receive, send, key=key, query=query)
             return
         # One look each: a set operation over all fields costs more than three.
-        if b"range" in headers or b"if-match" in headers or b"if-unmodified-since" in headers:
-            await self._special(scope, receive, send, entry=entry, key=key, query=query)
+        if (
+            b"range" in headers or b"if-match" in headers or b"if-unmodified-since" in headers
+        ) and await self._special(scope, receive, send, entry=entry, key=key, query=query):
             return
         self._counters.hits += 1
         codings = accepted(headers.get(b"accept-encoding", b""))
@@ -108,13 +110,22 @@ class CacheMiddleware:
 
     async def _special(
         self, scope: Scope, receive: Receive, send: Send, *, entry: Entry, key: str, query: bytes
-    ) -> None:
-        """Answer from a fresh page a request for a part of it, or hand on what is for the app."""
+    ) -> bool:
+        """Answer from a fresh page a request for a part of it, or hand on what is for the app.
+
+        False: the whole is the answer, or 304 (RFC 9110, section 13.2.2 has the order).
+        """
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if not _FOR_THE_APP.isdisjoint(headers) or b"if-none-match" in headers:
+        if not _FOR_THE_APP.isdisjoint(headers):
             await self._miss(scope, receive, send, key=key, query=query)
-            return
-        asked = asked_part(entry, headers) if scope["method"] == "GET" else None
+            return True
+        held = entry.variant(accepted(headers.get(b"accept-encoding", b"")))
+        known, since = headers.get(b"if-none-match"), headers.get(b"if-modified-since")
+        if scope["method"] != "GET" or held.confirms(known, since):
+            return False
+        asked = asked_part(entry, headers)
+        if asked is None:
+            return False
         self._counters.hits += 1
         variant = entry.hit(
             codings=(),
@@ -123,12 +134,8 @@ class CacheMiddleware:
             ready=self._ready,
             targeted=self._targeted,
         )
-        fields = variant.fields.copy()
-        if asked is None:
-            body = variant.body if scope["method"] == "GET" else b""
-            await send_whole(send, variant.status, fields, body)
-        else:
-            await send_part(send, fields, variant.body, asked or None)
+        await send_part(send, variant.fields.copy(), variant.body, asked or None)
+        return True
 
     def _keyable(self, scope: Scope, path: str) -> bool:
         """Say whether the key is that of this request alone, whatever a client writes into it.
@@ -163,25 +170,28 @@ class CacheMiddleware:
             authorized=b"authorization" in names,
             only_if_cached="only-if-cached" in cache_control(values(fields, b"cache-control")),
         )
+        settings = self.cache.settings
         render = AppRender(
             self.app, scope, receive, send, request=request, query=query,
-            settings=self.cache.settings, clock=self.cache.clock,
+            settings=settings, clock=self.cache.clock,
         )  # fmt: skip
         # What concerns one client's copy is the app's to answer: a part of a page that is not here,
         # a precondition of a change.
         if b"range" in names or not self._keyable(scope, path) or names & _FOR_THE_APP:
             self._counters.bypassed += 1
-            await self.app(scope, receive, render.announcing("request", watched=False))
+            if request.only_if_cached:
+                await send_failure(scope, send, settings, detail="only-if-cached", text=_NO_PAGE)
+            else:
+                await self.app(scope, receive, render.announcing("request", watched=False))
             return
-        settings = self.cache.settings
         try:
             answer = await self.cache.fetch(request, render)
         except NotCachedError:
-            await send_failure(send, settings, "only-if-cached", "There is no stored page.")
+            await send_failure(scope, send, settings, detail="only-if-cached", text=_NO_PAGE)
         except RenderTimeoutError:
             if not render.started:
                 text = f"No response from the application within {settings.render_timeout_s:g} s."
-                await send_failure(send, settings, "timeout", text)
+                await send_failure(scope, send, settings, detail="timeout", text=text)
         else:
             if answer is not None:
                 now = self._monotonic()

@@ -176,6 +176,7 @@ class PageCache:
         arrived = self.follower.position
         if arrived is None:
             return "not-joined"
+        changes = self.renders.changes
         for _ in range(ATTEMPTS_MAX):
             key = self._selected(request)
             entry, use = self._look(key, request)
@@ -195,7 +196,10 @@ class PageCache:
                     return "unstorable"
                 await self._watch(flight)
                 return None
-            answer = self._accept(request, result, arrived, stale=entry is not None, lead=lead)
+            answer = self._accept(
+                request, result, arrived, stale=entry is not None, lead=lead,
+                outdated=flight.changes < changes,
+            )  # fmt: skip
             if answer is not None:
                 return answer
         return "contended"
@@ -261,9 +265,13 @@ class PageCache:
         return entry, use
 
     def _accept(
-        self, request: PageRequest, result: Result, arrived: int, *, stale: bool, lead: bool
-    ) -> Answer | None:
-        """Turn a render's result into this request's answer; None to look once more."""
+        self, request: PageRequest, result: Result, arrived: int, *, stale: bool, lead: bool,
+        outdated: bool,
+    ) -> Answer | None:  # fmt: skip
+        """Turn a render's result into this request's answer; None to look once more.
+
+        An `outdated` one began before a change at this instance that the request came after.
+        """
         if isinstance(result, Again | Passed):
             return None
         if isinstance(result, Failed):
@@ -271,7 +279,9 @@ class PageCache:
         entry = result.entry
         verdict = self.index.verdict(entry.page.tags, entry.fence)
         shared = isinstance(result, Kept) and not result.stored
-        if verdict is not Verdict.FRESH and (shared or not self._may_take(entry, arrived)):
+        if verdict is not Verdict.FRESH and (
+            shared or outdated or not self._may_take(entry, arrived)
+        ):
             # Between a look into the store and this one an event may have come.
             return None
         if not lead and not self._is_for(request, result):
@@ -352,6 +362,7 @@ class PageCache:
         which is logged.
         """
         self.counters.unsafe += 1
+        self.renders.changes += 1
         position = self.follower.position
         if position is not None:
             tags = event.index_tags()

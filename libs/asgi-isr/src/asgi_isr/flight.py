@@ -117,14 +117,16 @@ class Flight:
     """A render under way; requests for the same key wait for `done` instead of rendering too.
 
     `ended` comes later than `done` where the response streams to the client that asked first; it
-    gives what the app raised, or why it was cut off. Nobody joins one that is `alone`.
+    gives what the app raised, or why it was cut off. Nobody joins one that is `alone`. `changes`
+    counts those that had begun at this instance when the render did.
     """
 
-    __slots__ = ("alone", "done", "ended", "key", "locked", "owner", "task")
+    __slots__ = ("alone", "changes", "done", "ended", "key", "locked", "owner", "task")
 
-    def __init__(self, key: str, *, alone: bool = False) -> None:
+    def __init__(self, key: str, *, alone: bool = False, changes: int = 0) -> None:
         self.key = key
         self.alone = alone
+        self.changes = changes
         self.owner = uuid.uuid4().hex  # of the fleet's render lock
         self.locked = False  # whether the lock is ours, or may be
         self.task: asyncio.Task[None] | None = None

@@ -30,7 +30,7 @@ from asgi_isr.headers import values
 from asgi_isr.index import Index, Verdict
 from asgi_isr.local import DEAD, Entry, LocalPages
 from asgi_isr.model import CacheSettings, Counters, Page, Varied
-from asgi_isr.pages import confirmed_page, rendered_page
+from asgi_isr.pages import confirmed_page, rendered_page, speaks_of
 from asgi_isr.policy import ERROR_STATUS, Use
 from asgi_isr.ports import Clock
 from asgi_isr.shared import SharedPages
@@ -63,6 +63,7 @@ class Renders:
         self._unstorable: dict[str, float] = {}
         self._refreshing = 0
         self._generation = 0  # raised by a rejoin; renders of an earlier one are not kept
+        self.changes = 0  # that began at this instance, before they have a place in the log
         self._tasks: asyncio.TaskGroup | None = None
 
     def open(self, tasks: asyncio.TaskGroup) -> None:
@@ -119,7 +120,7 @@ class Renders:
         """
         if self._tasks is None:
             raise RuntimeError("enter the PageCache (async with) before the first request")
-        flight = Flight(key, alone=alone)
+        flight = Flight(key, alone=alone, changes=self.changes)
         flight.task = task = self._tasks.create_task(
             self._fly(flight, request, render, background=background),
             name=f"isr-render {request.path}",
@@ -198,27 +199,38 @@ class Renders:
             return Again()
         self._counters.renders += 1
         held = None if request.authorized else self._held(flight.key)
-        rendered = await self._ask(flight, render, held, background=background)
+        rendered = await self._ask(flight, request, render, held, background=background)
+        if held is not None and isinstance(rendered, Confirmed):
+            if speaks_of(rendered, held.page):
+                return self._renew(request, rendered, held.page, fence=fence, generation=generation)
+            rendered = await self._ask(flight, request, render, None, background=background)
         if isinstance(rendered, Streamed):
             return Passed()
-        if isinstance(rendered, Rendered) and rendered.rule is None:
+        if not isinstance(rendered, Rendered):
+            raise TypeError("304 for a page that nobody asked about")
+        if rendered.rule is None:
             self._counters.errors += 1
             return Failed(rendered)
-        if isinstance(rendered, Rendered):
-            page = await rendered_page(request, rendered, self._stamp(fence))
-            return self._keep(page, rendered, generation)
-        if held is None:
-            raise ValueError("304 for a page that nobody asked about")
+        page = await rendered_page(request, rendered, self._stamp(fence))
+        return self._keep(page, rendered, generation)
+
+    def _renew(
+        self, request: PageRequest, answer: Confirmed, held: Page, *, fence: int, generation: int
+    ) -> Result:  # fmt: skip
+        """Keep a page that the app confirmed, unless it must not be stored any more."""
+        if self._index.verdict(held.tags, fence) is Verdict.HARD:
+            return Again()  # meanwhile its body became unusable, whatever the app says of it
         self._counters.validated += 1
-        page, storable = confirmed_page(request, rendered, held.page, self._stamp(fence))
+        page, storable = confirmed_page(request, answer, held, self._stamp(fence))
         if storable:
-            return self._keep(page, rendered, generation)
-        self._local.drop(flight.key)
+            return self._keep(page, answer, generation)
+        self._local.drop(held.key)
         return Personal(self._entry(page))
 
     async def _ask(
-        self, flight: Flight, render: Render, held: Entry | None, *, background: bool
-    ) -> Rendered | Confirmed | Streamed:
+        self, flight: Flight, request: PageRequest, render: Render, held: Entry | None, *,
+        background: bool,
+    ) -> Rendered | Confirmed | Streamed:  # fmt: skip
         """Have the app render, or confirm what is held; within the time limit."""
         limit_s = self._settings.render_timeout_s
         limit = asyncio.timeout(limit_s)
@@ -226,7 +238,7 @@ class Renders:
             async with limit:
                 return await render(
                     passing=None if background else partial(self._pass, flight, limit),
-                    hold_errors=self._has_fallback(flight.key),
+                    hold_errors=self._has_fallback(flight.key, request),
                     validators=held.page.validators if held is not None else [],
                 )
         except TimeoutError as error:
@@ -268,10 +280,10 @@ class Renders:
             return False
         return self._index.verdict(page.tags, page.fence) is Verdict.FRESH
 
-    def _has_fallback(self, key: str) -> bool:
+    def _has_fallback(self, key: str, request: PageRequest) -> bool:
         """Say whether there is a stale page to serve should the app fail."""
         held, now = self._held(key), self._clock.monotonic()
-        if held is None:
+        if held is None or (request.authorized and not held.public):
             return False
         return held.use(now, self._follower.lease_until) not in {Use.NONE, Use.VALIDATE}
 

@@ -9,13 +9,17 @@ By = Literal["app", "cache", "confirmed", "none"]
 
 
 class Says(NamedTuple):
-    """What the app answers: `lines` are its fields, `takes_s` how long it works on it."""
+    """What the app answers: `lines` are its fields, `takes_s` how long it works on it.
+
+    Where it is asked nothing (no condition) and has something else to say, that is `unasked`.
+    """
 
     lines: tuple[str, ...] = ()
     body: str = "one"
     status: int = 200
     takes_s: float = 0.0
     fails: bool = False  # raises instead
+    unasked: "Says | None" = None
 
 
 class Step(NamedTuple):

@@ -1,4 +1,4 @@
-"""Cases: what is served stale (RFC 9111, 4.2.4; RFC 5861), and what requests can ask for (5.2.1)."""
+"""Cases: what is served stale (RFC 9111, 4.2.4; RFC 5861), and what requests ask for (5.2.1)."""
 
 from .semantic_case import Case, Step, kept, says
 
@@ -41,7 +41,8 @@ _STALE = [
          (Step("app", says=says("cache-control: s-maxage=10, stale-while-revalidate=20")),
           Step("cache", after_s=15, runs=1))),
     Case("while-revalidating-head", "RFC 5861 3",
-         (Step("app", says=says(STALE)), Step("cache", ask="HEAD /page", after_s=15, body="", runs=1))),
+         (Step("app", says=says(STALE)),
+          Step("cache", ask="HEAD /page", after_s=15, body="", runs=1))),
     Case("while-revalidating-conditional", "RFC 9111 4.3.2",
          (Step("app", says=says(STALE, 'etag: "a"')),
           Step("cache", after_s=15, fields=('if-none-match: "a"',), status=304, body="", runs=1,

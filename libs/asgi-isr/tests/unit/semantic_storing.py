@@ -1,6 +1,6 @@
 """Cases: what is stored at all (RFC 9111, section 3), and for whom (section 3.5)."""
 
-from .semantic_case import Case, Step, kept, not_kept, says
+from .semantic_case import By, Case, Step, kept, not_kept, says
 
 LIVES = "cache-control: max-age=60"
 USER = ("authorization: Basic dTpw",)
@@ -22,8 +22,8 @@ def _status_not_kept(status: int) -> tuple[Step, ...]:
 
 
 def _for_a_user(*lines: str, is_kept: bool) -> tuple[Step, ...]:
-    """What one with credentials asked for first, then others with them and without."""
-    by = "cache" if is_kept else "app"
+    """Return what one with credentials asks for first, then others with them and without."""
+    by: By = "cache" if is_kept else "app"
     return (
         Step("app", fields=USER, says=says(*lines), seen=USER),
         Step(by, fields=("authorization: Basic b3RoZXI6",)),
@@ -32,7 +32,7 @@ def _for_a_user(*lines: str, is_kept: bool) -> tuple[Step, ...]:
 
 
 def _from_anybody(*lines: str, is_kept: bool) -> tuple[Step, ...]:
-    """What one without credentials asked for first, then one with them."""
+    """Return what one without credentials asks for first, then one with them."""
     user = Step("cache" if is_kept else "app", fields=USER, says=says(*lines, body="theirs"))
     return (
         Step("app", says=says(*lines)),
@@ -51,8 +51,10 @@ STORING = [
     Case("no-word-but-a-validator", "RFC 9111 3", not_kept('etag: "a"')),
     Case("public-is-no-lifetime", "RFC 9111 5.2.2.9", not_kept("cache-control: public")),
     Case("no-store", "RFC 9111 5.2.2.5", not_kept("cache-control: max-age=60, no-store")),
-    Case("no-store-in-another-line", "RFC 9111 5.2.2.5", not_kept(LIVES, "Cache-Control: NO-STORE")),
-    Case("no-store-in-a-string", "RFC 9111 5.2", kept('cache-control: max-age=60, x="a, no-store"')),
+    Case("no-store-in-another-line", "RFC 9111 5.2.2.5",
+         not_kept(LIVES, "Cache-Control: NO-STORE")),
+    Case("no-store-in-a-string", "RFC 9111 5.2",
+         kept('cache-control: max-age=60, x="a, no-store"')),
     Case("private", "RFC 9111 5.2.2.7", not_kept("cache-control: max-age=60, private")),
     Case("private-fields", "RFC 9111 5.2.2.7", not_kept('cache-control: max-age=60, private="x"')),
     Case("unknown-directive", "RFC 9111 5.2.3", kept("cache-control: max-age=60, community=x")),

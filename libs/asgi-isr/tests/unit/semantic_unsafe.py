@@ -22,13 +22,15 @@ def change(
     return Case(f"change-{label}", source, steps)
 
 
+METHODS = ("POST", "PUT", "DELETE", "PATCH", "X-Y")
 GROUP = ('cache-groups: "g"',)
 ENDS_GROUP = 'cache-group-invalidation: "g"'
 _CHANGES = [
-    *(change(f"by-{method}", f"{method} /page") for method in ("POST", "PUT", "DELETE", "PATCH", "X-Y")),
+    *(change(f"by-{method}", f"{method} /page") for method in METHODS),
     *(change(f"not-by-{method}", f"{method} /page", ends=False) for method in ("OPTIONS", "TRACE")),
     *(change(f"by-{status}", "POST /page", status=status) for status in (201, 204, 302, 303)),
-    *(change(f"not-by-{status}", "POST /page", status=status, ends=False) for status in (400, 412, 500)),
+    *(change(f"not-by-{status}", "POST /page", status=status, ends=False)
+      for status in (400, 412, 500)),
     change("another-path", "POST /other", ends=False),
     change("every-query", "POST /page", page="/page?a=1"),
     change("with-a-query", "POST /page?b=1"),
@@ -47,16 +49,16 @@ _CHANGES = [
     change("location-of-get", "GET /other", "location: /page", LIVES, status=302, ends=False),
     change("at-another-instance", "POST /page", at=1),
     change("group", "POST /other", ENDS_GROUP, page_lines=GROUP, source="RFC 9875 3"),
-    change("group-of-several", "POST /other", 'cache-group-invalidation: "x", "g"', source="RFC 9875 3",
-           page_lines=('cache-groups: "g", "h"',)),
+    change("group-of-several", "POST /other", 'cache-group-invalidation: "x", "g"',
+           source="RFC 9875 3", page_lines=('cache-groups: "g", "h"',)),
     change("group-in-lines", "POST /other", ENDS_GROUP, source="RFC 9875 2",
            page_lines=('cache-groups: "h"', 'cache-groups: "g"')),
-    change("other-group", "POST /other", 'cache-group-invalidation: "x"', page_lines=GROUP, ends=False,
-           source="RFC 9875 3"),
+    change("other-group", "POST /other", 'cache-group-invalidation: "x"', page_lines=GROUP,
+           ends=False, source="RFC 9875 3"),
     change("group-is-no-tag", "POST /other", ENDS_GROUP, page_lines=("cache-tag: g",), ends=False,
            source="RFC 9875 2"),
-    change("group-token", "POST /other", "cache-group-invalidation: g", page_lines=GROUP, ends=False,
-           source="RFC 9875 3"),
+    change("group-token", "POST /other", "cache-group-invalidation: g", page_lines=GROUP,
+           ends=False, source="RFC 9875 3"),
     change("group-by-get", "GET /other", ENDS_GROUP, page_lines=GROUP, ends=False,
            source="RFC 9875 3"),
     change("group-of-another-host", "POST /other", ENDS_GROUP, page_lines=GROUP, ends=False,
@@ -98,7 +100,8 @@ _STATUS = [
           Step("app", after_s=9, parts=("fwd=stale", "stored")))),
     Case("status-confirmed", "RFC 9211 2.3",
          (Step("app", says=says("cache-control: max-age=5", 'etag: "a"')),
-          Step("confirmed", after_s=9, says=says(status=304), parts=("fwd=stale", "fwd-status=304")))),
+          Step("confirmed", after_s=9, says=says(status=304),
+               parts=("fwd=stale", "fwd-status=304")))),
     Case("status-not-stored", "RFC 9211 2.4",
          (Step("app", says=says("cache-control: no-store"), lacks_parts=("stored", "hit")),)),
     Case("status-method", "RFC 9211 2.2",

@@ -39,7 +39,8 @@ class ScriptedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = self.answer
+        asked = any(name.startswith(b"if-") for name, _ in scope["headers"])
+        answer = self.answer if asked else self.answer.unasked or self.answer
         self.seen.append([(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]])
         await receive()
         self._clock.advance(answer.takes_s)
@@ -102,6 +103,7 @@ async def test_case(site: Any, until: Any, case: Case) -> None:
                     instance, path, method=method, query=query, headers=_pairs(step.fields)
                 )
             await until(lambda renders=instance.cache.renders: not renders._flying)
+            await site.quiet()
             _check_answer(step, reply)
             _check_app(step, app.seen)
         except AssertionError as error:
