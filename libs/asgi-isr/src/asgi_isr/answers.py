@@ -31,7 +31,9 @@ async def send_answer(
     entry = answer.entry
     variant = entry.variant(accepted(asked.get(b"accept-encoding", b"")))
     fields = variant.headers(targeted=settings.forward_cdn_cache_control)
-    fields.append((b"age", str(max(0, int(now - entry.created))).encode()))
+    age = int(now - entry.created)
+    if age > 0 or "hit" in answer.status:  # what the app has just made has none (RFC 9111, 5.1)
+        fields.append((b"age", str(max(0, age)).encode()))
     fields.append(cache_status(settings.name, *answer.status))
     if answer.timing:
         fields.append((b"server-timing", answer.timing))

@@ -357,23 +357,28 @@ class PageCache:
         """Take in an invalidation that begins at this instance, and tell all others.
 
         Here it holds at once: pages with a fence up to the present position are overtaken, and so
-        is what is being rendered, until the position moves on. The others hear of it through the
-        log, where that takes an event within `ANNOUNCE_TIMEOUT_S`; else what they hold lives on,
-        which is logged.
+        is what is being rendered; once its place in the log is known, so is all that any instance
+        rendered before it. The others hear of it through the log, where that takes an event within
+        `ANNOUNCE_TIMEOUT_S`; else what they hold lives on, which is logged.
         """
         self.counters.unsafe += 1
         self.renders.changes += 1
-        position = self.follower.position
-        if position is not None:
-            tags = event.index_tags()
-            self.index.apply(tags, position + 1, hard=True)
-            self._on_event(tags, hard=True)
+        tags = event.index_tags()
+        if self.follower.position is not None:
+            self._overtake(tags, self.follower.position + 1)
         try:
             async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
-                await self.log.announce(event)
+                seq = await self.log.announce(event)
         except (IsrError, TimeoutError) as error:
             self.counters.unannounced += 1
             logger.warning("other instances do not know of %s: %r", ", ".join(event.paths), error)
+        else:
+            if (self.follower.position or 0) < seq:  # it has not come by the log yet
+                self._overtake(tags, seq)
+
+    def _overtake(self, tags: frozenset[str], seq: int) -> None:
+        self.index.apply(tags, seq, hard=True)
+        self._on_event(tags, hard=True)
 
     def _on_rejoin(self) -> None:
         self.renders.forget()

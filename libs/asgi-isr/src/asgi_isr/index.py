@@ -60,11 +60,10 @@ class Index:
         return len(self.hard) + len(self.soft)
 
     def apply(self, tags: Iterable[str], seq: int, *, hard: bool) -> None:
-        """Raise `tags` to `seq`. Sequences come in order, so that a plain store only grows."""
+        """Raise `tags` to `seq`. They come in order but for changes that began here."""
         known = self.hard if hard else self.soft
         for tag in tags:
-            known.pop(tag, None)  # a tag that is raised again moves to the end
-            known[tag] = seq
+            known[tag] = max(seq, known.pop(tag, 0))  # one that is raised again moves to the end
         while len(self.hard) + len(self.soft) > self._tags_max:
             self._prune()
 

@@ -83,7 +83,7 @@ _LIFETIMES = [
 
 _AGES = [
     Case("age-grows", "RFC 9111 5.1",
-         (Step("app", says=says("cache-control: max-age=60")),
+         (Step("app", says=says("cache-control: max-age=60"), lacks=("age",)),
           Step("cache", has=("age: 0",)), Step("cache", after_s=7, has=("age: 7",)))),
     Case("age-of-the-origin", "RFC 9111 4.2.3",
          (Step("app", says=says("cache-control: max-age=60", "age: 20"), has=("age: 20",)),

@@ -1,11 +1,15 @@
 """What requests that come at the same time get, of one render or of one that is overtaken."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 from asgi_isr.capture import Receive, Scope, Send
+from asgi_isr.events import Invalidation, encode
+from asgi_isr.logs import MemoryLog
+from asgi_isr.ports import LogMessage
 from asgi_isr.testing import Reply, request
 
 PAGE = "/page"
@@ -278,6 +282,44 @@ async def test_a_change_during_a_render_elsewhere(site: Any) -> None:
     assert "detail=overtaken" in before.result().cache_status
     for instance in (here, elsewhere):
         assert (await request(instance, PAGE)).body == b"two"
+
+
+class HeldLog:
+    """A log whose reader hears of nothing while `gate` is closed; what is published gets there."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.bounds, self.stamp, self.mark = log.bounds, log.stamp, log.mark
+        self.announce, self.close = log.announce, log.close
+
+    async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
+        """Yield batches once the gate is open."""
+        async with aclosing(self._log.read(after)) as batches:
+            async for batch in batches:
+                await self.gate.wait()
+                yield batch
+
+
+async def test_a_change_at_an_instance_that_lags(site: Any, until: Any) -> None:
+    """It takes no page from the store that was rendered before its change, whatever its fence."""
+    site.app = app = saying(200, "one", cache_control="max-age=60")
+    ahead = await site.instance()
+    log, site.log = site.log, HeldLog(site.log)
+    lagging = await site.instance()
+    site.log.gate.clear()
+    noise = [log.publish(encode(Invalidation(paths=(PAGE,)))) for _ in range(5)]
+    assert await ahead.cache.follower.wait_for(noise[-1], 5.0)
+    assert (await request(ahead, PAGE)).body == b"one"
+    await until(lambda: not ahead.cache.renders._flying)
+    app.saying(200, "two", cache_control="max-age=60")
+    await request(lagging, PAGE, method="POST")
+    assert (await request(lagging, PAGE)).body == b"two"
+    site.log.gate.set()
+    await site.quiet()
+    assert (await request(lagging, PAGE)).body == b"two"
+    assert "hit" in (await request(lagging, PAGE)).cache_status
 
 
 async def test_a_change_during_a_refresh(site: Any) -> None:
