@@ -40,8 +40,20 @@ logger = logging.getLogger(__name__)
 REFRESHES_MAX = 64  # background refreshes at a time
 UNSTORABLE_MAX = 10_000  # keys remembered as not storable
 UNSTORABLE_S = 1.0
+_ERRORS = 400
+_GONE = frozenset({404, 410})
 LOCK_POLL_MIN_S = 0.01
 LOCK_POLL_MAX_S = 0.1
+
+
+def _supersedes(answer: Rendered | Confirmed | Streamed) -> bool:
+    """Say whether an answer that is not stored ends the stored page (RFC 9111, section 4.3.3).
+
+    Errors do not, nor does what concerns one client (403, 429): they say nothing of the page.
+    """
+    if isinstance(answer, Confirmed) or (isinstance(answer, Rendered) and answer.rule is not None):
+        return False
+    return answer.status < _ERRORS or answer.status in _GONE
 
 
 class Renders:
@@ -61,6 +73,7 @@ class Renders:
         self._flights: dict[str, Flight] = {}
         self._flying: set[asyncio.Task[None]] = set()
         self._unstorable: dict[str, float] = {}
+        self._ended: dict[str, int] = {}  # up to which fence what the store has at a key is over
         self._refreshing = 0
         self._generation = 0  # raised by a rejoin; renders of an earlier one are not kept
         self.changes = 0  # that began at this instance, before they have a place in the log
@@ -204,6 +217,8 @@ class Renders:
             if speaks_of(rendered, held.page):
                 return self._renew(request, rendered, held.page, fence=fence, generation=generation)
             rendered = await self._ask(flight, request, render, None, background=background)
+        if held is not None and _supersedes(rendered):
+            self._end(flight.key, fence)
         if isinstance(rendered, Streamed):
             return Passed()
         if not isinstance(rendered, Rendered):
@@ -224,8 +239,15 @@ class Renders:
         page, storable = confirmed_page(request, answer, held, self._stamp(fence))
         if storable:
             return self._keep(page, answer, generation)
-        self._local.drop(held.key)
+        self._end(held.key, fence)
         return Personal(self._entry(page))
+
+    def _end(self, key: str, fence: int) -> None:
+        """Never use again what is stored at `key`: it was superseded by what cannot be stored."""
+        self._local.drop(key)
+        if len(self._ended) >= UNSTORABLE_MAX:
+            self._ended.clear()
+        self._ended[key] = fence
 
     async def _ask(
         self, flight: Flight, request: PageRequest, render: Render, held: Entry | None, *,
@@ -264,6 +286,7 @@ class Renders:
             self._counters.overtaken += 1
             return Overtaken(entry, timing)
         self._local.put(entry)
+        self._ended.pop(page.key, None)
         return Kept(entry, stored=True, timing=timing, confirmed=isinstance(answer, Confirmed))
 
     def _fence(self) -> int | None:
@@ -309,7 +332,7 @@ class Renders:
             self._local.note_varied(page.key, page.vary)
             return Again()
         verdict = self._index.verdict(page.tags, page.fence)
-        if verdict is Verdict.HARD:
+        if verdict is Verdict.HARD or page.fence <= self._ended.get(key, -1):
             return None
         entry = self._entry(page)
         if verdict is Verdict.SOFT:

@@ -24,6 +24,39 @@ _STALE = [
          (Step("app", says=says(STALE)),
           Step("cache", after_s=15, says=DOWN, body="one", runs=1),
           Step("cache", after_s=2, body="one", runs=1))),
+    *(
+        Case(f"while-revalidating-superseded {one.status} {one.lines}", "RFC 9111 4.3.3, 4.3.4",
+             (Step("app", says=says(STALE, 'etag: "a"')),
+              Step("cache", after_s=12, says=one, runs=1),
+              Step("app", after_s=3, says=one._replace(status=one.status if is_full else 200),
+                   status=one.status if is_full else 200, body=one.body)))
+        for one, is_full in (
+            (says("cache-control: private", body="two"), True), (says(body="two"), True),
+            (says(status=404), True), (says(status=410), True),
+            (says("cache-control: no-store", status=304, body=""), False),
+            (says("cache-control: private", status=304, body=""), False),
+        )
+    ),
+    *(
+        Case(f"while-revalidating-not-superseded {status}", "RFC 9111 4.2.4",
+             (Step("app", says=says(STALE)),
+              Step("cache", after_s=12, says=says(status=status), runs=1),
+              Step("cache", after_s=3, body="one", runs=1)))
+        for status in (403, 429, 500, 501)
+    ),
+    Case("on-error-superseded", "RFC 9111 4.3.3",
+         (Step("app", says=says(ON_ERROR)),
+          Step("app", after_s=12, says=says("cache-control: no-store", body="two"), body="two"),
+          Step("app", after_s=3, says=DOWN, status=503))),
+    Case("on-error-not-superseded-by-what-one-user-gets", "RFC 9111 3.5",
+         (Step("app", says=says(ON_ERROR)),
+          Step("app", after_s=12, says=says("cache-control: private"),
+               fields=("authorization: Basic dTpw",)),
+          Step("cache", after_s=3, says=DOWN, body="one", runs=1))),
+    Case("while-revalidating-superseded-and-stored-again", "RFC 9111 4.3.3",
+         (Step("app", says=says(STALE)), Step("cache", after_s=12, says=says(body="two"), runs=1),
+          Step("app", after_s=3, says=says(STALE, body="three"), body="three"),
+          Step("cache", at=1, body="three"), Step("cache", body="three"))),
     Case("while-revalidating-confirmed", "RFC 5861 3",
          (Step("app", says=says(STALE, 'etag: "a"')),
           Step("cache", after_s=15, says=says(status=304), runs=1, seen=('if-none-match: "a"',)),
