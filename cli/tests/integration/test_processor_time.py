@@ -9,9 +9,13 @@ from perfcheck.check.processor import snapshot, used_s
 from perfcheck.exits import TargetError
 
 # A parent that does nothing, and a child that uses some CPU and then waits for its input to end.
-CHILD = (
-    "import sys; sum(i * i for i in range(2_000_000)); print('done', flush=True); sys.stdin.read()"
-)
+CHILD = """
+import sys, time
+while time.process_time() < 0.1:
+    sum(range(10_000))
+print('done', flush=True)
+sys.stdin.read()
+"""
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
 
 

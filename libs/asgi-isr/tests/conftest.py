@@ -13,8 +13,12 @@ from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Store
 from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import FakeClock, RecordingApp, invalidate, ready
+from hypothesis import settings
 
 HERE = Path(__file__).parent
+# The same examples each time, kept nowhere; how long one takes says how busy the machine is.
+settings.register_profile("steady", derandomize=True, database=None, deadline=None)
+settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
 """A page to bytes and back, behind the format's version and a checksum; never pickle."""
 
 import zlib
-from sys import intern
+from typing import TypeVar
 
 import msgspec
 
@@ -45,21 +45,33 @@ def decode(data: bytes, key: str) -> Page | Varied:
     return one_of_each(stored) if isinstance(stored, Page) else stored
 
 
-_fields: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
-_FIELDS_MAX = 4096
-_FIELD_BYTES_MAX = 1024
+T = TypeVar("T")
+_SHARED_MAX = 4096
+_SHARED_CHARS_MAX = 1024
+
+
+class _Shared(dict[T, T]):
+    """One object for each value that thousands of pages repeat.
+
+    `sys.intern` would keep its strings for ever on Python 3.12.
+    """
+
+    def one(self, value: T) -> T:
+        if len(self) >= _SHARED_MAX:
+            self.clear()  # those that are repeated come back, the others made it full
+        return self.setdefault(value, value)
+
+
+_fields: _Shared[tuple[bytes, bytes]] = _Shared()
+_tags: _Shared[str] = _Shared()
 
 
 def _one_field(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    """Return the one object for a field, which thousands of pages repeat."""
-    if len(field[1]) > _FIELD_BYTES_MAX:
-        return field
-    if len(_fields) >= _FIELDS_MAX:
-        _fields.clear()  # those that are repeated come back, the others made it full
-    return _fields.setdefault(field, field)
+    long = len(field[0]) + len(field[1]) > _SHARED_CHARS_MAX
+    return field if long else _fields.one(field)
 
 
 def one_of_each(page: Page) -> Page:
     """Return `page` with the one object for each tag and field that pages share."""
     headers = [_one_field(field) for field in page.headers]
-    return msgspec.structs.replace(page, headers=headers, tags=tuple(map(intern, page.tags)))
+    return msgspec.structs.replace(page, headers=headers, tags=tuple(map(_tags.one, page.tags)))

@@ -12,7 +12,9 @@ BROTLI = "br"
 BYTES_MIN = 860  # below that a coded body saves no packet
 _GZIP_LEVEL = 6
 _BROTLI_QUALITY = 5  # as much time as gzip's 6, and a smaller body
+ACCEPT_BYTES_MAX = 1024  # a longer `Accept-Encoding` is not read: no coding is always right
 _REMEMBERED_MAX = 512
+_X_GZIP = "x-gzip"  # the old name of gzip (section 8.4.1.3)
 _TEXT = re.compile(
     r"text/|application/(?:[\w.-]+\+)?(?:json|xml|javascript|wasm|manifest\+json)|image/svg\+xml",
     re.IGNORECASE,
@@ -56,9 +58,11 @@ def _weights(accept_encoding: bytes) -> dict[str, float]:
     weights: dict[str, float] = {}
     for member in accept_encoding.lower().split(b","):
         coding, _, parameters = member.partition(b";")
-        name = coding.strip().decode("latin-1").removeprefix("x-")
+        name = coding.strip().decode("latin-1")
         if not name:
             continue
+        if name == _X_GZIP:
+            name = GZIP
         found = _QUALITY.fullmatch(parameters) if parameters else None
         weights[name] = (float(found[1]) if found else 0.0) if parameters else 1.0
     return weights
@@ -83,6 +87,8 @@ def accepted(accept_encoding: bytes) -> tuple[str, ...]:
     """
     known = _remembered.get(accept_encoding)
     if known is None:
+        if len(accept_encoding) > ACCEPT_BYTES_MAX:
+            return ()
         if len(_remembered) >= _REMEMBERED_MAX:
             _remembered.clear()
         known = _remembered[accept_encoding] = _ranked(accept_encoding, MADE)

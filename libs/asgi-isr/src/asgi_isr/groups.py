@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 from asgi_isr import structured
 from asgi_isr.headers import values
-from asgi_isr.keys import TAG_CHARS_MAX
+from asgi_isr.keys import EVERYTHING, TAG_CHARS_MAX
 from asgi_isr.model import Headers
 
 GROUPS_MAX = 64  # of one response; RFC 9875 asks for 32 at least
+INVALIDATED_MAX = 900  # by one answer: what an event may name, less its paths
 _FIELD = b"cache-groups"
 _INVALIDATION = b"cache-group-invalidation"
 
@@ -33,6 +34,10 @@ def of_response(headers: Headers, origin: str) -> tuple[str, ...] | None:
 
 
 def invalidated(headers: Headers, origin: str) -> tuple[str, ...]:
-    """Return the tags of the groups that an answer to an unsafe request invalidates."""
+    """Return the tags of the groups that an answer to an unsafe request invalidates.
+
+    Of more than `INVALIDATED_MAX` none is forgotten: then it is everything.
+    """
     named = structured.strings(values(headers, _INVALIDATION)) or []
-    return tuple(_tag(group, origin) for group in named[:GROUPS_MAX])
+    tags = tuple(dict.fromkeys(_tag(group, origin) for group in named))
+    return tags if len(tags) <= INVALIDATED_MAX else (EVERYTHING,)

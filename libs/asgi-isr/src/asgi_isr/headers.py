@@ -1,5 +1,7 @@
 """Pure functions over header fields: lists, what is stored, what a 304 carries, Cache-Status."""
 
+import re
+
 from asgi_isr.model import Headers
 
 TARGETED = b"cdn-cache-control"  # RFC 9213
@@ -25,6 +27,7 @@ _NOT_STORED = frozenset(
         b"upgrade",
     }
 )
+_OPAQUE_TAG = re.compile(rb'"[^"]*"')  # it may hold commas (RFC 9110, section 8.8.3)
 # What a 304 says of these concerns itself, or the body that it does not bring (RFC 9111, 3.2).
 _OF_THE_BODY = frozenset({b"content-encoding", b"content-md5", b"content-range", b"vary"})
 
@@ -72,9 +75,7 @@ def matches(if_none_match: bytes, etag: bytes) -> bool:
     if if_none_match.strip() == b"*":
         return True
     wanted = etag.removeprefix(b"W/")
-    return any(
-        candidate.strip().removeprefix(b"W/") == wanted for candidate in if_none_match.split(b",")
-    )
+    return any(found[0] == wanted for found in _OPAQUE_TAG.finditer(if_none_match))
 
 
 def cache_status(name: str, *parts: str) -> tuple[bytes, bytes]:

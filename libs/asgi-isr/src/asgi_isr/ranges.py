@@ -24,8 +24,10 @@ def part(value: bytes, size: int) -> Part | Literal[False] | None:
         return None
     first, last, suffix = found.groups()
     if suffix is not None:
-        length = min(int(suffix), size)
-        return Part(size - length, size - 1) if length else False
+        if not int(suffix):
+            return False
+        # The last bytes of nothing are nothing, which no `Content-Range` can say.
+        return Part(max(0, size - int(suffix)), size - 1) if size else None
     start = int(first)
     end = min(int(last), size - 1) if last else size - 1
     if last and int(last) < start:

@@ -9,12 +9,27 @@ import binascii
 import re
 from collections.abc import Iterable
 from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
 
-FIELD_CHARS_MAX = 8192  # a longer one is not read
+# A longer one is not read. It holds what a parser has to take at least (section 3.1.2, 3.2, 3.3.5):
+# 1,024 members with keys of 64 characters, and 16,384 bytes in base64.
+FIELD_CHARS_MAX = 80 * 1024
 
 
 class Token(str):
     """A token, told from a string of the same characters."""
+
+    __slots__ = ()
+
+
+class Display(str):
+    """A display string: text for people, told from a string as well."""
+
+    __slots__ = ()
+
+
+class Date(int):
+    """Seconds since 1970, told from an integer."""
 
     __slots__ = ()
 
@@ -24,15 +39,26 @@ Item: TypeAlias = "Bare | list[Bare]"
 
 _KEY = re.compile(r"[a-z*][a-z0-9_\-.*]*")
 _NUMBER = re.compile(r"(-?\d{1,12}\.\d{1,3})(?![\d.])|(-?\d{1,15})(?![\d.])")
-_STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+_STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]++|\\["\\])*+)"')
 _TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+\-.^_`|~:/]*")
 _BYTES = re.compile(r":([A-Za-z0-9+/=]*):")
 _BOOLEAN = re.compile(r"\?([01])")
 _DATE = re.compile(r"@(-?\d{1,15})(?![\d.])")
+_DISPLAY = re.compile(r'%"((?:[\x20\x21\x23\x24\x26-\x7e]++|%[0-9a-f]{2})*+)"')
+_SPACE = re.compile(r" *")
+_GAP = re.compile(r"[ \t]*")
 
 
 class _Broken(Exception):  # noqa: N818  never leaves this module
     """The text breaks the grammar."""
+
+
+def _decoded(text: str) -> bytes:
+    """Decode base64; the padding may be missing (section 4.2.7)."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error as error:
+        raise _Broken from error
 
 
 class _Reader:
@@ -51,10 +77,6 @@ class _Reader:
     def peek(self) -> str:
         return self._text[self._at : self._at + 1]
 
-    def skip(self, characters: str) -> None:
-        while self.peek() and self.peek() in characters:
-            self._at += 1
-
     def step(self) -> None:
         self._at += 1
 
@@ -72,21 +94,23 @@ class _Reader:
         if found := self.take(_TOKEN):
             return Token(found[0])
         if found := self.take(_BYTES):
-            try:
-                return base64.b64decode(found[1], validate=True)
-            except binascii.Error as error:
-                raise _Broken from error
+            return _decoded(found[1])
         if found := self.take(_BOOLEAN):
             return found[1] == "1"
         if found := self.take(_DATE):
-            return int(found[1])
+            return Date(found[1])
+        if found := self.take(_DISPLAY):
+            try:
+                return Display(unquote_to_bytes(found[1]).decode())
+            except UnicodeDecodeError as error:
+                raise _Broken from error
         raise _Broken
 
     def parameters(self) -> None:
         """Read and drop them: no field that this cache reads has one of meaning."""
         while self.peek() == ";":
             self.step()
-            self.skip(" ")
+            self.take(_SPACE)
             self.key()
             if self.peek() == "=":
                 self.step()
@@ -99,7 +123,7 @@ class _Reader:
             self.step()
             value = []
             while True:
-                self.skip(" ")
+                self.take(_SPACE)
                 if self.peek() == ")":
                     self.step()
                     break
@@ -112,13 +136,13 @@ class _Reader:
 
     def more(self) -> bool:
         """Go to the next member; False at the end."""
-        self.skip(" \t")
+        self.take(_GAP)
         if not self.peek():
             return False
         if self.peek() != ",":
             raise _Broken
         self.step()
-        self.skip(" \t")
+        self.take(_GAP)
         if not self.peek():
             raise _Broken  # a comma with nothing behind it
         return True
@@ -160,7 +184,7 @@ def strings(fields: Iterable[str]) -> list[str] | None:
     try:
         while True:
             value = reader.item()
-            if not isinstance(value, str) or isinstance(value, Token):
+            if type(value) is not str:
                 return None
             members.append(value)
             if not reader.more():

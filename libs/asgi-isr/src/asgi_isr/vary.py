@@ -10,20 +10,31 @@ from collections.abc import Iterable
 
 from asgi_isr.model import Headers
 
-SEPARATOR = "\n"  # in no URL, so no key of a page has it
+# In no key of a page: the path of a key has no "?", and a query no line feed.
+SEPARATOR = "?\n"
 NAMES_MAX = 16
+NORMAL_CHARS_MAX = 4096  # longer values are compared as they are
 # Different for each user: a page of theirs is no use to others, and would crowd those out.
 PERSONAL = frozenset({"authorization", "cookie"})
 
-_MEMBERS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+_NAME = re.compile(r"[a-z0-9!#$%&'*+\-.^_`|~]+")  # RFC 9110, section 5.1
+# Possessive: what a member has taken it never gives back, so that time and memory are linear.
+_MEMBERS = re.compile(r'(?:[^,"]++|"(?:[^"\\]++|\\.)*+"?)++')
+_WEIGHT = re.compile(r"[ \t]*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
+_OWS = " \t"
 _ANY = "*"
 
 
 def names(fields: Iterable[str]) -> tuple[str, ...] | None:
-    """Return the field names of `Vary`, sorted, in lower case; None where nothing ever matches."""
-    members = {member.strip().lower() for field in fields for member in field.split(",")}
+    """Return the field names of `Vary`, sorted, in lower case; None where nothing ever matches.
+
+    A member that is no field name counts as `*`: it may be two of them, written badly.
+    """
+    members = {member.strip(_OWS).lower() for field in fields for member in field.split(",")}
     members -= {"", "accept-encoding"}
     if _ANY in members or members & PERSONAL or len(members) > NAMES_MAX:
+        return None
+    if not all(map(_NAME.fullmatch, members)):
         return None
     return tuple(sorted(members))
 
@@ -32,22 +43,23 @@ def _languages(members: list[str]) -> list[str]:
     """Order languages as their weights do: equal ones have no order (RFC 9110, 12.5.4)."""
     weighed: list[tuple[float, str]] = []
     for member in members:
-        language, _, weight = member.lower().partition(";")
-        quality = weight.strip().removeprefix("q=")
-        try:
-            weighed.append((-float(quality or 1), language.strip()))
-        except ValueError:
+        language, separator, parameter = member.lower().partition(";")
+        weight = _WEIGHT.fullmatch(parameter) if separator else None
+        if separator and weight is None:
             return members
+        weighed.append((-float(weight[1]) if weight else -1.0, language.strip(_OWS)))
     return [f"{language};{weight}" for weight, language in sorted(weighed)]
 
 
 def _normal(name: str, values: list[bytes]) -> str:
     """Give values of one meaning one form: lines joined, space around members removed."""
     joined = ",".join(value.decode("latin-1") for value in values)
-    members = [member.strip() for member in _MEMBERS.findall(joined)]
+    if len(joined) > NORMAL_CHARS_MAX:
+        return joined
+    members = [*filter(None, (member.strip(_OWS) for member in _MEMBERS.findall(joined)))]
     if name == "accept-language":
         members = _languages(members)
-    return ",".join(filter(None, members))
+    return ",".join(members)
 
 
 def variant_key(key: str, vary: tuple[str, ...], headers: Headers) -> str:

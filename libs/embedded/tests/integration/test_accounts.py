@@ -161,6 +161,7 @@ def _private_python(root: Path) -> dict[str, str]:
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "PYTHONHOME": str(root),
+        "PYTHONPATH": str(site),  # Debian's Python looks into no `site-packages`
         "PYTHONDONTWRITEBYTECODE": "1",
         "LD_LIBRARY_PATH": str(root / "lib"),
     }
