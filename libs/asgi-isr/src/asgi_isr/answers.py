@@ -6,7 +6,7 @@ from asgi_isr import dates
 from asgi_isr.capture import Scope, Send
 from asgi_isr.codings import accepted
 from asgi_isr.directives import date
-from asgi_isr.engine import Answer
+from asgi_isr.flight import Answer
 from asgi_isr.headers import NO_STORE, TARGETED, cache_status, without
 from asgi_isr.local import Entry, Variant, not_modified_headers
 from asgi_isr.model import CacheSettings, Headers

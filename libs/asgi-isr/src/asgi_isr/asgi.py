@@ -7,6 +7,7 @@ It reads what the app says in standard header fields (`CDN-Cache-Control` or `Ca
 """
 
 import re
+from operator import itemgetter
 from urllib.parse import parse_qsl, urlencode
 
 from asgi_isr import unsafe
@@ -21,10 +22,21 @@ from asgi_isr.headers import values
 from asgi_isr.keys import PATH_CHARS_MAX, page_key
 from asgi_isr.lifespan import Lifespan
 from asgi_isr.local import Entry, Ready
+from asgi_isr.model import Headers
 
-_HOST = re.compile(rb"[^/?#@\\\s]*")  # a host and port; more would reach into the path of a key
+# A host and port: more would reach into the path of a key, and '@' tells schemes apart there.
+_HOST = re.compile(rb"[^/?#@\\\s]{0,255}")
+# A '?' (%3F) would make the key of another path and its query, a line break that of a variant.
+_PATH = re.compile(rf"/[^?\x00-\x1f\x7f\ud800-\udfff]{{0,{PATH_CHARS_MAX - 1}}}")
+_QUERY_BYTES_MAX = 4096
 # Preconditions that only the origin can judge (RFC 9111, section 4.3.2).
 _FOR_THE_APP = frozenset({b"if-match", b"if-unmodified-since"})
+# Some frameworks take method or target from these: the answer would not be that of the key.
+_ANOTHER_REQUEST = frozenset(
+    {b"x-http-method", b"x-http-method-override", b"x-method-override", b"x-original-url",
+     b"x-rewrite-url"}
+)  # fmt: skip
+_ALONE = _FOR_THE_APP | _ANOTHER_REQUEST | {b"content-length", b"range", b"transfer-encoding"}
 _NO_PAGE = "There is no stored page."
 
 
@@ -76,13 +88,20 @@ class CacheMiddleware:
         if query or self._vary_host:
             host = headers.get(b"host", b"").decode("latin-1") if self._vary_host else ""
             if host and scope.get("scheme") == "https":
-                host = "https://" + host  # the key is the URI (RFC 9111, section 2)
+                host = "@" + host  # the key is the URI, with its scheme (RFC 9111, section 2)
             key = page_key(host, path, query.decode("latin-1"))
         else:
             key = path
         now = self._monotonic()
         entry = self.cache.hit(key, now, scope["headers"])
-        if entry is None or (b"authorization" in headers and not entry.public) or "?" in path:
+        if (
+            entry is None
+            or (b"authorization" in headers and not entry.public)
+            or "?" in path
+            or "\n" in path
+            or b"content-length" in headers
+            or b"transfer-encoding" in headers
+        ):
             await self._miss(scope, receive, send, key=key, query=query)
             return
         # One look each: a set operation over all fields costs more than three.
@@ -137,12 +156,12 @@ class CacheMiddleware:
         await send_part(send, variant.fields.copy(), variant.body, asked or None)
         return True
 
-    def _keyable(self, scope: Scope, path: str) -> bool:
+    def _keyable(self, scope: Scope, query: bytes) -> bool:
         """Say whether the key is that of this request alone, whatever a client writes into it.
 
-        A '?' in the path (%3F) would make the key of another path and its query.
+        Keys outlive their pages in several tables, so that none may be of any length.
         """
-        if len(path) > PATH_CHARS_MAX or not path.startswith("/") or "?" in path:
+        if _PATH.fullmatch(scope["path"]) is None or len(query) > _QUERY_BYTES_MAX:
             return False
         if not self._vary_host:
             return True
@@ -161,13 +180,12 @@ class CacheMiddleware:
     ) -> None:
         path: str = scope["path"]
         fields = scope["headers"]
-        names = {name for name, _ in fields}
         request = PageRequest(
             key=key,
             path=path,
             headers=fields,
             origin=self._origin(scope),
-            authorized=b"authorization" in names,
+            authorized=any(name == b"authorization" for name, _ in fields),
             only_if_cached="only-if-cached" in cache_control(values(fields, b"cache-control")),
         )
         settings = self.cache.settings
@@ -175,9 +193,7 @@ class CacheMiddleware:
             self.app, scope, receive, send, request=request, query=query,
             settings=settings, clock=self.cache.clock,
         )  # fmt: skip
-        # What concerns one client's copy is the app's to answer: a part of a page that is not here,
-        # a precondition of a change.
-        if b"range" in names or not self._keyable(scope, path) or names & _FOR_THE_APP:
+        if _for_the_app_alone(fields) or not self._keyable(scope, query):
             self._counters.bypassed += 1
             if request.only_if_cached:
                 await send_failure(scope, send, settings, detail="only-if-cached", text=_NO_PAGE)
@@ -200,5 +216,15 @@ class CacheMiddleware:
     def _kept_query(self, query: bytes) -> bytes:
         """Keep the parameters that pages depend on, in one order."""
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-        kept = sorted(pair for pair in pairs if pair[0] in (self._query or ()))
+        kept = sorted((pair for pair in pairs if pair[0] in (self._query or ())), key=itemgetter(0))
         return urlencode(kept).encode()
+
+
+def _for_the_app_alone(fields: Headers) -> bool:
+    """Say whether a request concerns more than the page of its key.
+
+    A part of a page that is not here, a precondition of a change, content (which a render for all
+    has none of), a field that makes it another request.
+    """
+    names = {name for name, value in fields if name != b"content-length" or value.strip(b"0")}
+    return not names.isdisjoint(_ALONE)

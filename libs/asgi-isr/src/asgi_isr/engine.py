@@ -4,17 +4,17 @@ Rules 3 and 4 of the coherence protocol are here; the follower has the rules of 
 """
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
-from asgi_isr.errors import IsrError, NotCachedError
+from asgi_isr.changes import Changes
+from asgi_isr.errors import NotCachedError
 from asgi_isr.events import Invalidation
 from asgi_isr.flight import (
     Again,
+    Answer,
     Failed,
-    Flight,
     Kept,
     Overtaken,
     PageRequest,
@@ -23,6 +23,7 @@ from asgi_isr.flight import (
     Render,
     Rendered,
     Result,
+    is_for,
 )
 from asgi_isr.follower import Follower
 from asgi_isr.index import Index, Snapshot, Verdict
@@ -35,23 +36,7 @@ from asgi_isr.renders import Renders
 from asgi_isr.shared import SharedPages, read_snapshot
 from asgi_isr.vary import variant_key
 
-logger = logging.getLogger(__name__)
-
-ANNOUNCE_TIMEOUT_S = 1.0  # of an event of our own: its client waits
 ATTEMPTS_MAX = 4  # looks at one key for one request, until it renders without the cache
-
-
-class Answer(NamedTuple):
-    """A page to send, and how it came about, in the words of `Cache-Status`.
-
-    `fresh` is False when no other cache may keep it (stale, or overtaken while it was rendered).
-    `timing` is the `Server-Timing` of the render, where this request had one made.
-    """
-
-    entry: Entry
-    status: tuple[str, ...]
-    fresh: bool
-    timing: bytes = b""
 
 
 class PageCache:
@@ -81,36 +66,22 @@ class PageCache:
         self.index = self.index_type(tags_max=self.settings.index_tags_max)
         self.local = LocalPages(bytes_max=self.settings.local_bytes_max)
         self.follower = self.follower_type(
-            self.log,
-            self.index,
-            self.clock,
-            lease_s=self.settings.lease_s,
-            load_snapshot=self._load_snapshot,
-            on_event=self._on_event,
-            on_rejoin=self._on_rejoin,
-        )
+            self.log, self.index, self.clock, lease_s=self.settings.lease_s,
+            load_snapshot=self._load_snapshot, on_event=self._on_event, on_rejoin=self._on_rejoin,
+        )  # fmt: skip
         self._store = store
-        self.shared = (
-            SharedPages(
-                store,
-                self.clock,
-                self.counters,
-                namespace=self.settings.namespace,
-                release=self.settings.release,
-                timeout_s=self.settings.store_timeout_s,
-            )
-            if store is not None
-            else None
-        )
+        self.shared = SharedPages(
+            store, self.clock, self.counters, namespace=self.settings.namespace,
+            release=self.settings.release, timeout_s=self.settings.store_timeout_s,
+        ) if store is not None else None  # fmt: skip
         self.renders = self.renders_type(
-            self.settings,
-            clock=self.clock,
-            counters=self.counters,
-            index=self.index,
-            local=self.local,
-            follower=self.follower,
-            shared=self.shared,
-        )
+            self.settings, clock=self.clock, counters=self.counters, index=self.index,
+            local=self.local, follower=self.follower, shared=self.shared,
+        )  # fmt: skip
+        self.changes = Changes(
+            self.log, clock=self.clock, counters=self.counters, index=self.index,
+            local=self.local, follower=self.follower, renders=self.renders,
+        )  # fmt: skip
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -119,8 +90,9 @@ class PageCache:
             self._exit.push_async_callback(self._store.close)
         self._exit.push_async_callback(self.log.close)
         tasks = await self._exit.enter_async_context(asyncio.TaskGroup())
-        self._exit.callback(self.renders.close)
-        self.renders.open(tasks)
+        for part in (self.renders, self.changes):
+            self._exit.callback(part.close)
+            part.open(tasks)
         following = tasks.create_task(self.follower.run(), name="isr-follower")
         self._exit.callback(following.cancel)
         return self
@@ -134,8 +106,6 @@ class PageCache:
         """Stop following, cancel what still renders, close store and log."""
         # Without the error of the body, which a task group would wrap into one of its own.
         await self._exit.__aexit__(None, None, None)
-
-    # -- requests -----------------------------------------------------------------------------
 
     def hit(self, key: str, now: float, headers: Headers) -> Entry | None:
         """Return the page at `key` if it is fresh now: the hot path, no I/O and no task.
@@ -176,7 +146,6 @@ class PageCache:
         arrived = self.follower.position
         if arrived is None:
             return "not-joined"
-        changes = self.renders.changes
         for _ in range(ATTEMPTS_MAX):
             key = self._selected(request)
             entry, use = self._look(key, request)
@@ -189,17 +158,16 @@ class PageCache:
             flight = None if alone else self.renders.under_way(key)
             lead = flight is None
             if flight is None:
+                if self.renders.full:
+                    return "busy"
                 flight = self.renders.launch(key, request, render, alone=alone)
             result = await asyncio.shield(flight.done)
             if isinstance(result, Passed):
                 if not lead:
                     return "unstorable"
-                await self._watch(flight)
+                await flight.watch()
                 return None
-            answer = self._accept(
-                request, result, arrived, stale=entry is not None, lead=lead,
-                outdated=flight.changes < changes,
-            )  # fmt: skip
+            answer = self._accept(request, result, arrived, stale=entry is not None, lead=lead)
             if answer is not None:
                 return answer
         return "contended"
@@ -216,17 +184,6 @@ class PageCache:
         self.renders.refresh(request, render, entry)
         self.counters.stale += 1
         return self._stale(entry, "detail=stale-while-revalidate")
-
-    async def _watch(self, flight: Flight) -> None:
-        """Wait until the app has answered the client of this request; raise what it raises."""
-        try:
-            error = await asyncio.shield(flight.ended)
-        except asyncio.CancelledError:
-            if flight.task is not None:
-                flight.task.cancel()  # nobody reads what still comes
-            raise
-        if error is not None:
-            raise error
 
     def status(self) -> dict[str, object]:
         """Return where this instance stands, for health checks and dashboards."""
@@ -248,8 +205,6 @@ class PageCache:
             },
         }
 
-    # -- looking and answering ----------------------------------------------------------------
-
     def _look(self, key: str, request: PageRequest) -> tuple[Entry | None, Use]:
         entry = self.local.entries.get(key)
         if entry is None:
@@ -265,13 +220,9 @@ class PageCache:
         return entry, use
 
     def _accept(
-        self, request: PageRequest, result: Result, arrived: int, *, stale: bool, lead: bool,
-        outdated: bool,
-    ) -> Answer | None:  # fmt: skip
-        """Turn a render's result into this request's answer; None to look once more.
-
-        An `outdated` one began before a change at this instance that the request came after.
-        """
+        self, request: PageRequest, result: Result, arrived: int, *, stale: bool, lead: bool
+    ) -> Answer | None:
+        """Turn a render's result into this request's answer; None to look once more."""
         if isinstance(result, Again | Passed):
             return None
         if isinstance(result, Failed):
@@ -279,12 +230,10 @@ class PageCache:
         entry = result.entry
         verdict = self.index.verdict(entry.page.tags, entry.fence)
         shared = isinstance(result, Kept) and not result.stored
-        if verdict is not Verdict.FRESH and (
-            shared or outdated or not self._may_take(entry, arrived)
-        ):
+        if verdict is not Verdict.FRESH and (shared or not self._may_take(entry, arrived)):
             # Between a look into the store and this one an event may have come.
             return None
-        if not lead and not self._is_for(request, result):
+        if not lead and not is_for(request, result):
             return None
         if lead:
             self.counters.misses += 1
@@ -303,18 +252,6 @@ class PageCache:
         if isinstance(result, Kept):
             parts.insert(0, "stored")
         return self._answer(entry, forwarded, *parts)._replace(timing=timing)
-
-    @staticmethod
-    def _is_for(request: PageRequest, result: Kept | Overtaken | Personal) -> bool:
-        """Say whether a page that another request had rendered is also the answer to this one."""
-        page = result.entry.page
-        if (
-            isinstance(result, Personal)
-            or page.validate
-            or (request.authorized and not page.public)
-        ):
-            return False
-        return page.key == variant_key(request.key, page.vary, request.headers)
 
     def _may_take(self, entry: Entry, arrived: int) -> bool:
         """Say whether an overtaken page holds all that this request had seen (waiter rule)."""
@@ -354,31 +291,8 @@ class PageCache:
         self.counters.invalidated += self.local.invalidate(tags, hard=hard, now=now)
 
     async def changed_here(self, event: Invalidation) -> None:
-        """Take in an invalidation that begins at this instance, and tell all others.
-
-        Here it holds at once: pages with a fence up to the present position are overtaken, and so
-        is what is being rendered; once its place in the log is known, so is all that any instance
-        rendered before it. The others hear of it through the log, where that takes an event within
-        `ANNOUNCE_TIMEOUT_S`; else what they hold lives on, which is logged.
-        """
-        self.counters.unsafe += 1
-        self.renders.changes += 1
-        tags = event.index_tags()
-        if self.follower.position is not None:
-            self._overtake(tags, self.follower.position + 1)
-        try:
-            async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
-                seq = await self.log.announce(event)
-        except (IsrError, TimeoutError) as error:
-            self.counters.unannounced += 1
-            logger.warning("other instances do not know of %s: %r", ", ".join(event.paths), error)
-        else:
-            if (self.follower.position or 0) < seq:  # it has not come by the log yet
-                self._overtake(tags, seq)
-
-    def _overtake(self, tags: frozenset[str], seq: int) -> None:
-        self.index.apply(tags, seq, hard=True)
-        self._on_event(tags, hard=True)
+        """Take in an invalidation that begins at this instance, and tell all others."""
+        await self.changes.take(event)
 
     def _on_rejoin(self) -> None:
         self.renders.forget()

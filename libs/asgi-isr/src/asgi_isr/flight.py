@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from asgi_isr.local import Entry
 from asgi_isr.model import Headers
 from asgi_isr.policy import Circumstances, Storing
+from asgi_isr.vary import variant_key
 
 
 class PageRequest(NamedTuple):
@@ -113,20 +114,40 @@ class Failed(NamedTuple):
 Result = Kept | Overtaken | Personal | Passed | Again | Failed
 
 
+class Answer(NamedTuple):
+    """A page to send, and how it came about, in the words of `Cache-Status`.
+
+    `fresh` is False when no other cache may keep it (stale, or overtaken while it was rendered).
+    `timing` is the `Server-Timing` of the render, where this request had one made.
+    """
+
+    entry: Entry
+    status: tuple[str, ...]
+    fresh: bool
+    timing: bytes = b""
+
+
+def is_for(request: PageRequest, result: Kept | Overtaken | Personal) -> bool:
+    """Say whether a page that another request had rendered is also the answer to this one."""
+    page = result.entry.page
+    if isinstance(result, Personal) or page.validate or (request.authorized and not page.public):
+        return False
+    return page.key == variant_key(request.key, page.vary, request.headers)
+
+
 class Flight:
     """A render under way; requests for the same key wait for `done` instead of rendering too.
 
     `ended` comes later than `done` where the response streams to the client that asked first; it
-    gives what the app raised, or why it was cut off. Nobody joins one that is `alone`. `changes`
-    counts those that had begun at this instance when the render did.
+    gives what the app raised, or why it was cut off. Nobody joins one that is `alone`.
     """
 
-    __slots__ = ("alone", "changes", "done", "ended", "key", "locked", "owner", "task")
+    __slots__ = ("alone", "done", "ended", "key", "locked", "owner", "path", "task")
 
-    def __init__(self, key: str, *, alone: bool = False, changes: int = 0) -> None:
+    def __init__(self, key: str, *, path: str, alone: bool = False) -> None:
         self.key = key
+        self.path = path
         self.alone = alone
-        self.changes = changes
         self.owner = uuid.uuid4().hex  # of the fleet's render lock
         self.locked = False  # whether the lock is ours, or may be
         self.task: asyncio.Task[None] | None = None
@@ -143,3 +164,14 @@ class Flight:
         """Tell the client that asked first that the app has ended."""
         if not self.ended.done():
             self.ended.set_result(error)
+
+    async def watch(self) -> None:
+        """Wait until the app has answered the client of this request; raise what it raises."""
+        try:
+            error = await asyncio.shield(self.ended)
+        except asyncio.CancelledError:
+            if self.task is not None:
+                self.task.cancel()  # nobody reads what still comes
+            raise
+        if error is not None:
+            raise error

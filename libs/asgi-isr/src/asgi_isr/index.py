@@ -41,7 +41,7 @@ class Index:
 
     Holds at most `tags_max` tags; over that the oldest are forgotten by raising `base`, about a
     hundredth at a time: no call takes long, and `base`, under which pages are lost, stays low.
-    Both dicts are in the order of their sequences.
+    Both dicts are in the order of their sequences, but for changes made here, which are some ahead.
     """
 
     __slots__ = ("_prune_tags", "_tags_max", "base", "hard", "soft")
@@ -60,10 +60,10 @@ class Index:
         return len(self.hard) + len(self.soft)
 
     def apply(self, tags: Iterable[str], seq: int, *, hard: bool) -> None:
-        """Raise `tags` to `seq`. They come in order but for changes that began here."""
+        """Raise `tags` to `seq`. Sequences come in order, but for those of changes made here."""
         known = self.hard if hard else self.soft
         for tag in tags:
-            known[tag] = max(seq, known.pop(tag, 0))  # one that is raised again moves to the end
+            known[tag] = max(seq, known.pop(tag, seq))  # a tag raised again moves to the end
         while len(self.hard) + len(self.soft) > self._tags_max:
             self._prune()
 

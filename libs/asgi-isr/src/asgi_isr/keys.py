@@ -5,6 +5,7 @@ its prefixes (`path:/pairs/usd/*`) and everything (`*`) are tags too, so that an
 always a set of tags. Tags are case-folded. Their limits are those of CloudFront's cache tags.
 """
 
+import hashlib
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
@@ -15,7 +16,7 @@ PATH_CHARS_MAX = 1024
 PATH_DEPTH_MAX = 16  # prefixes deeper than this are folded into the prefix of this depth
 
 _PATH = "path:"
-_SAFE = "/:@!$&'()*+,;=-._~"
+_SAFE = "/:@!$&'()+,;=-._~"  # without '*': that of a path is none of its characters
 
 
 def tag_problem(tag: str) -> str | None:
@@ -69,11 +70,19 @@ def _prefixes(path: str) -> list[str]:
     return found
 
 
+def _path_tag(path: str) -> str:
+    """Return the tag of a canonical path; a digest where it is long, as indexes hold many."""
+    tag = _PATH + path
+    if len(tag) <= TAG_CHARS_MAX:
+        return tag
+    return f"{_PATH}#{hashlib.blake2b(path.encode(), digest_size=16).hexdigest()}"
+
+
 def path_tags(path: str) -> tuple[str, ...]:
     """Return the tags that every page at `path` carries: everything, each prefix, the path."""
     canonical = _canonical_path(path)
-    prefixes = (f"{_PATH}{prefix}*" for prefix in _prefixes(canonical))
-    return (EVERYTHING, *prefixes, _PATH + canonical)
+    prefixes = (_path_tag(f"{prefix}*") for prefix in _prefixes(canonical))
+    return (EVERYTHING, *prefixes, _path_tag(canonical))
 
 
 def event_path_tag(path: str) -> str:
@@ -82,9 +91,9 @@ def event_path_tag(path: str) -> str:
     `/pairs/usd/eur` is that page, `/pairs/usd/*` every page below `/pairs/usd/`.
     """
     if not path.endswith("/*"):
-        return _PATH + _canonical_path(path)
-    prefix = _canonical_path(path[:-1])
-    return f"{_PATH}{_prefixes(prefix)[-1]}*" if _prefixes(prefix) else EVERYTHING
+        return _path_tag(_canonical_path(path))
+    prefixes = _prefixes(_canonical_path(path[:-1]))
+    return _path_tag(f"{prefixes[-1]}*") if prefixes else EVERYTHING
 
 
 def event_tags(tags: Iterable[str], paths: Iterable[str]) -> frozenset[str]:

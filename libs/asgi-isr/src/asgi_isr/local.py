@@ -9,8 +9,8 @@ from asgi_isr.headers import TARGETED, cache_status, matches
 from asgi_isr.keys import EVERYTHING
 from asgi_isr.model import LAST_MODIFIED, Headers, Page
 from asgi_isr.policy import Use, use
+from asgi_isr.varying import VaryingKeys
 
-VARIED_MAX = 100_000  # keys remembered as those of pages that vary
 READY_MAX = 1024
 SECOND_CHANCES_MAX = 64  # of one eviction: beyond it a page goes although it was used
 MARKED_MIN = 256  # pages of one invalidation, from which on they are only marked
@@ -198,7 +198,7 @@ class LocalPages:
     def __init__(self, *, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._by_tag: dict[str, str | set[str]] = {}  # a lone key stands by itself
-        self.varied: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self.varied = VaryingKeys()
         self.entries: OrderedDict[str, Entry] = OrderedDict()
         self.bytes = 0
         self.evicted = 0
@@ -210,7 +210,7 @@ class LocalPages:
         """
         key = entry.page.key
         self.drop(key)
-        self.note_varied(vary.primary(key), entry.page.vary)
+        self.varied.note(vary.primary(key), entry.page.vary)
         if entry.size > self._bytes_max // 8:
             return False
         while self.bytes + entry.size > self._bytes_max:
@@ -221,15 +221,6 @@ class LocalPages:
             if tag != EVERYTHING:
                 self._note(tag, key)
         return True
-
-    def note_varied(self, key: str, names: tuple[str, ...]) -> None:
-        """Remember which request fields select a page at `key`."""
-        if not names:
-            self.varied.pop(key, None)
-            return
-        if len(self.varied) >= VARIED_MAX and key not in self.varied:
-            self.varied.popitem(last=False)
-        self.varied[key] = names
 
     def drop(self, key: str) -> None:
         """Forget the page at `key`, if there is one."""

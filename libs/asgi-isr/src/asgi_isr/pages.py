@@ -8,7 +8,14 @@ from asgi_isr.codec import one_of_each
 from asgi_isr.codings import IDENTITY, coded, worth_coding
 from asgi_isr.directives import cache_control, of_response
 from asgi_isr.flight import Confirmed, PageRequest, Rendered
-from asgi_isr.headers import first, members, stored_headers, updated_headers, values, without
+from asgi_isr.headers import (
+    first,
+    members,
+    stored_headers,
+    updated_headers,
+    values,
+    without,
+)
 from asgi_isr.keys import page_tags
 from asgi_isr.model import Headers, Page
 from asgi_isr.policy import Storing, storing

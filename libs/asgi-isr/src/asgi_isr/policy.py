@@ -16,8 +16,12 @@ from asgi_isr.model import LAST_MODIFIED, Headers
 NOT_MODIFIED = 304
 # Parts of a response, and what must not be stored (RFC 6585).
 _NEVER = frozenset({*range(100, 200), 206, NOT_MODIFIED, 428, 429, 431, 511})
+# These say what was wrong with one request, in fields or content that no key holds: kept, they
+# would let a client put an error in the place of a page.
+_OF_THE_REQUEST = frozenset({400, 408, 411, 413, 415, 417, 421, 422, 425, 426})
 # These say how the server is, not what the page is: 501 is a statement on the resource.
 _FAILURES = frozenset(range(500, 600)) - {501}
+_UNASKED = _OF_THE_REQUEST | _FAILURES  # stored with the setting `heuristic` alone
 ERROR_STATUS = frozenset({500, 502, 503, 504})  # RFC 5861, section 4
 # Statuses that may be kept without an explicit lifetime (RFC 9110, section 15.1).
 _HEURISTIC = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
@@ -100,7 +104,7 @@ def _guessed_s(status: int, headers: Headers, at: Circumstances, *, public: bool
 
 def _forbidden(status: int, headers: Headers, directives: dict[str, str], at: Circumstances) -> str:
     """Say what speaks against storing, whatever the lifetime; empty when nothing does."""
-    if status in _NEVER or (status in _FAILURES and not at.heuristic):
+    if status in _NEVER or (status in _UNASKED and not at.heuristic):
         return f"status {status}"
     if "must-understand" in directives:
         if status not in _UNDERSTOOD:

@@ -1,4 +1,4 @@
-"""Renders under way: one for a key in this process, one in the fleet, each under its fence.
+"""Renders under way: one for a key in this process, each under its fence.
 
 Rule 3 of the coherence protocol: the fence is the position before the first read; when done, the
 page is kept only if it is fresh by the index as it is then.
@@ -6,10 +6,10 @@ page is kept only if it is fresh by the index as it is then.
 
 import asyncio
 import logging
-from contextlib import suppress
 from functools import partial
 
-from asgi_isr.errors import RenderTimeoutError, StoreUnavailableError
+from asgi_isr.errors import RenderTimeoutError
+from asgi_isr.fleet import Fleet
 from asgi_isr.flight import (
     Again,
     Confirmed,
@@ -28,8 +28,9 @@ from asgi_isr.flight import (
 from asgi_isr.follower import Follower
 from asgi_isr.headers import values
 from asgi_isr.index import Index, Verdict
+from asgi_isr.keys import path_tags
 from asgi_isr.local import DEAD, Entry, LocalPages
-from asgi_isr.model import CacheSettings, Counters, Page, Varied
+from asgi_isr.model import CacheSettings, Counters, Page
 from asgi_isr.pages import confirmed_page, rendered_page, speaks_of
 from asgi_isr.policy import ERROR_STATUS, Use
 from asgi_isr.ports import Clock
@@ -37,13 +38,12 @@ from asgi_isr.shared import SharedPages
 
 logger = logging.getLogger(__name__)
 
-REFRESHES_MAX = 64  # background refreshes at a time
+RENDERS_MAX = 1024  # at a time, each of which holds a page; beyond them the app answers directly
+REFRESHES_MAX = 64  # of them, in the background
 UNSTORABLE_MAX = 10_000  # keys remembered as not storable
 UNSTORABLE_S = 1.0
 _ERRORS = 400
 _GONE = frozenset({404, 410})
-LOCK_POLL_MIN_S = 0.01
-LOCK_POLL_MAX_S = 0.1
 
 
 def _supersedes(answer: Rendered | Confirmed | Streamed) -> bool:
@@ -69,14 +69,16 @@ class Renders:
         self._index = index
         self._local = local
         self._follower = follower
-        self._shared = shared
+        self._fleet = Fleet(
+            settings, clock=clock, counters=counters, index=index, local=local,
+            follower=follower, shared=shared,
+        )  # fmt: skip
         self._flights: dict[str, Flight] = {}
         self._flying: set[asyncio.Task[None]] = set()
         self._unstorable: dict[str, float] = {}
-        self._ended: dict[str, int] = {}  # up to which fence what the store has at a key is over
+        self._rendering = 0
         self._refreshing = 0
         self._generation = 0  # raised by a rejoin; renders of an earlier one are not kept
-        self.changes = 0  # that began at this instance, before they have a place in the log
         self._tasks: asyncio.TaskGroup | None = None
 
     def open(self, tasks: asyncio.TaskGroup) -> None:
@@ -94,9 +96,22 @@ class Renders:
         self._generation += 1
         self._flights.clear()
 
+    def part(self, tags: frozenset[str] | None) -> None:
+        """Let nobody join a render that began before a change of `tags` (None: of any page)."""
+        self._flights = {
+            key: flight
+            for key, flight in self._flights.items()
+            if tags is not None and tags.isdisjoint(path_tags(flight.path))
+        }
+
     def under_way(self, key: str) -> Flight | None:
         """Return the render of `key` that a request may join."""
         return self._flights.get(key)
+
+    @property
+    def full(self) -> bool:
+        """Whether no render should start: as many as may hold their pages, and outlive clients."""
+        return self._rendering >= RENDERS_MAX
 
     def refusal(self, key: str) -> str | None:
         """Say why nobody should wait for a render of `key`, or return None.
@@ -118,7 +133,7 @@ class Renders:
         if recent and entry.soft_since is None:
             return
         key = entry.page.key
-        if key not in self._flights and self._refreshing < REFRESHES_MAX:
+        if key not in self._flights and self._refreshing < REFRESHES_MAX and not self.full:
             self._counters.refreshes += 1
             self.launch(key, request, render, background=True)
 
@@ -133,13 +148,14 @@ class Renders:
         """
         if self._tasks is None:
             raise RuntimeError("enter the PageCache (async with) before the first request")
-        flight = Flight(key, alone=alone, changes=self.changes)
+        flight = Flight(key, path=request.path, alone=alone)
         flight.task = task = self._tasks.create_task(
             self._fly(flight, request, render, background=background),
             name=f"isr-render {request.path}",
         )
         if not alone:
             self._flights[key] = flight
+        self._rendering += 1
         self._refreshing += background
         self._flying.add(task)
         # Not in the task itself: one that is cancelled before its first step runs none of it.
@@ -156,6 +172,7 @@ class Renders:
         """Let nobody join any more, and tell those who wait."""
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
+        self._rendering -= not flight.done.done()
         flight.land(result)
 
     async def _fly(
@@ -175,36 +192,24 @@ class Renders:
             flight.end(error)
         finally:
             self._land(flight, result)
-            await self._share(flight, result)
-
-    async def _share(self, flight: Flight, result: Result) -> None:
-        """Store the page for all instances, then give the lock back."""
-        if self._shared is None:
-            return
-        # Counted where it failed. Others render the page themselves.
-        if isinstance(result, Kept) and result.stored:
-            with suppress(StoreUnavailableError):
-                await self._shared.put(result.entry.page)
-        if flight.locked:
-            flight.locked = False
-            with suppress(StoreUnavailableError):
-                await self._shared.unlock(flight.key, flight.owner)
+            await self._fleet.share(flight, result)
 
     def _pass(self, flight: Flight, limit: asyncio.Timeout, status: int) -> None:
         """Let nobody wait for a response that goes to one client, for as long as that takes."""
         limit.reschedule(None)
+        self._counters.unstorable += 1
         if not flight.alone:
             self._remember_unstorable(flight.key, status)
         self._land(flight, Passed())
         if flight.locked and self._tasks is not None:
-            self._tasks.create_task(self._share(flight, Passed()), name="isr-unlock")
+            self._tasks.create_task(self._fleet.share(flight, Passed()), name="isr-unlock")
 
     async def _obtain(
         self, flight: Flight, request: PageRequest, render: Render, *, background: bool
     ) -> Result:
         """Take the page from the shared store, or render it when no other instance does."""
         if not flight.alone:
-            found = await self._elsewhere(flight, background=background)
+            found = await self._fleet.find(flight, background=background)
             if found is not None:
                 return found
         generation, fence = self._generation, self._fence()
@@ -218,7 +223,8 @@ class Renders:
                 return self._renew(request, rendered, held.page, fence=fence, generation=generation)
             rendered = await self._ask(flight, request, render, None, background=background)
         if held is not None and _supersedes(rendered):
-            self._end(flight.key, fence)
+            self._local.drop(flight.key)
+            self._fleet.end(flight.key, fence)
         if isinstance(rendered, Streamed):
             return Passed()
         if not isinstance(rendered, Rendered):
@@ -239,15 +245,9 @@ class Renders:
         page, storable = confirmed_page(request, answer, held, self._stamp(fence))
         if storable:
             return self._keep(page, answer, generation)
-        self._end(held.key, fence)
+        self._local.drop(held.key)
+        self._fleet.end(held.key, fence)
         return Personal(self._entry(page))
-
-    def _end(self, key: str, fence: int) -> None:
-        """Never use again what is stored at `key`: it was superseded by what cannot be stored."""
-        self._local.drop(key)
-        if len(self._ended) >= UNSTORABLE_MAX:
-            self._ended.clear()
-        self._ended[key] = fence
 
     async def _ask(
         self, flight: Flight, request: PageRequest, render: Render, held: Entry | None, *,
@@ -286,7 +286,6 @@ class Renders:
             self._counters.overtaken += 1
             return Overtaken(entry, timing)
         self._local.put(entry)
-        self._ended.pop(page.key, None)
         return Kept(entry, stored=True, timing=timing, confirmed=isinstance(answer, Confirmed))
 
     def _fence(self) -> int | None:
@@ -310,67 +309,7 @@ class Renders:
             return False
         return held.use(now, self._follower.lease_until) not in {Use.NONE, Use.VALIDATE}
 
-    async def _elsewhere(self, flight: Flight, *, background: bool) -> Result | None:
-        """Take what another instance rendered; None when this one shall render."""
-        if self._shared is None:
-            return None
-        try:
-            found = await self._from_shared(self._shared, flight.key)
-            if found is None:
-                found = await self._lock(self._shared, flight, background=background)
-        except StoreUnavailableError:
-            return None  # counted where it failed; not asked again for this request
-        return found
-
-    async def _from_shared(self, shared: SharedPages, key: str) -> Result | None:
-        """Judge what the shared store holds by this instance's own index (rule 4)."""
-        generation = self._generation
-        page = await shared.get(key)
-        if page is None or generation != self._generation:
-            return None
-        if isinstance(page, Varied):  # those who asked look for their variants
-            self._local.note_varied(page.key, page.vary)
-            return Again()
-        verdict = self._index.verdict(page.tags, page.fence)
-        if verdict is Verdict.HARD or page.fence <= self._ended.get(key, -1):
-            return None
-        entry = self._entry(page)
-        if verdict is Verdict.SOFT:
-            entry.soft_since = entry.created  # the earliest it can have been: when is not known
-        use = entry.use(self._clock.monotonic(), self._follower.lease_until)
-        held = self._local.entries.get(key)
-        if use is Use.NONE or (held is not None and held.created >= entry.created):
-            return None
-        kept = self._local.put(entry)
-        if use is Use.FRESH:
-            self._counters.shared_hits += 1
-            return Kept(entry, stored=False)
-        return Again() if kept and use is Use.REVALIDATE else None
-
-    async def _lock(
-        self, shared: SharedPages, flight: Flight, *, background: bool
-    ) -> Result | None:
-        """Take the fleet's render lock, or what its holder stored; None: render here."""
-        deadline = self._clock.monotonic() + self._settings.lock_wait_s
-        pause_s = LOCK_POLL_MIN_S
-        while True:
-            flight.locked = True  # also if the store takes it and its answer is lost, or we are
-            flight.locked = await shared.lock(flight.key, flight.owner, self._settings.lock_ttl_s)
-            if flight.locked:
-                # Another instance may have stored the page between our look and our lock.
-                return await self._from_shared(shared, flight.key)
-            if background:
-                return Again()  # the other's page is found in the store at the next request
-            if self._clock.monotonic() >= deadline:
-                return None
-            await asyncio.sleep(pause_s)
-            pause_s = min(LOCK_POLL_MAX_S, pause_s * 1.5)
-            found = await self._from_shared(shared, flight.key)
-            if found is not None:
-                return found
-
     def _remember_unstorable(self, key: str, status: int) -> None:
-        self._counters.unstorable += 1
         if status in ERROR_STATUS:
             return  # what fails now may be storable at the next try
         if len(self._unstorable) >= UNSTORABLE_MAX:

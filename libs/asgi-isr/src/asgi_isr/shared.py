@@ -127,7 +127,11 @@ class SharedPages:
             await self._put(one, fence=page.fence, ttl_s=min(STORED_S_MAX, kept_s))
 
     async def _put(self, stored: Page | Varied, *, fence: int, ttl_s: float) -> None:
-        data = encode(stored)
+        try:
+            data = encode(stored)
+        except Exception as error:
+            logger.warning("cannot encode %s", stored.key, exc_info=True)
+            raise StoreUnavailableError(f"cannot encode {stored.key}") from error
         await self._guarded(
             lambda: self._store.put(self._page_key(stored.key), data, fence=fence, ttl_s=ttl_s)
         )

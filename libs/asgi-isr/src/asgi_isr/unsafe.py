@@ -4,7 +4,7 @@ The path of the request, those that `Location` and `Content-Location` name on th
 groups in `Cache-Group-Invalidation`: at once in this process, and as an event for all instances.
 """
 
-import logging
+import re
 from urllib.parse import urljoin, urlsplit
 
 from asgi_isr import groups
@@ -15,14 +15,21 @@ from asgi_isr.headers import cache_status, first
 from asgi_isr.keys import path_problem
 from asgi_isr.model import Headers
 
-logger = logging.getLogger(__name__)
-
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 _ERRORS = 400
+_METHOD_CHARS_MAX = 32  # of the reason, for people to read
+# What has a meaning of its own in the paths of an event: clients must not reach it.
+_SPECIAL = re.compile(r"[\x00-\x1f\x7f*?#]")
+
+
+def _literal(path: str) -> str:
+    """Return `path` as an event names this very path: a client's `/*` is not every page."""
+    return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", path)
 
 
 def _paths(path: str, host: str, headers: Headers) -> tuple[str, ...]:
     """Return the paths that a successful answer speaks of, all on the host that was asked."""
+    path = _literal(path)
     found = {path}
     base = f"http://{host}{path}"
     for name in (b"location", b"content-location"):
@@ -34,7 +41,7 @@ def _paths(path: str, host: str, headers: Headers) -> tuple[str, ...]:
         except ValueError:
             continue  # no URL
         if parts.netloc.lower() == host.lower():
-            found.add(parts.path or "/")
+            found.add(_literal(parts.path) or "/")
     return tuple(sorted(one for one in found if path_problem(one) is None))
 
 
@@ -53,7 +60,7 @@ async def forward(
                 event = Invalidation(
                     tags=groups.invalidated(headers, origin),
                     paths=_paths(scope["path"], host.decode("latin-1"), headers),
-                    reason=f"{scope['method']} succeeded",
+                    reason=f"{scope['method'][:_METHOD_CHARS_MAX]} succeeded",
                 )
                 await cache.changed_here(event)
             status = cache_status(settings.name, "fwd=method")

@@ -5,9 +5,9 @@ from .semantic_case import By, Case, Step, kept, not_kept, says
 LIVES = "cache-control: max-age=60"
 USER = ("authorization: Basic dTpw",)
 # Those that a cache may keep when they say for how long, and those that it must not.
-STORED_STATUS = (200, 203, 204, 299, 300, 301, 302, 303, 307, 308, 400, 403, 404, 405, 410, 414,
+STORED_STATUS = (200, 203, 204, 299, 300, 301, 302, 303, 307, 308, 403, 404, 405, 410, 414,
                  451, 501)  # fmt: skip
-REFUSED_STATUS = (206, 304, 428, 429, 431, 500, 502, 503, 504, 511)
+REFUSED_STATUS = (206, 304, 400, 408, 413, 415, 421, 425, 428, 429, 431, 500, 502, 503, 504, 511)
 
 
 def _status_kept(status: int) -> tuple[Step, ...]:

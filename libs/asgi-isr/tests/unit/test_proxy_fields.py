@@ -56,6 +56,9 @@ REQUESTS = [
     Case("claims-trusted", "-", "x-forwarded-for: a|x-forwarded-proto: http|forwarded: for=a",
          "x-forwarded-proto: http|forwarded: for=a|x-forwarded-for: a, 192.0.2.1|via: 1.1 isr",
          {"trusted": True}),
+    *(Case(f"underscore-{trusted}", "-", "x_forwarded_host: a|accept_language: b|content_length: 1|"
+           "c: 2", "c: 2|" + ADDED, {"trusted": trusted})
+      for trusted in (False, True)),
     Case("unix-client", "-", "", "x-forwarded-proto: https|via: 1.1 isr", {"client": "sock"}),
     Case("ipv6-client", "-", "", ADDED.replace("192.0.2.1", "2001:db8::1"),
          {"client": "2001:db8::1"}),

@@ -74,9 +74,11 @@ def request_fields(
 
     `Transfer-Encoding: chunked` stays: it says that there is a body. What the client claims about
     itself (`Forwarded`, `X-Forwarded-*`) goes unless `trusted`; then its lists are appended to.
+    So does any field with `_` in its name, which many upstreams cannot tell from one with `-`
+    (CGI, WSGI): it would reach them past these rules, and past `Vary`.
     """
     chunked = [field for field in headers if field[0] == b"transfer-encoding"]
-    fields = [*end_to_end(headers), *chunked]
+    fields = [*(field for field in end_to_end(headers) if b"_" not in field[0]), *chunked]
     if not trusted:
         fields = [
             field

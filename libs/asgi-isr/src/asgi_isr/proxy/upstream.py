@@ -16,6 +16,9 @@ from asgi_isr.proxy.fields import response_fields
 from asgi_isr.proxy.pool import Origin, Pool
 
 CONTINUE_WAIT_S = 1.0  # for 100 (Continue), after which content is sent unasked (RFC 9110, 10.1.1)
+CONTENT_BYTES_PER_S_MIN = (
+    512  # of a client: a byte now and then must not hold a connection for ever
+)
 _IDEMPOTENT = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})
 
 
@@ -167,12 +170,15 @@ class Upstream:
         if request.expects and not await self._invited(connection):
             await asyncio.Event().wait()  # answered without it; cancelled when all was passed on
         left, more = request.length, True
+        patience_s = self._idle_timeout_s
         while more:
-            message = await self._received(receive)
+            message, waited_s = await self._received(receive, patience_s)
             if message["type"] == "http.disconnect":
                 raise ClientGoneError("the client closed its connection")
             data, more = message.get("body", b""), message.get("more_body", False)
             left -= len(data)
+            earned_s = len(data) / CONTENT_BYTES_PER_S_MIN
+            patience_s = min(self._idle_timeout_s, patience_s - waited_s + earned_s)
             if not request.chunked and (left < 0 or (left > 0 and not more)):
                 raise RequestRefusedError(400, "The content is not as long as it was said to be")
             if request.chunked:
@@ -190,10 +196,13 @@ class Upstream:
             return True
         return not connection.head_came
 
-    async def _received(self, receive: Receive) -> Message:
+    async def _received(self, receive: Receive, patience_s: float) -> tuple[Message, float]:
+        """Return what comes from the client, and how many seconds it took."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            async with asyncio.timeout(self._idle_timeout_s):
-                return await receive()
+            async with asyncio.timeout(patience_s):
+                return await receive(), loop.time() - began
         except TimeoutError as error:
             raise RequestRefusedError(408, "The content did not come") from error
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from perfcheck_embedded import HOST
 
 MB = 1024 * 1024
 GROWTH_BYTES_MAX = 48 * MB
@@ -168,3 +169,22 @@ async def standstill(count: Any) -> int:
         last = now
         await asyncio.sleep(0.02)
     return last
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+async def test_upload_that_trickles_in(origin: Any, proxy: Any, framing: str) -> None:
+    """A client that sends a byte now and then, never idle, holds no connection for ever: 408."""
+
+    async def handler(_: Any, reader: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    origin.handler = handler
+    reader, writer = await asyncio.open_connection(HOST, proxy.port)
+    answer = asyncio.ensure_future(reader.readline())
+    writer.write(f"POST /slow HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        while not answer.done():  # idle for a tenth of what is allowed
+            writer.write(b"1\r\na\r\n" if "chunked" in framing else b"a")
+            await asyncio.wait([answer], timeout=0.2)
+    assert b" 408 " in answer.result()
+    writer.close()

@@ -1,0 +1,113 @@
+"""What other instances have rendered, and the lock by which one of them renders for all."""
+
+import asyncio
+from contextlib import suppress
+
+from asgi_isr.errors import StoreUnavailableError
+from asgi_isr.flight import Again, Flight, Kept, Result
+from asgi_isr.follower import Follower
+from asgi_isr.index import Index, Verdict
+from asgi_isr.local import Entry, LocalPages
+from asgi_isr.model import CacheSettings, Counters, Varied
+from asgi_isr.policy import Use
+from asgi_isr.ports import Clock
+from asgi_isr.shared import SharedPages
+
+ENDED_MAX = 10_000  # keys
+LOCK_POLL_MIN_S = 0.01
+LOCK_POLL_MAX_S = 0.1
+
+
+class Fleet:
+    """Finds pages in the shared store, where there is one, and brings them there."""
+
+    def __init__(
+        self, settings: CacheSettings, *, clock: Clock, counters: Counters, index: Index,
+        local: LocalPages, follower: Follower, shared: SharedPages | None,
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._clock = clock
+        self._counters = counters
+        self._index = index
+        self._local = local
+        self._follower = follower
+        self._shared = shared
+        self._ended: dict[str, int] = {}  # by key, up to which fence what is stored is over
+
+    def end(self, key: str, fence: int) -> None:
+        """Never take again what is stored at `key`: what cannot be stored superseded it."""
+        if len(self._ended) >= ENDED_MAX:
+            self._ended.clear()
+        self._ended[key] = fence
+
+    async def find(self, flight: Flight, *, background: bool) -> Result | None:
+        """Take what another instance rendered; None when this one shall render."""
+        if self._shared is None:
+            return None
+        try:
+            found = await self._stored(self._shared, flight.key)
+            if found is None:
+                found = await self._lock(self._shared, flight, background=background)
+        except StoreUnavailableError:
+            return None  # counted where it failed; not asked again for this request
+        return found
+
+    async def _stored(self, shared: SharedPages, key: str) -> Result | None:
+        """Judge what the shared store holds by this instance's own index (rule 4)."""
+        page = await shared.get(key)
+        if page is None:
+            return None
+        if isinstance(page, Varied):  # those who asked look for their variants
+            self._local.varied.note(page.key, page.vary)
+            return Again()
+        verdict = self._index.verdict(page.tags, page.fence)
+        if verdict is Verdict.HARD or page.fence <= self._ended.get(key, -1):
+            return None
+        entry = Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
+        if verdict is Verdict.SOFT:
+            entry.soft_since = entry.created  # the earliest it can have been: when is not known
+        use = entry.use(self._clock.monotonic(), self._follower.lease_until)
+        held = self._local.entries.get(key)
+        if use is Use.NONE or (held is not None and held.created >= entry.created):
+            return None
+        kept = self._local.put(entry)
+        if use is Use.FRESH:
+            self._counters.shared_hits += 1
+            return Kept(entry, stored=False)
+        return Again() if kept and use is Use.REVALIDATE else None
+
+    async def _lock(
+        self, shared: SharedPages, flight: Flight, *, background: bool
+    ) -> Result | None:
+        """Take the fleet's render lock, or what its holder stored; None: render here."""
+        deadline = self._clock.monotonic() + self._settings.lock_wait_s
+        pause_s = LOCK_POLL_MIN_S
+        while True:
+            flight.locked = True  # also if the store takes it and its answer is lost, or we are
+            flight.locked = await shared.lock(flight.key, flight.owner, self._settings.lock_ttl_s)
+            if flight.locked:
+                # Another instance may have stored the page between our look and our lock.
+                return await self._stored(shared, flight.key)
+            if background:
+                return Again()  # the other's page is found in the store at the next request
+            if self._clock.monotonic() >= deadline:
+                return None
+            await asyncio.sleep(pause_s)
+            pause_s = min(LOCK_POLL_MAX_S, pause_s * 1.5)
+            found = await self._stored(shared, flight.key)
+            if found is not None:
+                return found
+
+    async def share(self, flight: Flight, result: Result) -> None:
+        """Store the page for all instances, then give the lock back."""
+        if self._shared is None:
+            return
+        # Counted where it failed. Others render the page themselves.
+        if isinstance(result, Kept) and result.stored:
+            with suppress(StoreUnavailableError):
+                await self._shared.put(result.entry.page)
+                self._ended.pop(result.entry.page.key, None)
+        if flight.locked:
+            flight.locked = False
+            with suppress(StoreUnavailableError):
+                await self._shared.unlock(flight.key, flight.owner)
