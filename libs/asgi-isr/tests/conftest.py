@@ -59,6 +59,13 @@ class Site:
         seen_by = self.caches if seen else ()
         return await invalidate(self.log, *seen_by, tags=names, paths=paths, mode=mode)
 
+    async def quiet(self) -> None:
+        """Wait until every instance has consumed what the log holds."""
+        last = (await self.log.bounds()).last
+        for cache in self.caches:
+            if not await cache.follower.wait_for(last, 5.0):
+                raise TimeoutError(f"an instance has not applied event {last}")
+
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let other tasks run until `condition` holds; fail after many turns."""

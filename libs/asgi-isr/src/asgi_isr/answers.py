@@ -5,14 +5,16 @@ from typing import Literal
 from asgi_isr import dates
 from asgi_isr.capture import Scope, Send
 from asgi_isr.codings import accepted
+from asgi_isr.directives import date
 from asgi_isr.flight import Answer
-from asgi_isr.headers import NO_STORE, cache_status, without
+from asgi_isr.headers import NO_STORE, TARGETED, cache_status, without
 from asgi_isr.local import Entry, Variant, not_modified_headers
 from asgi_isr.model import CacheSettings, Headers
 from asgi_isr.ranges import Part, content_range, part
 
 _OK, _PARTIAL, _NOT_MODIFIED = 200, 206, 304
 _UNSATISFIABLE = 416
+_LIFETIMES = (b"cache-control", TARGETED, b"expires")
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
@@ -29,12 +31,14 @@ async def send_answer(
     entry = answer.entry
     variant = entry.variant(accepted(asked.get(b"accept-encoding", b"")))
     fields = variant.headers(targeted=settings.forward_cdn_cache_control)
-    fields.append((b"age", str(max(0, int(now - entry.created))).encode()))
+    age = int(now - entry.created)
+    if age > 0 or "hit" in answer.status:  # what the app has just made has none (RFC 9111, 5.1)
+        fields.append((b"age", str(max(0, age)).encode()))
     fields.append(cache_status(settings.name, *answer.status))
     if answer.timing:
         fields.append((b"server-timing", answer.timing))
     if not answer.fresh:  # rule 10: no cache beyond this one may keep it
-        fields = [*without(fields, b"cache-control", b"cdn-cache-control", b"expires"), NO_STORE]
+        fields = [*without(fields, *_LIFETIMES), NO_STORE]
     if variant.confirms(asked.get(b"if-none-match"), asked.get(b"if-modified-since")):
         await send_whole(send, _NOT_MODIFIED, not_modified_headers(fields), b"")
         return
@@ -58,14 +62,19 @@ def _same(variant: Variant, condition: bytes) -> bool:
     """Compare strongly: with a weak validator parts of two bodies could be mixed."""
     if condition.endswith(b'"'):
         return condition == variant.etag and not condition.startswith(b"W/")
-    date = dates.parse(condition.decode("latin-1").strip())
-    return date is not None and date == variant.last_modified()
+    modified, made = variant.last_modified(), date(variant.headers(), b"date")
+    if modified is None or modified != dates.parse(condition.decode("latin-1").strip()):
+        return False
+    # Else it may have been modified twice in its second (RFC 9110, section 8.8.2.2).
+    return made is not None and made - modified >= 1
 
 
 async def send_part(send: Send, fields: Headers, body: bytes, asked: Part | None) -> None:
     """Send bytes of a page with 206, or 416 where it has none of those asked for."""
     size = len(body)
     body = body[asked.first : asked.last + 1] if asked is not None else b""
+    if asked is None:  # no cache may take it for the page
+        fields = [*without(fields, *_LIFETIMES), NO_STORE]
     fields = [
         *without(fields, b"content-length"),
         (b"content-length", str(len(body)).encode()),
@@ -74,7 +83,9 @@ async def send_part(send: Send, fields: Headers, body: bytes, asked: Part | None
     await send_whole(send, _PARTIAL if asked is not None else _UNSATISFIABLE, fields, body)
 
 
-async def send_failure(send: Send, settings: CacheSettings, detail: str, text: str) -> None:
+async def send_failure(
+    scope: Scope, send: Send, settings: CacheSettings, *, detail: str, text: str
+) -> None:
     """Say why there is no page, with 504: what was asked did not come in time, or is not kept."""
     body = f"{text}\n".encode()
     headers = [
@@ -83,4 +94,4 @@ async def send_failure(send: Send, settings: CacheSettings, detail: str, text: s
         NO_STORE,
         cache_status(settings.name, "fwd=miss", f"detail={detail}"),
     ]
-    await send_whole(send, 504, headers, body)
+    await send_whole(send, 504, headers, body if scope["method"] == "GET" else b"")

@@ -11,7 +11,7 @@ from operator import itemgetter
 from urllib.parse import parse_qsl, urlencode
 
 from asgi_isr import unsafe
-from asgi_isr.answers import asked_part, send_answer, send_failure, send_part, send_whole
+from asgi_isr.answers import asked_part, send_answer, send_failure, send_part
 from asgi_isr.capture import App, AppRender, Receive, Scope, Send
 from asgi_isr.codings import accepted
 from asgi_isr.directives import cache_control
@@ -37,6 +37,7 @@ _ANOTHER_REQUEST = frozenset(
      b"x-rewrite-url"}
 )  # fmt: skip
 _ALONE = _FOR_THE_APP | _ANOTHER_REQUEST | {b"content-length", b"range", b"transfer-encoding"}
+_NO_PAGE = "There is no stored page."
 
 
 class CacheMiddleware:
@@ -104,8 +105,9 @@ class CacheMiddleware:
             await self._miss(scope, receive, send, key=key, query=query)
             return
         # One look each: a set operation over all fields costs more than three.
-        if b"range" in headers or b"if-match" in headers or b"if-unmodified-since" in headers:
-            await self._special(scope, receive, send, entry=entry, key=key, query=query)
+        if (
+            b"range" in headers or b"if-match" in headers or b"if-unmodified-since" in headers
+        ) and await self._special(scope, receive, send, entry=entry, key=key, query=query):
             return
         self._counters.hits += 1
         codings = accepted(headers.get(b"accept-encoding", b""))
@@ -127,13 +129,22 @@ class CacheMiddleware:
 
     async def _special(
         self, scope: Scope, receive: Receive, send: Send, *, entry: Entry, key: str, query: bytes
-    ) -> None:
-        """Answer from a fresh page a request for a part of it, or hand on what is for the app."""
+    ) -> bool:
+        """Answer from a fresh page a request for a part of it, or hand on what is for the app.
+
+        False: the whole is the answer, or 304 (RFC 9110, section 13.2.2 has the order).
+        """
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if not _FOR_THE_APP.isdisjoint(headers) or b"if-none-match" in headers:
+        if not _FOR_THE_APP.isdisjoint(headers):
             await self._miss(scope, receive, send, key=key, query=query)
-            return
-        asked = asked_part(entry, headers) if scope["method"] == "GET" else None
+            return True
+        held = entry.variant(accepted(headers.get(b"accept-encoding", b"")))
+        known, since = headers.get(b"if-none-match"), headers.get(b"if-modified-since")
+        if scope["method"] != "GET" or held.confirms(known, since):
+            return False
+        asked = asked_part(entry, headers)
+        if asked is None:
+            return False
         self._counters.hits += 1
         variant = entry.hit(
             codings=(),
@@ -142,12 +153,8 @@ class CacheMiddleware:
             ready=self._ready,
             targeted=self._targeted,
         )
-        fields = variant.fields.copy()
-        if asked is None:
-            body = variant.body if scope["method"] == "GET" else b""
-            await send_whole(send, variant.status, fields, body)
-        else:
-            await send_part(send, fields, variant.body, asked or None)
+        await send_part(send, variant.fields.copy(), variant.body, asked or None)
+        return True
 
     def _keyable(self, scope: Scope, query: bytes) -> bool:
         """Say whether the key is that of this request alone, whatever a client writes into it.
@@ -181,23 +188,26 @@ class CacheMiddleware:
             authorized=any(name == b"authorization" for name, _ in fields),
             only_if_cached="only-if-cached" in cache_control(values(fields, b"cache-control")),
         )
+        settings = self.cache.settings
         render = AppRender(
             self.app, scope, receive, send, request=request, query=query,
-            settings=self.cache.settings, clock=self.cache.clock,
+            settings=settings, clock=self.cache.clock,
         )  # fmt: skip
         if _for_the_app_alone(fields) or not self._keyable(scope, query):
             self._counters.bypassed += 1
-            await self.app(scope, receive, render.announcing("request", watched=False))
+            if request.only_if_cached:
+                await send_failure(scope, send, settings, detail="only-if-cached", text=_NO_PAGE)
+            else:
+                await self.app(scope, receive, render.announcing("request", watched=False))
             return
-        settings = self.cache.settings
         try:
             answer = await self.cache.fetch(request, render)
         except NotCachedError:
-            await send_failure(send, settings, "only-if-cached", "There is no stored page.")
+            await send_failure(scope, send, settings, detail="only-if-cached", text=_NO_PAGE)
         except RenderTimeoutError:
             if not render.started:
                 text = f"No response from the application within {settings.render_timeout_s:g} s."
-                await send_failure(send, settings, "timeout", text)
+                await send_failure(scope, send, settings, detail="timeout", text=text)
         else:
             if answer is not None:
                 now = self._monotonic()

@@ -23,6 +23,7 @@ _CLIENT_FIELDS = frozenset(
      b"if-unmodified-since", b"range"}
 )  # fmt: skip
 _NO_BODY = frozenset({204, 205})
+_OF_A_PAGE = frozenset({206, NOT_MODIFIED})
 
 
 class AppRender:
@@ -82,7 +83,9 @@ class AppRender:
             if message["type"] == "http.response.start":
                 headers = [(bytes(name).lower(), bytes(value))
                            for name, value in message.get("headers", ())]  # fmt: skip
-                if isinstance(self.rule(message["status"], headers), Storing):
+                # A part, or a word on what is held, is as good as the page to caches that have it.
+                whole = 200 if message["status"] in _OF_A_PAGE else message["status"]
+                if isinstance(self.rule(whole, headers), Storing):
                     headers = without(headers, TARGETED)
                     if not watched:
                         headers = [*without(headers, b"cache-control", b"expires"), NO_STORE]

@@ -13,6 +13,7 @@ from asgi_isr.policy import Use
 from asgi_isr.ports import Clock
 from asgi_isr.shared import SharedPages
 
+ENDED_MAX = 10_000  # keys
 LOCK_POLL_MIN_S = 0.01
 LOCK_POLL_MAX_S = 0.1
 
@@ -31,6 +32,13 @@ class Fleet:
         self._local = local
         self._follower = follower
         self._shared = shared
+        self._ended: dict[str, int] = {}  # by key, up to which fence what is stored is over
+
+    def end(self, key: str, fence: int) -> None:
+        """Never take again what is stored at `key`: what cannot be stored superseded it."""
+        if len(self._ended) >= ENDED_MAX:
+            self._ended.clear()
+        self._ended[key] = fence
 
     async def find(self, flight: Flight, *, background: bool) -> Result | None:
         """Take what another instance rendered; None when this one shall render."""
@@ -53,7 +61,7 @@ class Fleet:
             self._local.varied.note(page.key, page.vary)
             return Again()
         verdict = self._index.verdict(page.tags, page.fence)
-        if verdict is Verdict.HARD:
+        if verdict is Verdict.HARD or page.fence <= self._ended.get(key, -1):
             return None
         entry = Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
         if verdict is Verdict.SOFT:
@@ -108,6 +116,7 @@ class Fleet:
         if isinstance(result, Kept) and result.stored:
             with suppress(StoreUnavailableError):
                 await self._shared.put(result.entry.page)
+                self._ended.pop(result.entry.page.key, None)
         if flight.locked:
             flight.locked = False
             with suppress(StoreUnavailableError):

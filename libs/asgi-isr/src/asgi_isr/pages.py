@@ -6,11 +6,10 @@ import hashlib
 from asgi_isr import dates, vary
 from asgi_isr.codec import one_of_each
 from asgi_isr.codings import IDENTITY, coded, worth_coding
-from asgi_isr.directives import of_response
+from asgi_isr.directives import cache_control, of_response
 from asgi_isr.flight import Confirmed, PageRequest, Rendered
 from asgi_isr.headers import (
     first,
-    matches,
     members,
     stored_headers,
     updated_headers,
@@ -41,12 +40,6 @@ async def rendered_page(request: PageRequest, answer: Rendered, fence: int) -> P
     )  # fmt: skip
 
 
-def confirms(answer: Confirmed, page: Page) -> bool:
-    """Say whether a 304 is about this very page, or names another one (RFC 9111, 4.3.4)."""
-    named = given_etag(answer.headers)
-    return named is None or not page.given or matches(named, page.etag)
-
-
 def confirmed_page(
     request: PageRequest, answer: Confirmed, page: Page, fence: int
 ) -> tuple[Page, bool]:
@@ -69,16 +62,29 @@ def confirmed_page(
     return renewed, isinstance(rule, Storing)
 
 
+def speaks_of(answer: Confirmed, page: Page) -> bool:
+    """Say whether a 304 is about this very page (RFC 9111, section 4.3.4).
+
+    An `ETag` that it brings has to be the page's, compared weakly where it is a weak one.
+    """
+    etag = given_etag(answer.headers)
+    if etag is None or etag == page.etag:
+        return True
+    return etag.startswith(b"W/") and etag[2:] == page.etag and page.given
+
+
 def bodies_of(headers: Headers, body: bytes) -> dict[str, bytes]:
     """Return the body as it is and in each coding that is worth it, made once for all readers.
 
     What the app coded itself, or forbids to transform (RFC 9110, section 7.7), stays as it is.
     """
     content_type = first(headers, b"content-type") or ""
-    left_alone = (
-        first(headers, b"content-encoding") is not None or "no-transform" in of_response(headers)[0]
-    )
-    if left_alone or not worth_coding(content_type, len(body)):
+    # Whoever it is addressed to: it is said to all who hand the content on.
+    transformed = "no-transform" not in {
+        *of_response(headers)[0], *cache_control(values(headers, b"cache-control"))
+    }  # fmt: skip
+    is_coded = first(headers, b"content-encoding") is not None
+    if is_coded or not transformed or not worth_coding(content_type, len(body)):
         return {IDENTITY: body}
     return {IDENTITY: body, **coded(body)}
 

@@ -166,7 +166,7 @@ def storing(status: int, headers: Headers, at: Circumstances) -> Storing | str:
         tags=tags,
         age_s=age,
         vary=varying,
-        validate=validate or (not lives and max(swr_s, sie_s) == 0),
+        validate=validate or (not lives and swr_s == 0),
         public=public,
     )
 

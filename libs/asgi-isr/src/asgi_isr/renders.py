@@ -31,7 +31,7 @@ from asgi_isr.headers import values
 from asgi_isr.index import Index, Verdict
 from asgi_isr.local import DEAD, Entry, LocalPages
 from asgi_isr.model import CacheSettings, Counters, Page
-from asgi_isr.pages import confirmed_page, confirms, rendered_page
+from asgi_isr.pages import confirmed_page, rendered_page, speaks_of
 from asgi_isr.policy import ERROR_STATUS, Use
 from asgi_isr.ports import Clock
 from asgi_isr.shared import SharedPages
@@ -42,6 +42,18 @@ RENDERS_MAX = 1024  # at a time, each of which holds a page; beyond them the app
 REFRESHES_MAX = 64  # of them, in the background
 UNSTORABLE_MAX = 10_000  # keys remembered as not storable
 UNSTORABLE_S = 1.0
+_ERRORS = 400
+_GONE = frozenset({404, 410})
+
+
+def _supersedes(answer: Rendered | Confirmed | Streamed) -> bool:
+    """Say whether an answer that is not stored ends the stored page (RFC 9111, section 4.3.3).
+
+    Errors do not, nor does what concerns one client (403, 429): they say nothing of the page.
+    """
+    if isinstance(answer, Confirmed) or (isinstance(answer, Rendered) and answer.rule is not None):
+        return False
+    return answer.status < _ERRORS or answer.status in _GONE
 
 
 class Begun(NamedTuple):
@@ -204,34 +216,41 @@ class Renders:
             return Again()
         self._counters.renders += 1
         held = None if request.authorized else self._held(flight.key)
-        hold_errors = self._has_fallback(flight.key, request)
-        rendered = await self._ask(
-            flight, render, held, background=background, hold_errors=hold_errors
-        )
-        if isinstance(rendered, Confirmed) and held and not confirms(rendered, held.page):
-            rendered = await self._ask(
-                flight, render, None, background=background, hold_errors=hold_errors
-            )
+        rendered = await self._ask(flight, request, render, held, background=background)
+        if held is not None and isinstance(rendered, Confirmed):
+            if speaks_of(rendered, held.page):
+                return self._renew(request, rendered, held.page, fence=fence, begun=begun)
+            rendered = await self._ask(flight, request, render, None, background=background)
+        if held is not None and _supersedes(rendered):
+            self._local.drop(flight.key)
+            self._fleet.end(flight.key, fence)
         if isinstance(rendered, Streamed):
             return Passed()
-        if isinstance(rendered, Rendered) and rendered.rule is None:
+        if not isinstance(rendered, Rendered):
+            raise TypeError("304 for a page that nobody asked about")
+        if rendered.rule is None:
             self._counters.errors += 1
             return Failed(rendered)
-        if isinstance(rendered, Rendered):
-            page = await rendered_page(request, rendered, self._stamp(fence))
-            return self._keep(page, rendered, begun)
-        if held is None:
-            raise ValueError("304 for a page that nobody asked about")
+        page = await rendered_page(request, rendered, self._stamp(fence))
+        return self._keep(page, rendered, begun)
+
+    def _renew(
+        self, request: PageRequest, answer: Confirmed, held: Page, *, fence: int, begun: Begun
+    ) -> Result:  # fmt: skip
+        """Keep a page that the app confirmed, unless it must not be stored any more."""
+        if self._index.verdict(held.tags, fence) is Verdict.HARD:
+            return Again()  # meanwhile its body became unusable, whatever the app says of it
         self._counters.validated += 1
-        page, storable = confirmed_page(request, rendered, held.page, self._stamp(fence))
+        page, storable = confirmed_page(request, answer, held, self._stamp(fence))
         if storable:
-            return self._keep(page, rendered, begun)
-        self._local.drop(flight.key)
+            return self._keep(page, answer, begun)
+        self._local.drop(held.key)
+        self._fleet.end(held.key, fence)
         return Personal(self._entry(page))
 
     async def _ask(
-        self, flight: Flight, render: Render, held: Entry | None, *, background: bool,
-        hold_errors: bool,
+        self, flight: Flight, request: PageRequest, render: Render, held: Entry | None, *,
+        background: bool,
     ) -> Rendered | Confirmed | Streamed:  # fmt: skip
         """Have the app render, or confirm what is held; within the time limit."""
         limit_s = self._settings.render_timeout_s
@@ -240,7 +259,7 @@ class Renders:
             async with limit:
                 return await render(
                     passing=None if background else partial(self._pass, flight, limit),
-                    hold_errors=hold_errors,
+                    hold_errors=self._has_fallback(flight.key, request),
                     validators=held.page.validators if held is not None else [],
                 )
         except TimeoutError as error:

@@ -1,0 +1,178 @@
+"""Cases: for how long a page is fresh, and how old it is (RFC 9111, section 4.2; RFC 9213)."""
+
+import time
+
+from asgi_isr import dates
+
+from .semantic_case import START, Case, Step, kept, not_kept, says
+
+RFC_850 = "expires: " + time.strftime("%A, %d-%b-%y %H:%M:%S GMT", time.gmtime(START + 60))
+ASCTIME = "expires: " + time.asctime(time.gmtime(START + 60))
+
+
+def at(seconds: float) -> str:
+    """Return the date that is `seconds` after the start of a case."""
+    return dates.form(START + seconds).decode()
+
+
+def lives(seconds: int, *lines: str) -> tuple[Step, ...]:
+    """Return steps that show a lifetime of so many seconds."""
+    return (
+        Step("app", says=says(*lines)),
+        Step("cache", after_s=seconds - 0.5),
+        Step("app", after_s=0.5),
+    )
+
+
+_LIFETIMES = [
+    Case("max-age", "RFC 9111 5.2.2.1", lives(60, "cache-control: max-age=60")),
+    Case("max-age-in-capitals", "RFC 9111 5.2", lives(60, "Cache-Control: Max-Age=60")),
+    Case("max-age-quoted", "RFC 9111 5.2", lives(60, 'cache-control: max-age="60"')),
+    Case("max-age-twice", "RFC 9111 4.2.1", lives(60, "cache-control: max-age=60, max-age=90")),
+    Case("max-age-in-two-lines", "RFC 9111 4.2.1",
+         lives(60, "cache-control: public", "cache-control: max-age=60")),
+    Case("max-age-zero", "RFC 9111 5.2.2.1", not_kept("cache-control: max-age=0")),
+    Case("max-age-negative", "RFC 9111 4.2.1", not_kept("cache-control: max-age=-1")),
+    Case("max-age-with-a-fraction", "RFC 9111 4.2.1", not_kept("cache-control: max-age=60.5")),
+    Case("max-age-no-number", "RFC 9111 4.2.1", not_kept("cache-control: max-age=a60")),
+    Case("max-age-huge", "RFC 9111 1.2.2",
+         (*kept("cache-control: max-age=99999999999999"), Step("cache", after_s=9e8))),
+    Case("s-maxage-over-max-age", "RFC 9111 5.2.2.10",
+         lives(60, "cache-control: max-age=5, s-maxage=60")),
+    Case("s-maxage-shorter", "RFC 9111 5.2.2.10",
+         lives(5, "cache-control: s-maxage=5, max-age=60")),
+    Case("s-maxage-over-expires", "RFC 9111 4.2.1",
+         lives(60, f"expires: {at(5)}", "cache-control: s-maxage=60")),
+    Case("max-age-over-expires", "RFC 9111 5.3",
+         lives(60, f"expires: {at(5)}", "cache-control: max-age=60")),
+    Case("max-age-zero-over-expires", "RFC 9111 5.3",
+         not_kept(f"expires: {at(500)}", "cache-control: max-age=0")),
+    Case("expires", "RFC 9111 5.3", lives(60, f"expires: {at(60)}", f"date: {at(0)}")),
+    Case("expires-without-date", "RFC 9111 5.3", lives(60, f"expires: {at(60)}")),
+    Case("expires-less-date", "RFC 9111 4.2.1",  # a clock that is behind: the difference counts
+         (Step("app", says=says(f"expires: {at(-40)}", f"date: {at(-100)}", "age: 0")),
+          Step("app", after_s=2))),
+    Case("expires-of-a-clock-ahead", "RFC 9111 4.2.1",
+         lives(60, f"expires: {at(160)}", f"date: {at(100)}")),
+    Case("expires-in-the-past", "RFC 9111 5.3", not_kept(f"expires: {at(-1)}", f"date: {at(0)}")),
+    Case("expires-zero", "RFC 9111 5.3", not_kept("expires: 0")),
+    Case("expires-minus-one", "RFC 9111 5.3", not_kept("expires: -1")),
+    Case("expires-rfc850", "RFC 9110 5.6.7",
+         lives(60, RFC_850)),
+    Case("expires-asctime", "RFC 9110 5.6.7", lives(60, ASCTIME)),
+    Case("expires-of-another-zone", "RFC 9110 5.6.7",
+         not_kept("expires: " + at(600).replace("GMT", "CEST"))),
+    Case("heuristic", "RFC 9111 4.2.2",
+         lives(100, f"last-modified: {at(-1000)}", f"date: {at(0)}"), settings={"heuristic": True}),
+    Case("heuristic-not-wanted", "http.md",
+         not_kept(f"last-modified: {at(-1000)}", f"date: {at(0)}")),
+    Case("heuristic-for-no-explicit-lifetime-alone", "RFC 9111 4.2.2",
+         lives(5, f"last-modified: {at(-1000)}", "cache-control: max-age=5"),
+         settings={"heuristic": True}),
+    Case("heuristic-status", "RFC 9111 4.2.2",
+         (Step("app", says=says(f"last-modified: {at(-1000)}", status=404), status=404),
+          Step("cache", status=404)), settings={"heuristic": True}),
+    Case("heuristic-unsuitable-status", "RFC 9111 4.2.2",
+         (Step("app", says=says(f"last-modified: {at(-1000)}", status=403), status=403),
+          Step("app", status=403)), settings={"heuristic": True}),
+    Case("heuristic-public", "RFC 9111 4.2.2",
+         (Step("app", says=says(f"last-modified: {at(-1000)}", "cache-control: public", status=403),
+               status=403),
+          Step("cache", status=403)), settings={"heuristic": True}),
+]  # fmt: skip
+
+_AGES = [
+    Case("age-grows", "RFC 9111 5.1",
+         (Step("app", says=says("cache-control: max-age=60"), lacks=("age",)),
+          Step("cache", has=("age: 0",)), Step("cache", after_s=7, has=("age: 7",)))),
+    Case("age-of-the-origin", "RFC 9111 4.2.3",
+         (Step("app", says=says("cache-control: max-age=60", "age: 20"), has=("age: 20",)),
+          Step("cache", after_s=30, has=("age: 50",)), Step("app", after_s=10))),
+    Case("age-beyond-the-lifetime", "RFC 9111 4.2.3",
+         not_kept("cache-control: max-age=60", "age: 60")),
+    Case("age-list", "RFC 9111 5.1", not_kept("cache-control: max-age=60", "age: 90, 0")),
+    Case("age-lines", "RFC 9111 5.1", kept("cache-control: max-age=60", "age: 0", "age: 90")),
+    Case("age-no-number", "RFC 9111 5.1", kept("cache-control: max-age=60", "age: 90x")),
+    Case("age-negative", "RFC 9111 5.1", kept("cache-control: max-age=60", "age: -90")),
+    Case("apparent-age", "RFC 9111 4.2.3",
+         (Step("app", says=says("cache-control: max-age=60", f"date: {at(-20)}")),
+          Step("cache", after_s=39, has=("age: 59",)), Step("app", after_s=1))),
+    Case("apparent-age-over-age", "RFC 9111 4.2.3",
+         (Step("app", says=says("cache-control: max-age=60", f"date: {at(-20)}", "age: 5")),
+          Step("cache", has=("age: 20",)))),
+    Case("age-over-apparent-age", "RFC 9111 4.2.3",
+         (Step("app", says=says("cache-control: max-age=60", f"date: {at(-5)}", "age: 20")),
+          Step("cache", has=("age: 20",)))),
+    Case("date-in-the-future", "RFC 9111 4.2.3",
+         (Step("app", says=says("cache-control: max-age=60", f"date: {at(90)}")),
+          Step("cache", has=("age: 0",)))),
+    Case("delay", "RFC 9111 4.2.3",
+         (Step("app", says=says("cache-control: max-age=60", "age: 10", takes_s=5)),
+          Step("cache", has=("age: 15",)))),
+    Case("delay-beyond-the-lifetime", "RFC 9111 4.2.3",
+         not_kept("cache-control: max-age=5", takes_s=5)),
+    Case("date-is-kept", "RFC 9110 6.6.1",
+         (Step("app", says=says("cache-control: max-age=60", f"date: {at(-3)}")),
+          Step("cache", after_s=9, has=(f"date: {at(-3)}",)))),
+    Case("date-is-set", "RFC 9110 6.6.1",
+         (Step("app", says=says("cache-control: max-age=60"), has=(f"date: {at(0)}",)),
+          Step("cache", after_s=9, has=(f"date: {at(0)}",)))),
+    Case("expires-is-kept", "RFC 9111 5.3",
+         (Step("app", says=says("cache-control: max-age=60", f"expires: {at(5)}")),
+          Step("cache", after_s=9, has=(f"expires: {at(5)}",)))),
+]  # fmt: skip
+
+_TARGETED = [
+    Case("targeted", "RFC 9213 2.2",
+         lives(60, "cdn-cache-control: max-age=60", "cache-control: max-age=5")),
+    Case("targeted-over-no-store", "RFC 9213 2.2",
+         lives(60, "cdn-cache-control: max-age=60", "cache-control: no-store")),
+    Case("targeted-over-expires", "RFC 9213 2.2",
+         not_kept("cdn-cache-control: public", f"expires: {at(60)}")),
+    Case("targeted-without-lifetime", "RFC 9213 2.2",
+         not_kept("cdn-cache-control: public", "cache-control: max-age=60")),
+    Case("targeted-no-store", "RFC 9213 2.2",
+         not_kept("cdn-cache-control: no-store", "cache-control: max-age=60")),
+    Case("targeted-private", "RFC 9213 2.2",
+         not_kept("cdn-cache-control: private, max-age=60", "cache-control: max-age=60")),
+    Case("targeted-empty", "RFC 9213 2.1",
+         lives(5, "cdn-cache-control:", "cache-control: max-age=5")),
+    Case("targeted-broken", "RFC 9213 2.1",
+         lives(5, "cdn-cache-control: max-age=60,", "cache-control: max-age=5")),
+    Case("targeted-in-capitals", "RFC 9213 2.1",
+         lives(5, "cdn-cache-control: Max-Age=60", "cache-control: max-age=5")),
+    Case("targeted-string", "RFC 9213 2.1",
+         lives(5, 'cdn-cache-control: max-age="60"', "cache-control: max-age=5")),
+    Case("targeted-fraction", "RFC 9213 2.1",
+         lives(5, "cdn-cache-control: max-age=60.5", "cache-control: max-age=5")),
+    Case("targeted-parameters", "RFC 9213 2.1",
+         lives(60, "cdn-cache-control: max-age=60;x=1", "cache-control: max-age=5")),
+    Case("targeted-last-of-two", "RFC 9213 2.1",
+         lives(60, "cdn-cache-control: max-age=5, max-age=60", "cache-control: max-age=5")),
+    Case("targeted-in-two-lines", "RFC 9213 2.1",
+         not_kept("cdn-cache-control: max-age=60", "cdn-cache-control: no-store")),
+    Case("targeted-not-passed-on", "RFC 9213 2.1",
+         (Step("app", says=says("cdn-cache-control: max-age=60", "cache-control: max-age=5"),
+               lacks=("cdn-cache-control",), has=("cache-control: max-age=5",)),
+          Step("cache", lacks=("cdn-cache-control",), has=("cache-control: max-age=5",)))),
+    Case("targeted-passed-on", "http.md",
+         (Step("app", says=says("cdn-cache-control: max-age=60"),
+               has=("cdn-cache-control: max-age=60",)),
+          Step("cache", has=("cdn-cache-control: max-age=60",))),
+         settings={"forward_cdn_cache_control": True}),
+    Case("targeted-passed-on-not-stale", "http.md",
+         (Step("app", says=says("cdn-cache-control: max-age=5, stale-while-revalidate=20")),
+          Step("cache", after_s=9, runs=1, lacks=("cdn-cache-control",),
+               has=("cache-control: no-store",))),
+         settings={"forward_cdn_cache_control": True}),
+    Case("targeted-stale", "RFC 9213 2.2",
+         (Step("app", says=says("cdn-cache-control: max-age=5, stale-while-revalidate=20",
+                                "cache-control: max-age=0, must-revalidate")),
+          Step("cache", after_s=9, runs=1))),
+    Case("targeted-no-cache", "RFC 9213 2.2",
+         (Step("app", says=says("cdn-cache-control: max-age=5, no-cache", 'etag: "a"',
+                                "cache-control: max-age=60")),
+          Step("confirmed", says=says(status=304), body="one"))),
+]  # fmt: skip
+
+FRESHNESS = [*_LIFETIMES, *_AGES, *_TARGETED]
