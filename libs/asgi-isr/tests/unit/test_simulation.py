@@ -21,9 +21,9 @@ FOLDER = Path(__file__).parents[2]
 # so some more are tried; then `make simulate` tells the new ones.
 FOUND_BY = {
     "fence": 5, "stamp": 4, "base-pruning": 78, "base-joining": 10, "rejoin": 61, "waiter": 5,
-    "lease": 133, "mark": 198, "owner": 1, "soft": 4, "change": 19, "change-fence": 34, "change-
-    joining": 96, "change-mark": 232, "change-waiter": 53, "variant": 3, "asked": 19, "personal":
-    10,
+    "lease": 133, "mark": 198, "owner": 1, "soft": 4, "change": 19, "change-fence": 34,
+    "change-joining": 96, "change-mark": 232, "change-waiter": 53, "variant": 3, "asked": 19,
+    "personal": 10,
 }  # fmt: skip
 MORE_SEEDS = 150
 
