@@ -76,7 +76,7 @@ class Follower:
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waiter_ids = count()
         self._marks: deque[str] = deque(maxlen=MARKS_MAX)
-        self._reached_max = 0  # the highest position ever, here or in the snapshot
+        self._beyond = 0  # more than every position ever reached, here or by a snapshot
         self.counters = FollowerCounters()
         self.position: int | None = None
         self.joined = False
@@ -153,7 +153,7 @@ class Follower:
                 self._index.restore(snapshot)
                 self.position, self._stamp = snapshot.position, snapshot.stamp
             elif snapshot:  # of events that the log lost: pages of then are in the store
-                self._reached_max = snapshot.position
+                self._beyond = snapshot.position + 1
             self._first = False
         if self.position is None or not await self._holds(bounds, self.position, self._stamp):
             await self._rejoin(bounds.last)
@@ -177,7 +177,7 @@ class Follower:
         is fresh until the log has grown beyond them, or was recreated.
         """
         stamp = await self._log.stamp(end)
-        base = max(end, self._reached_max + 1, self._index.base)
+        base = max(end, self._beyond, self._index.base)
         if base > end:
             logger.warning("the log ends at %d, before %d: it lost events; recreate it", end, base)
         self._on_rejoin()
@@ -234,7 +234,7 @@ class Follower:
         """Tell those who wait for a position."""
         if self.position is None:
             return
-        self._reached_max = max(self._reached_max, self.position)
+        self._beyond = max(self._beyond, self.position + 1)
         if not self.joined and self._join_target is not None:
             self.joined = self.position >= self._join_target
         while self._waiters and self._waiters[0][0] <= self.position:
