@@ -106,11 +106,6 @@ class _JoiningWithoutItsOwn(ObservedIndex):
         self.own.clear()
 
 
-class _TakingAnyMark(ObservedIndex):
-    def marked(self, number: int, seq: int) -> None:
-        super().marked(self.changes, seq)
-
-
 class _WithoutFence(ObservedCache):
     renders_type = _KeepingOvertaken
 
@@ -146,10 +141,6 @@ class _WithoutEveryFence(ObservedCache):
 
 class _WithoutOwnAtJoining(ObservedCache):
     index_type = _JoiningWithoutItsOwn
-
-
-class _WithoutOrderOfMarks(ObservedCache):
-    index_type = _TakingAnyMark
 
 
 class _WithoutChangesBefore(ObservedCache):
@@ -231,9 +222,6 @@ FAULTS = {
     ),
     "change-joining": Fault(
         _WithoutOwnAtJoining, "an instance forgets what was changed there when it joins", _UNSAFE
-    ),
-    "change-mark": Fault(
-        _WithoutOrderOfMarks, "a mark that was asked for before the change tells of it", _UNSAFE
     ),
     "change-waiter": Fault(
         _WithoutChangesBefore, "a request takes a render older than what was changed", _UNSAFE

@@ -191,7 +191,7 @@ class CacheMiddleware:
         settings = self.cache.settings
         render = AppRender(
             self.app, scope, receive, send, request=request, query=query,
-            settings=settings, clock=self.cache.clock,
+            settings=settings, clock=self.cache.clock, spawn=self.cache.renders.spawn,
         )  # fmt: skip
         if _for_the_app_alone(fields) or not self._keyable(scope, query):
             self._counters.bypassed += 1

@@ -1,7 +1,8 @@
 """Runs the app for the cache: collects a storable response, lets others through as they come."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from asgi_isr.flight import Confirmed, PageRequest, Rendered, Streamed
@@ -9,6 +10,8 @@ from asgi_isr.headers import NO_STORE, TARGETED, cache_status, first, without
 from asgi_isr.model import CacheSettings, Headers
 from asgi_isr.policy import ERROR_STATUS, NOT_MODIFIED, Circumstances, Storing, storing
 from asgi_isr.ports import Clock
+
+logger = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -26,14 +29,39 @@ _NO_BODY = frozenset({204, 205})
 _OF_A_PAGE = frozenset({206, NOT_MODIFIED})
 
 
+Spawn = Callable[[Coroutine[Any, Any, BaseException | None]], "asyncio.Task[BaseException | None]"]
+
+
+async def _run(app: App, scope: Scope, receive: Receive, send: Send) -> BaseException | None:
+    """Run `app`; return what it raised, which must not end the tasks beside it."""
+    try:
+        await app(scope, receive, send)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return error  # of its own
+    except BaseException as error:  # noqa: BLE001  handed to those who wait
+        return error
+    return None
+
+
+def _complain(app: "asyncio.Task[BaseException | None]") -> None:
+    """Tell of what an app raised after its response."""
+    error = None if app.cancelled() else app.result()
+    if error is not None:
+        logger.error("the application failed after its response", exc_info=error)
+
+
 class AppRender:
     """Renders one request's page; `started` says whether the client has got a response."""
 
     def __init__(
         self, app: App, scope: Scope, receive: Receive, send: Send, *, request: PageRequest,
-        query: bytes, settings: CacheSettings, clock: Clock,
+        query: bytes, settings: CacheSettings, clock: Clock, spawn: Spawn,
     ) -> None:  # fmt: skip
         self._app = app
+        self._spawn = spawn
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -67,7 +95,19 @@ class AppRender:
         }
         self._sent = self._clock.monotonic()
         capture = _Capture(self, passing=passing, hold_errors=hold_errors, asked=bool(validators))
-        await self._app(scope, capture.receive, capture.send)
+        app = self._spawn(_run(self._app, scope, capture.receive, capture.send))
+        try:
+            # What the app does after a whole response (background tasks of frameworks) is awaited
+            # by nobody.
+            await asyncio.wait((app, capture.whole), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            app.cancel()
+            await asyncio.wait((app,))
+            raise
+        if not app.done():
+            app.add_done_callback(_complain)
+        elif (error := app.result()) is not None:
+            raise error
         return capture.outcome()
 
     def announcing(self, detail: str, *, watched: bool) -> Send:
@@ -144,6 +184,7 @@ class _Capture:
         self._asked = False
         self._client: tuple[Send, Receive] | None = None
         self._answered = asyncio.Event()  # whole, or handed over to the client
+        self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def receive(self) -> Message:
         """Give an empty request; later calls hear of the client once it is handed over.
@@ -204,6 +245,8 @@ class _Capture:
         if len(self._body) <= self._render.page_bytes_max:
             if self._complete:
                 self._answered.set()
+                if not self.whole.done():
+                    self.whole.set_result(None)
             return
         self._rule, self._reason = None, "too large"
         await self._hand_over()

@@ -6,8 +6,9 @@ page is kept only if it is fresh by the index as it is then.
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from asgi_isr.errors import RenderTimeoutError
 from asgi_isr.fleet import Fleet
@@ -36,6 +37,7 @@ from asgi_isr.policy import ERROR_STATUS, Use
 from asgi_isr.ports import Clock
 from asgi_isr.shared import SharedPages
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 RENDERS_MAX = 1024  # at a time, each of which holds a page; beyond them the app answers directly
@@ -81,7 +83,7 @@ class Renders:
             follower=follower, shared=shared,
         )  # fmt: skip
         self._flights: dict[str, Flight] = {}
-        self._flying: set[asyncio.Task[None]] = set()
+        self._flying: set[asyncio.Task[Any]] = set()
         self._unstorable: dict[str, float] = {}
         self._rendering = 0
         self._refreshing = 0
@@ -135,6 +137,16 @@ class Renders:
         if key not in self._flights and self._refreshing < REFRESHES_MAX and not self.full:
             self._counters.refreshes += 1
             self.launch(key, request, render, background=True)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Run a part of a render in a task of its own, which ends with the cache."""
+        if self._tasks is None:
+            work.close()
+            raise RuntimeError("the cache is closed")
+        task = self._tasks.create_task(work, name="isr-app")
+        self._flying.add(task)
+        task.add_done_callback(self._flying.discard)
+        return task
 
     def launch(
         self, key: str, request: PageRequest, render: Render, *,
