@@ -112,8 +112,9 @@ class Fleet:
         """Store the page for all instances, then give the lock back."""
         if self._shared is None:
             return
-        # Counted where it failed. Others render the page themselves.
-        if isinstance(result, Kept) and result.stored:
+        # A page that each request has confirmed is in the store since it was rendered: to write it
+        # again each time would cost more than it saves. A failure is counted where it came.
+        if isinstance(result, Kept) and result.stored and not _only_confirmed(result):
             with suppress(StoreUnavailableError):
                 await self._shared.put(result.entry.page)
                 self._ended.pop(result.entry.page.key, None)
@@ -121,3 +122,7 @@ class Fleet:
             flight.locked = False
             with suppress(StoreUnavailableError):
                 await self._shared.unlock(flight.key, flight.owner)
+
+
+def _only_confirmed(result: Kept) -> bool:
+    return result.confirmed and result.entry.page.validate

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from asgi_isr.capture import Receive, Scope, Send
+from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import FakeClock, request
 
 PAGE = "/page"
@@ -32,3 +34,33 @@ async def test_failing_app_is_asked_once_for_a_request_with_credentials(site: An
     reply = await request(app, PAGE, headers={"authorization": "somebody"})
     assert (reply.status, len(site.app.renders)) == (503, 2)
     assert "stale-if-error" in (await request(app, PAGE)).cache_status
+
+
+class CountingStore(MemoryStore):
+    """Counts what is put into it."""
+
+    puts = 0
+
+    async def put(self, key: str, value: bytes, *, fence: int, ttl_s: float) -> bool:
+        """Count, and keep it."""
+        self.puts += 1
+        return await super().put(key, value, fence=fence, ttl_s=ttl_s)
+
+
+async def confirming(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with a page that is to be asked for each time, or confirm it."""
+    del receive
+    known = dict(scope["headers"]).get(b"if-none-match") == b'"one"'
+    fields = [(b"cache-control", b"no-cache"), (b"etag", b'"one"')]
+    await send({"type": "http.response.start", "status": 304 if known else 200, "headers": fields})
+    await send({"type": "http.response.body", "body": b"" if known else b"page"})
+
+
+async def test_page_that_is_asked_for_each_time_is_stored_once(site: Any) -> None:
+    """Each request asks the app, and no 304 writes the page into the store again."""
+    site.app, site.store = confirming, CountingStore(site.clock)
+    app = await site.instance()
+    replies = [await request(app, PAGE) for _ in range(10)]
+    assert {reply.body for reply in replies} == {b"page"}
+    assert all("fwd-status=304" in reply.cache_status for reply in replies[1:])
+    assert site.store.puts == 1
