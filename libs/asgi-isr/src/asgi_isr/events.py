@@ -23,6 +23,7 @@ __all__ = [
     "MODES",
     "NAMES_MAX",
     "REASON_CHARS_MAX",
+    "SEQUENCE_HEADER",
     "SOURCE",
     "STREAM",
     "SUBJECT_PREFIX",
@@ -40,6 +41,9 @@ SUBJECT_PREFIX = "cache.invalidations.v1"
 MARK_SUBJECT_PREFIX = "cache.marks.v1"
 MARK_REQUEST_SUBJECT = "cache.mark-requests.v1"
 EVENT_TYPE = "cache.invalidation.v1"
+# Header of a source that counts its events, as an outbox does: every event of this source with a
+# number up to this one stands in the log up to here. Marks carry it too (rule 12).
+SEQUENCE_HEADER = "Cache-Sequence"
 SOURCE = "asgi-isr"  # of a publisher that names none
 
 NAMES_MAX = 1000  # tags and paths of one event

@@ -1,5 +1,7 @@
 from perfcheck_chassis.application import create_litestar as create_litestar
 from perfcheck_chassis.asgi import ASGIApp as ASGIApp
+from perfcheck_chassis.authorization import caller_of as caller_of
+from perfcheck_chassis.authorization import requires as requires
 from perfcheck_chassis.background import background_tasks as background_tasks
 from perfcheck_chassis.health import Check as Check
 from perfcheck_chassis.health import Health as Health
@@ -25,5 +27,8 @@ from perfcheck_chassis.settings import environment as environment
 from perfcheck_chassis.settings import load as load
 from perfcheck_chassis.timing import ServerTiming as ServerTiming
 from perfcheck_chassis.timing import app_duration_s as app_duration_s
+from perfcheck_chassis.tokens import Caller as Caller
+from perfcheck_chassis.tokens import TokenError as TokenError
+from perfcheck_chassis.tokens import TokenKeys as TokenKeys
 
 _HOME: dict[str, str]

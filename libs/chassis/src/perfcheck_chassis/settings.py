@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 import msgspec
 
 from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.tokens import TokenKeys
 
 __all__ = [
     "PREFIX",
@@ -49,6 +50,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         log_level: least severe level that is logged.
         drain_s: seconds of 503 readiness after SIGTERM before the listener closes, so that load
             balancers stop sending first.
+        token_key: signs and verifies service tokens, at least 32 bytes; without it every request
+            that needs a token is refused.
+        token_key_previous: verifies only; the key that was in use before, while it is changed.
 
     """
 
@@ -59,12 +63,19 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     instance_id: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     drain_s: Annotated[float, msgspec.Meta(ge=0, le=120)] = 0.0
+    token_key: Secret | None = None
+    token_key_previous: Secret | None = None
 
     def __post_init__(self) -> None:
-        """Name this process when nobody did."""
+        """Name this process when nobody did; refuse keys that are too short."""
         if not self.instance_id:
             name = f"{self.service}-{socket.gethostname()}-{os.getpid()}"
             msgspec.structs.force_setattr(self, "instance_id", name)
+        self.token_keys()
+
+    def token_keys(self) -> TokenKeys:
+        """Return the keys of service tokens; ValueError says which is too short."""
+        return TokenKeys(self.token_key, self.token_key_previous)
 
 
 def environment() -> Mapping[str, str]:

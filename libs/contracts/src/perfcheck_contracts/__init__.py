@@ -1,6 +1,19 @@
 """What the services say to each other: message structs and names, msgspec only, no I/O."""
 
-from perfcheck_contracts.health import CheckReport, CheckStatus, HealthReport, HealthStatus
+from perfcheck_contracts.dead_letters import (
+    DEAD_LETTER_REASON_HEADER,
+    DEAD_LETTER_SEQ_HEADER,
+    DEAD_LETTER_SUBJECT_HEADER,
+    DeadLetter,
+    DeadLetterList,
+    RetryReport,
+)
+from perfcheck_contracts.health import (
+    CheckReport,
+    CheckStatus,
+    HealthReport,
+    HealthStatus,
+)
 from perfcheck_contracts.http import (
     Currency,
     CurrencyList,
@@ -15,10 +28,64 @@ from perfcheck_contracts.http import (
     YearCurrency,
     YearList,
 )
-from perfcheck_contracts.problems import PROBLEM_MEDIA_TYPE, FieldError, ProblemDetails
+from perfcheck_contracts.identity import (
+    ALGORITHM,
+    AUDIENCES,
+    KEY_BYTES_MIN,
+    SCOPES,
+    TOKEN_LIFETIME_S_MAX,
+    Audience,
+    Scope,
+)
+from perfcheck_contracts.invalidations import (
+    Applied,
+    CdnPurge,
+    InvalidationAccepted,
+    InvalidationWrite,
+    Receipt,
+    ReceiptList,
+    Stage,
+    Warmed,
+)
+from perfcheck_contracts.messages import (
+    DEAD_LETTER_SUBJECT_PREFIX,
+    DEAD_LETTERS_STREAM,
+    RECEIPTS_MAX,
+    RECEIPTS_STREAM,
+    RECEIPTS_SUBJECT,
+    ReceiptBatch,
+)
+from perfcheck_contracts.problems import (
+    PROBLEM_MEDIA_TYPE,
+    FieldError,
+    ProblemDetails,
+)
+from perfcheck_contracts.warming import (
+    WARM_PATHS_MAX,
+    WarmedPage,
+    WarmResult,
+    WarmWrite,
+)
 
 __all__ = [
+    "ALGORITHM",
+    "AUDIENCES",
+    "DEAD_LETTERS_STREAM",
+    "DEAD_LETTER_REASON_HEADER",
+    "DEAD_LETTER_SEQ_HEADER",
+    "DEAD_LETTER_SUBJECT_HEADER",
+    "DEAD_LETTER_SUBJECT_PREFIX",
+    "KEY_BYTES_MIN",
     "PROBLEM_MEDIA_TYPE",
+    "RECEIPTS_MAX",
+    "RECEIPTS_STREAM",
+    "RECEIPTS_SUBJECT",
+    "SCOPES",
+    "TOKEN_LIFETIME_S_MAX",
+    "WARM_PATHS_MAX",
+    "Applied",
+    "Audience",
+    "CdnPurge",
     "CheckReport",
     "CheckStatus",
     "Currency",
@@ -27,12 +94,26 @@ __all__ = [
     "Day",
     "DayRate",
     "DayWrite",
+    "DeadLetter",
+    "DeadLetterList",
     "FieldError",
     "HealthReport",
     "HealthStatus",
     "History",
+    "InvalidationAccepted",
+    "InvalidationWrite",
     "Pair",
     "ProblemDetails",
+    "Receipt",
+    "ReceiptBatch",
+    "ReceiptList",
+    "RetryReport",
+    "Scope",
+    "Stage",
+    "WarmResult",
+    "WarmWrite",
+    "Warmed",
+    "WarmedPage",
     "WriteResult",
     "Year",
     "YearCurrency",
