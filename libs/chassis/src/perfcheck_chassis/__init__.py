@@ -14,6 +14,7 @@ _HOME = {
     "CLIENT_IDLE_S": "limits",
     "Caller": "tokens",
     "Check": "health",
+    "ConsistencyTokens": "consistency",
     "Health": "health",
     "JsonFormatter": "logs",
     "NeighbourError": "http_client",

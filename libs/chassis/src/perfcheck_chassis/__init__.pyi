@@ -3,6 +3,7 @@ from perfcheck_chassis.asgi import ASGIApp as ASGIApp
 from perfcheck_chassis.authorization import caller_of as caller_of
 from perfcheck_chassis.authorization import requires as requires
 from perfcheck_chassis.background import background_tasks as background_tasks
+from perfcheck_chassis.consistency import ConsistencyTokens as ConsistencyTokens
 from perfcheck_chassis.health import Check as Check
 from perfcheck_chassis.health import Health as Health
 from perfcheck_chassis.health import health_routes as health_routes
