@@ -3,18 +3,28 @@
 from typing import Literal
 
 from asgi_isr import dates
-from asgi_isr.capture import Scope, Send
+from asgi_isr.capture import Message, Scope, Send
 from asgi_isr.codings import accepted
 from asgi_isr.directives import date
 from asgi_isr.flight import Answer
-from asgi_isr.headers import NO_STORE, TARGETED, cache_status, without
+from asgi_isr.headers import LIFETIMES, NO_STORE, cache_status, for_one_client, without
 from asgi_isr.local import Entry, Variant, not_modified_headers
 from asgi_isr.model import CacheSettings, Headers
 from asgi_isr.ranges import Part, content_range, part
 
 _OK, _PARTIAL, _NOT_MODIFIED = 200, 206, 304
 _UNSATISFIABLE = 416
-_LIFETIMES = (b"cache-control", TARGETED, b"expires")
+
+
+def sender_to_one(send: Send) -> Send:
+    """Return a `send` of answers that no shared cache beyond this one keeps, whatever they say."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": for_one_client(message.get("headers", ()))}
+        await send(message)
+
+    return sending
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
@@ -38,7 +48,7 @@ async def send_answer(
     if answer.timing:
         fields.append((b"server-timing", answer.timing))
     if not answer.fresh:  # rule 10: no cache beyond this one may keep it
-        fields = [*without(fields, *_LIFETIMES), NO_STORE]
+        fields = [*without(fields, *LIFETIMES), NO_STORE]
     if variant.confirms(asked.get(b"if-none-match"), asked.get(b"if-modified-since")):
         await send_whole(send, _NOT_MODIFIED, not_modified_headers(fields), b"")
         return
@@ -74,7 +84,7 @@ async def send_part(send: Send, fields: Headers, body: bytes, asked: Part | None
     size = len(body)
     body = body[asked.first : asked.last + 1] if asked is not None else b""
     if asked is None:  # no cache may take it for the page
-        fields = [*without(fields, *_LIFETIMES), NO_STORE]
+        fields = [*without(fields, *LIFETIMES), NO_STORE]
     fields = [
         *without(fields, b"content-length"),
         (b"content-length", str(len(body)).encode()),

@@ -7,11 +7,12 @@ It reads what the app says in standard header fields (`CDN-Cache-Control` or `Ca
 """
 
 import re
+from collections.abc import Callable
 from operator import itemgetter
 from urllib.parse import parse_qsl, urlencode
 
 from asgi_isr import unsafe
-from asgi_isr.answers import asked_part, send_answer, send_failure, send_part
+from asgi_isr.answers import asked_part, send_answer, send_failure, send_part, sender_to_one
 from asgi_isr.capture import App, AppRender, Receive, Scope, Send
 from asgi_isr.codings import accepted
 from asgi_isr.directives import cache_control
@@ -39,14 +40,21 @@ _ANOTHER_REQUEST = frozenset(
 _ALONE = _FOR_THE_APP | _ANOTHER_REQUEST | {b"content-length", b"range", b"transfer-encoding"}
 _NO_PAGE = "There is no stored page."
 
+# From the fields of a request to what its client wrote: a source of events, and the number up to
+# which it must see all of them. None where it asks for no such thing. It must not raise.
+ReadYourWrites = Callable[[Headers], tuple[str, int] | None]
+
 
 class CacheMiddleware:
     """Serve pages from `cache`, let `app` render what it does not hold.
 
-    The cache is opened and closed with the app's lifespan.
+    The cache is opened and closed with the app's lifespan. `read_your_writes` says of a request
+    what its client has written: whoever asks so gets no page older than that (rule 12).
     """
 
-    def __init__(self, app: App, cache: PageCache) -> None:
+    def __init__(
+        self, app: App, cache: PageCache, *, read_your_writes: ReadYourWrites | None = None
+    ) -> None:
         self.app = app
         self.cache = cache
         settings = cache.settings
@@ -58,6 +66,7 @@ class CacheMiddleware:
         self._counters = cache.counters
         self._monotonic = cache.clock.monotonic
         self._ready = Ready()
+        self._read_your_writes = read_your_writes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection scope (ASGI 3.0)."""
@@ -92,17 +101,24 @@ class CacheMiddleware:
             key = page_key(host, path, query.decode("latin-1"))
         else:
             key = path
+        reached = None
+        if self._read_your_writes is not None:
+            written = self._read_your_writes(scope["headers"])
+            if written is not None:
+                send = sender_to_one(send)
+                reached = await self.cache.reached(*written)
         now = self._monotonic()
         entry = self.cache.hit(key, now, scope["headers"])
         if (
             entry is None
+            or reached is False
             or (b"authorization" in headers and not entry.public)
             or "?" in path
             or "\n" in path
             or b"content-length" in headers
             or b"transfer-encoding" in headers
         ):
-            await self._miss(scope, receive, send, key=key, query=query)
+            await self._miss(scope, receive, send, key=key, query=query, reached=reached)
             return
         # One look each: a set operation over all fields costs more than three.
         if (
@@ -176,8 +192,10 @@ class CacheMiddleware:
         return f"{scope.get('scheme', 'http')}://{host.decode('latin-1').lower()}"
 
     async def _miss(
-        self, scope: Scope, receive: Receive, send: Send, *, key: str, query: bytes
-    ) -> None:
+        self, scope: Scope, receive: Receive, send: Send, *, key: str, query: bytes,
+        reached: bool | None = None,
+    ) -> None:  # fmt: skip
+        """Answer what is no hit. `reached`: whether the client's own write is known here."""
         path: str = scope["path"]
         fields = scope["headers"]
         request = PageRequest(
@@ -187,18 +205,20 @@ class CacheMiddleware:
             origin=self._origin(scope),
             authorized=any(name == b"authorization" for name, _ in fields),
             only_if_cached="only-if-cached" in cache_control(values(fields, b"cache-control")),
+            after_a_write=reached is not None,
         )
         settings = self.cache.settings
         render = AppRender(
             self.app, scope, receive, send, request=request, query=query,
             settings=settings, clock=self.cache.clock, spawn=self.cache.renders.spawn,
         )  # fmt: skip
-        if _for_the_app_alone(fields) or not self._keyable(scope, query):
+        alone = _for_the_app_alone(fields) or not self._keyable(scope, query)
+        if alone or reached is False:
             self._counters.bypassed += 1
             if request.only_if_cached:
                 await send_failure(scope, send, settings, detail="only-if-cached", text=_NO_PAGE)
             else:
-                await self.app(scope, receive, render.announcing("request", watched=False))
+                await render.direct("request" if alone else "read-your-writes")
             return
         try:
             answer = await self.cache.fetch(request, render)

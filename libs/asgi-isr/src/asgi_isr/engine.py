@@ -133,6 +133,20 @@ class PageCache:
             return entry
         return None
 
+    async def reached(self, source: str, number: int) -> bool:
+        """Wait until this instance has been told of all that `source` wrote up to `number`.
+
+        False when it was not within `consistency_wait_s`: then what is held may be older (rule 12).
+        """
+        if self.follower.sequences.get(source, -1) >= number:
+            return True
+        self.counters.awaited += 1
+        wait_s = self.settings.consistency_wait_s
+        if await self.follower.wait_for_sequence(source, number, wait_s):
+            return True
+        self.counters.unreached += 1
+        return False
+
     async def fetch(self, request: PageRequest, render: Render) -> Answer | None:
         """Answer a request that `hit` did not; None when the app has answered the client itself.
 
@@ -229,12 +243,16 @@ class PageCache:
             return None, use
         if request.authorized and not entry.public:
             return None, Use.NONE
+        if request.after_a_write and entry.soft_since is not None:
+            # It may be older than the write. The lifetime and the lease say nothing of that: what
+            # has no word against it is as new as the write, which was announced here.
+            use = Use.VALIDATE
         return entry, use
 
     def _accept(
         self, request: PageRequest, result: Result, arrived: Arrival, *, stale: bool, lead: bool
-    ) -> Answer | None:
-        """Turn a render's result into this request's answer; None to look once more."""
+    ) -> Answer | str | None:
+        """Turn a render's result into this request's answer, as `_resolve`; None: look again."""
         if isinstance(result, Again | Passed):
             return None
         if isinstance(result, Failed):
@@ -289,7 +307,7 @@ class PageCache:
         left_s = int(entry.expires - self.clock.monotonic())
         return Answer(entry, ("hit", f"ttl={left_s}", detail, f"fence={entry.fence}"), fresh=False)
 
-    def _failed(self, result: Failed, request: PageRequest) -> Answer | None:
+    def _failed(self, result: Failed, request: PageRequest) -> Answer | str | None:
         entry, use = self._look(self._selected(request), request)
         if use is Use.FRESH:
             return None  # it came by another way meanwhile
@@ -297,6 +315,8 @@ class PageCache:
             self.counters.stale += 1
             return self._stale(entry, "detail=stale-if-error")
         if isinstance(result.error, Rendered):
+            if request.after_a_write:
+                return "read-your-writes"  # held back for others: what they get is too old here
             return None  # what it was held back for is gone: let the client see the next one
         raise result.error
 

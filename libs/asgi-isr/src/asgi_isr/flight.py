@@ -16,7 +16,8 @@ class PageRequest(NamedTuple):
 
     `origin` is scheme and host where pages depend on them. One with credentials (`authorized`) is
     answered from the cache only where the page says so (RFC 9111, section 3.5); one that is
-    `only_if_cached` makes nobody render.
+    `only_if_cached` makes nobody render. One `after_a_write`, of which this instance has been told,
+    gets no page that an invalidation speaks against, not even a soft one.
     """
 
     key: str
@@ -25,6 +26,7 @@ class PageRequest(NamedTuple):
     origin: str = ""
     authorized: bool = False
     only_if_cached: bool = False
+    after_a_write: bool = False
 
 
 class Rendered(NamedTuple):

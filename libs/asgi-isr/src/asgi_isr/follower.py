@@ -75,6 +75,8 @@ class Follower:
         self._reading: asyncio.Timeout | None = None
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waiter_ids = count()
+        self._sequence_waiters: dict[str, list[tuple[int, int, asyncio.Future[None]]]] = {}
+        self.sequences: dict[str, int] = {}  # by source: all its events up to it are applied
         self._marks: deque[str] = deque(maxlen=MARKS_MAX)
         self._beyond = 0  # more than every position ever reached, here or by a snapshot
         self.counters = FollowerCounters()
@@ -106,6 +108,26 @@ class Follower:
             if len(self._waiters) >= POSITION_WAITERS_MAX:
                 return False
         return await self._reached(position, timeout_s)
+
+    async def wait_for_sequence(self, source: str, number: int, timeout_s: float) -> bool:
+        """Wait until all events of `source` up to `number` are applied; False when not in time."""
+        if self.sequences.get(source, -1) >= number:
+            return True
+        if sum(map(len, self._sequence_waiters.values())) >= POSITION_WAITERS_MAX:
+            return False
+        waiter = asyncio.get_running_loop().create_future()
+        waiting = (number, next(self._waiter_ids), waiter)
+        self._sequence_waiters.setdefault(source, []).append(waiting)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await waiter
+            return waiter.done() and not waiter.cancelled()
+        finally:
+            waiters = self._sequence_waiters[source]
+            waiters.remove(waiting)
+            if not waiters:
+                del self._sequence_waiters[source]
 
     async def _reached(self, position: int, timeout_s: float) -> bool:
         """As `wait_for`, without its bound on how many may wait: nobody holds up the lease."""
@@ -182,6 +204,7 @@ class Follower:
             logger.warning("the log ends at %d, before %d: it lost events; recreate it", end, base)
         self._on_rejoin()
         self._marks.clear()
+        self.sequences.clear()
         self._index.reset(base)
         self.position, self._stamp = end, stamp
         self.lease_until = float("-inf")
@@ -228,6 +251,9 @@ class Follower:
                     self._marks.append(event.mark)
             self.counters.events += 1
             self.position, self._stamp = message.seq, message.stamp
+            if message.sequence is not None:
+                known = self.sequences.get(message.source, -1)
+                self.sequences[message.source] = max(known, message.sequence)
         self._moved()
 
     def _moved(self) -> None:
@@ -241,6 +267,11 @@ class Follower:
             waiter = heapq.heappop(self._waiters)[2]
             if not waiter.done():
                 waiter.set_result(None)
+        for source, waiters in self._sequence_waiters.items():
+            known = self.sequences.get(source, -1)
+            for number, _, waiter in waiters:
+                if number <= known and not waiter.done():
+                    waiter.set_result(None)
 
     # -- the lease ----------------------------------------------------------------------------
 

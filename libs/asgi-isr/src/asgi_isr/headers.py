@@ -1,11 +1,14 @@
 """Pure functions over header fields: lists, what is stored, what a 304 carries, Cache-Status."""
 
 import re
+from collections.abc import Iterable
 
 from asgi_isr.model import Headers
 
 TARGETED = b"cdn-cache-control"  # RFC 9213
 NO_STORE = (b"cache-control", b"no-store")
+_FOR_ONE_CLIENT = (b"cache-control", b"private, no-cache")
+LIFETIMES = (b"cache-control", TARGETED, b"expires")
 # Fields of one connection or one hop (RFC 9110, section 7.6.1; RFC 9111, section 3.1), and what is
 # made anew for each answer.
 _NOT_STORED = frozenset(
@@ -76,6 +79,18 @@ def matches(if_none_match: bytes, etag: bytes) -> bool:
         return True
     wanted = etag.removeprefix(b"W/")
     return any(found[0] == wanted for found in _OPAQUE_TAG.finditer(if_none_match))
+
+
+def for_one_client(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return the fields of an answer that no cache between this one and the client may keep.
+
+    The client's own may, if it asks each time. A CDN obeys `CDN-Cache-Control` (RFC 9213) or, where
+    it does not know that one, `private` (RFC 9111, section 5.2.2.7).
+    """
+    named = [(bytes(name).lower(), bytes(value)) for name, value in headers]
+    given = ",".join(values(named, b"cache-control")).lower()
+    lifetime = NO_STORE if "no-store" in given else _FOR_ONE_CLIENT
+    return [*without(named, *LIFETIMES), lifetime, (TARGETED, b"no-store")]
 
 
 def cache_status(name: str, *parts: str) -> tuple[bytes, bytes]:

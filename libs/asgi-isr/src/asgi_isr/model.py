@@ -43,6 +43,8 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     store_timeout_s: float = 0.05
     refresh_interval_s: float = 1.0
     """A page rendered less than this ago is not refreshed again in the background."""
+    consistency_wait_s: float = 0.5
+    """How long a client waits for its own write to be known here, until the app answers it."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -104,6 +106,8 @@ class Counters(msgspec.Struct):
     unstorable: int = 0
     unsafe: int = 0  # successful unsafe requests, each of which invalidated its path
     unannounced: int = 0  # of them, those that the log did not take: other instances do not know
+    awaited: int = 0  # requests that came before word of their client's own write
+    unreached: int = 0  # of them, those to which it did not come in time; counted in bypassed
 
     shared_hits: int = 0
     validated: int = 0  # stale pages that the app confirmed (304)

@@ -92,6 +92,14 @@ INSTRUMENTS: dict[str, Instrument] = {
     "asgi_isr.unannounced": _counter(
         "unannounced", "{request}", "Of them, those that other instances do not know of"
     ),
+    "asgi_isr.awaited": _counter(
+        "awaited", "{request}", "Requests that came before word of their client's own write"
+    ),
+    "asgi_isr.unreached": _counter(
+        "unreached",
+        "{request}",
+        "Of them, those to which it did not come in time; the app answered",
+    ),
     "asgi_isr.corrupt": _counter("corrupt", "{page}", "Shared pages that could not be read"),
     "asgi_isr.store_failures": _counter("store_failures", "{call}", "Failed calls of the store"),
     "asgi_isr.events": _counter("events", "{event}", "Events consumed from the log, with marks"),

@@ -23,6 +23,7 @@ from perfcheck_bff.api import RatesApi
 from perfcheck_bff.assets import asset_routes, load_assets
 from perfcheck_bff.cache_status import cache_routes
 from perfcheck_bff.checks import lease_check, log_check, store_check
+from perfcheck_bff.consistency import OwnWrites
 from perfcheck_bff.errors import error_handlers
 from perfcheck_bff.pages import Language, Pages
 from perfcheck_bff.perf import perf_routes
@@ -68,13 +69,17 @@ def create_app(settings: Settings) -> ASGIApp:
     health.add("lease", lease_check(cache), required=False)
     health.add("api", api.check, required=False)
     health.add("store", store_check(store), required=False)
-    app = _litestar(settings, cache=cache, client=client, api=api, health=health)
-    return CacheMiddleware(RequestTimeLimit(app), cache)
+    own_writes = OwnWrites(settings.token_keys())
+    app = _litestar(
+        settings, cache=cache, client=client, api=api, health=health, own_writes=own_writes
+    )
+    return CacheMiddleware(RequestTimeLimit(app), cache, read_your_writes=own_writes)
 
 
 def _litestar(
-    settings: Settings, *, cache: PageCache, client: ServiceClient, api: RatesApi, health: Health
-) -> Litestar:
+    settings: Settings, *, cache: PageCache, client: ServiceClient, api: RatesApi, health: Health,
+    own_writes: OwnWrites,
+) -> Litestar:  # fmt: skip
     assets = load_assets()
     languages = {
         name: Language(texts.load(name), templating.environment(texts.load(name), assets))
@@ -91,7 +96,7 @@ def _litestar(
     return create_litestar(
         [
             *asset_routes(assets),
-            *cache_routes(instance, cache),
+            *cache_routes(instance, cache, own_writes),
             *perf_routes(pages, sites()[0], instance=instance, cache=cache, health=health),
             *(handler for site in sites() for handler in page_routes(pages, api, site)),
         ],

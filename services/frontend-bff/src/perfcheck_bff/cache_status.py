@@ -13,6 +13,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
 from perfcheck_chassis import REQUEST_S
 
+from perfcheck_bff.consistency import OwnWrites
+
 __all__ = ["CacheReport", "LocalReport", "cache_report", "cache_routes"]
 
 _WAIT_S = 5.0
@@ -34,6 +36,7 @@ class CacheReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `position` is the last event applied, `base` what the index is complete since, `tags` how many
     tags the index holds; `applied` answers a wait, and is absent when none was asked for.
+    `tokens_refused` counts consistency tokens that were not valid, absent while there was none.
     """
 
     instance: str
@@ -45,16 +48,18 @@ class CacheReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     local: LocalReport
     counters: dict[str, int]
     applied: bool | None = None
+    tokens_refused: int = 0
 
 
-def cache_report(instance: str, cache: PageCache, *, applied: bool | None = None) -> CacheReport:
+def cache_report(
+    instance: str, cache: PageCache, *, applied: bool | None = None, tokens_refused: int = 0
+) -> CacheReport:
     """Return the present state of `cache`."""
-    return msgspec.convert(
-        {**cache.status(), "instance": instance, "applied": applied}, CacheReport
-    )
+    here = {"instance": instance, "applied": applied, "tokens_refused": tokens_refused}
+    return msgspec.convert({**cache.status(), **here}, CacheReport)
 
 
-def cache_routes(instance: str, cache: PageCache) -> list[HTTPRouteHandler]:
+def cache_routes(instance: str, cache: PageCache, own_writes: OwnWrites) -> list[HTTPRouteHandler]:
     """Return the handler of `/api/cache`."""
 
     @get("/api/cache", include_in_schema=False)
@@ -66,7 +71,7 @@ def cache_routes(instance: str, cache: PageCache) -> list[HTTPRouteHandler]:
         if position is not None:
             bound_s = min(timeout_s, REQUEST_S - _ANSWER_S)
             applied = await cache.follower.wait_for(position, bound_s)
-        report = cache_report(instance, cache, applied=applied)
+        report = cache_report(instance, cache, applied=applied, tokens_refused=own_writes.refused)
         return Response(msgspec.json.encode(report), media_type=MediaType.JSON, headers=_NO_STORE)
 
     return [status]

@@ -57,12 +57,17 @@ class MemoryLog:
         message = self._messages.get(seq)
         return message.stamp if message is not None else None
 
-    def publish(self, body: bytes) -> int:
-        """Append an event; return its sequence. Raises `LogUnavailableError` while `down`."""
+    def publish(self, body: bytes, *, source: str = "", sequence: int | None = None) -> int:
+        """Append an event; return its sequence. Raises `LogUnavailableError` while `down`.
+
+        `source` says that all its events up to its own number `sequence` are published now.
+        """
         self._check_up()
         self._last += 1
         self._stamps += 1
-        self._messages[self._last] = LogMessage(self._last, str(self._stamps), body)
+        self._messages[self._last] = LogMessage(
+            self._last, str(self._stamps), body, source, sequence
+        )
         if len(self._messages) > self._messages_max:
             del self._messages[self._first]
             self._first += 1
