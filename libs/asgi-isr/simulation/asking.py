@@ -9,10 +9,13 @@ from asgi_isr.model import Headers
 
 from simulation.pages import HOST, LANGUAGE, NOBODY, VALUES, Page
 from simulation.profile import Profile
+from simulation.writers import SOURCE
 
 USERS = ("ann", "bob")
 UNSAFE = ("POST", "PUT", "DELETE")
 RANGES = (b"bytes=0-3", b"bytes=2-", b"bytes=-4", b"bytes=999-")
+WRITTEN = b"x-written"
+WRITES_BACK = 3  # a client asks for one of the last changes
 _NO_VALUE = VALUES[-1]
 
 
@@ -25,6 +28,7 @@ class Asking(NamedTuple):
     if_none_match: bytes = b""
     part: bytes = b""  # the field `Range`
     if_range: bytes = b""
+    written: int | None = None  # the number of a row of the outbox, whose change the client made
     query: bytes = b""  # tells keys apart, and changes nothing else
 
     def scope(self, page: Page) -> Scope:
@@ -40,6 +44,8 @@ class Asking(NamedTuple):
             headers.append((b"range", self.part))
         if self.if_range:
             headers.append((b"if-range", self.if_range))
+        if self.written is not None:
+            headers.append((WRITTEN, b"%d" % self.written))
         return {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1",
             "method": self.method, "scheme": "http", "path": page.path,
@@ -48,13 +54,18 @@ class Asking(NamedTuple):
         }  # fmt: skip
 
 
-def draw(rng: random.Random, profile: Profile, *, known: bytes) -> Asking:
-    """Draw what a client asks; `known` is the last validator that one got of this page."""
+def draw(rng: random.Random, profile: Profile, *, known: bytes, rows: int) -> Asking:
+    """Draw what a client asks.
+
+    `known` is the last validator that one got of this page, `rows` how many were committed.
+    """
     asking = Asking(
         value=VALUES[int(rng.random() * len(VALUES))],
         user=rng.choice(USERS) if rng.random() < profile.users else NOBODY,
         query=b"q=%d" % rng.randrange(profile.queries) if profile.queries else b"",
     )
+    if profile.writes and rows and rng.random() < profile.writes:
+        asking = asking._replace(written=rng.randrange(max(0, rows - WRITES_BACK), rows))
     kind = rng.random()
     if kind < profile.unsafe:
         return asking._replace(method=rng.choice(UNSAFE))
@@ -66,6 +77,11 @@ def draw(rng: random.Random, profile: Profile, *, known: bytes) -> Asking:
         if_range = known if rng.random() < 0.5 else b""
         return asking._replace(part=rng.choice(RANGES), if_range=if_range)
     return asking
+
+
+def written(headers: Headers) -> tuple[str, int] | None:
+    """Return source and number of the row that a request names, as the cache asks for them."""
+    return next(((SOURCE, int(value)) for name, value in headers if name == WRITTEN), None)
 
 
 def given(headers: Mapping[bytes, bytes]) -> tuple[str, str]:

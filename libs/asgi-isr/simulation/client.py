@@ -148,6 +148,11 @@ class Exchange:
             self._require(invariant, vector, needed(page, versions), status)
         if changed is not None:
             self._require("unsafe", vector, changed, status)
+        if self._asking.written is not None:
+            write = self._world.writers.committed[self._asking.written]
+            unknown = b"detail=read-your-writes" in status
+            self._world.tally["answer: write unknown" if unknown else "answer: write known"] += 1
+            self._require("written", vector, needed(page, write.versions), status)
 
     def _judge_kind(self, content: Content, policy: bytes) -> None:
         """Judge: the page is of what was asked for, for the one who asked, and asked for anew."""

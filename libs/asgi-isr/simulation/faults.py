@@ -13,6 +13,7 @@ from asgi_isr.engine import Arrival
 from asgi_isr.flight import Flight, Kept, Overtaken, PageRequest, Personal
 from asgi_isr.local import Entry
 from asgi_isr.model import Page
+from asgi_isr.policy import Use
 from asgi_isr.ports import Bounds, LogMessage, Mark
 from asgi_isr.renders import Renders
 
@@ -166,6 +167,16 @@ class _WithoutCredentials(ObservedCache):
         return super()._alone(request._replace(authorized=False), entry)
 
 
+class _WithoutWaiting(ObservedCache):
+    async def reached(self, source: str, number: int) -> bool:
+        return True
+
+
+class _WithoutOwnWrites(ObservedCache):
+    def _look(self, key: str, request: PageRequest) -> tuple[Entry | None, Use]:
+        return super()._look(key, request._replace(after_a_write=False))
+
+
 class _WithoutLease(ObservedCache):
     follower_type = _LeasedByItself
 
@@ -238,5 +249,13 @@ FAULTS = {
         _WithoutCredentials,
         "a request with credentials takes what others had rendered",
         frozenset({"personal"}),
+    ),
+    "write-waiting": Fault(
+        _WithoutWaiting, "nobody waits for a client's own write", frozenset({"written"})
+    ),
+    "write-soft": Fault(
+        _WithoutOwnWrites,
+        "a client gets a page that a soft event for its own write made stale",
+        frozenset({"written"}),
     ),
 }

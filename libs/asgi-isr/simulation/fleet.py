@@ -56,7 +56,9 @@ class Fleet:
         for _ in range(rng.randint(1, BURST_MAX)):
             gone_soon = rng.random() < 0.06
             patience_s = rng.uniform(0.0, 0.4) if gone_soon else ANSWER_S_MAX
-            asking = draw(rng, world.profile, known=world.etags.get(page.path, b""))
+            known = world.etags.get(page.path, b"")
+            rows = len(world.writers.committed)
+            asking = draw(rng, world.profile, known=known, rows=rows)
             self.ask(instance, page, asking, patience_s=patience_s)
 
     def ask(

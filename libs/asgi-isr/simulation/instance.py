@@ -11,9 +11,16 @@ from asgi_isr.index import Index, Snapshot
 from asgi_isr.ports import Clock, Log, LogMessage
 
 from simulation.application import Application
+from simulation.asking import written
 from simulation.known import Known
 from simulation.network import Link
-from simulation.profile import LEASE_S, LOCK_TTL_S, LOCK_WAIT_S, RENDER_TIMEOUT_S
+from simulation.profile import (
+    CONSISTENCY_WAIT_S,
+    LEASE_S,
+    LOCK_TTL_S,
+    LOCK_WAIT_S,
+    RENDER_TIMEOUT_S,
+)
 from simulation.store import StoreLink
 from simulation.world import World, WorldClock
 
@@ -98,12 +105,13 @@ class Instance:
             lock_ttl_s=LOCK_TTL_S,
             lock_wait_s=LOCK_WAIT_S,
             refresh_interval_s=0.1,
+            consistency_wait_s=CONSISTENCY_WAIT_S,
             local_bytes_max=world.profile.local_bytes_max,
             index_tags_max=world.profile.index_tags_max,
         )
         clock = WorldClock(world.loop, world.rng.choice((0.0, 0.0, -0.7, 0.7)))
         self.cache = cache_type(settings, log=self.link, store=self.store, clock=clock)
-        self.asgi = CacheMiddleware(Application(world, name), self.cache)
+        self.asgi = CacheMiddleware(Application(world, name), self.cache, read_your_writes=written)
         self._stopped = asyncio.Event()
 
     @property
@@ -129,6 +137,7 @@ class Instance:
         async with self.cache:
             await self._stopped.wait()
         self._world.tally["change: unannounced"] += self.cache.counters.unannounced
+        self._world.tally["instance: awaits"] += self.cache.counters.awaited
         self._world.tally["instance: evicts"] += self.cache.local.evicted
         self._world.tally["instance: prunes"] += getattr(self.cache.index, "prunes", 0)
         self._world.note(self.name, "", "is gone" if self.gone else "has stopped")

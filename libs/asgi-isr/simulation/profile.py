@@ -7,6 +7,7 @@ LEASE_S = 1.5
 RENDER_TIMEOUT_S = 0.8
 LOCK_TTL_S = 0.25
 LOCK_WAIT_S = 0.3
+CONSISTENCY_WAIT_S = 0.1
 ANSWER_S_MAX = 12.0  # four looks, each with the fleet's lock and a render, then the app itself
 
 POLICIES = (
@@ -50,6 +51,7 @@ class Profile(NamedTuple):
     varying: tuple[bool, ...]  # by page: whether it varies at first
     users: float  # share of requests with credentials
     unsafe: float  # share of requests that change the page
+    writes: float  # share of requests of clients that have written
 
 
 def draw(rng: random.Random, *, troubles: int, changes: tuple[int, ...], pages: int) -> Profile:
@@ -80,4 +82,5 @@ def draw(rng: random.Random, *, troubles: int, changes: tuple[int, ...], pages: 
         varying=tuple(rng.random() < varying for _ in range(pages)),
         users=0.0 if plain else rng.choice((0.0, 0.2)),
         unsafe=0.0 if plain else rng.choice((0.0, 0.05, 0.15)),
+        writes=rng.choice((0.0, 0.0, 0.3)),
     )

@@ -11,6 +11,7 @@ from simulation.known import Announced, Change
 from simulation.pages import CHANGES, NAMES, Page, Vector, names_of
 
 EPOCH = 1_000_000  # sequences between two logs: more than one ever gets (rule 7)
+SOURCE = "writers"  # whose rows are counted
 LOST_ROWS_MAX = 2  # published again when the log was lost: enough to be seen twice, in any order
 
 
@@ -30,6 +31,8 @@ class Writers:
         self._clock = clock
         self.versions = dict.fromkeys(NAMES, 0)
         self.outbox: list[Change] = []
+        self.committed: list[Change] = []  # rows of the outbox, each with its index as its number
+        self._numbers: dict[bytes, int] = {}  # of those rows, by body
         self.strange: list[Change] = []  # of publishers without an outbox
         self.changes: dict[bytes, Change] = {}  # by body of the event
         self.announced_by: dict[str, Change] = {}  # by stamp, those of unsafe requests
@@ -43,7 +46,7 @@ class Writers:
     def commit(self, kind: int, *, mode: str) -> Change:
         """Change data and write the outbox row, in one transaction."""
         change = self._change(kind, mode)
-        self.outbox.append(change)
+        self._insert(change)
         return change
 
     async def intrude(self, kind: int) -> Change | None:
@@ -73,7 +76,12 @@ class Writers:
 
     def tell(self, page: Page) -> None:
         """Write an outbox row about a page that was changed, for the relay."""
-        self.outbox.append(self._told((), (page.path,), "hard"))
+        self._insert(self._told((), (page.path,), "hard"))
+
+    def _insert(self, change: Change) -> None:
+        self._numbers[change.body] = len(self.committed)
+        self.committed.append(change)
+        self.outbox.append(change)
 
     async def announce(self, event: Invalidation) -> int:
         """Take an event of an instance; nobody is judged by when it was published.
@@ -159,7 +167,10 @@ class Writers:
             self.log.truncate(last)
 
     async def _append(self, body: bytes, change: Change | None) -> int:
-        seq = self.log.publish(body)
+        waiting = [self._numbers[row.body] for row in self.outbox
+                   if row is not change and row.body in self._numbers]  # fmt: skip
+        upto = min(waiting, default=len(self.committed)) - 1
+        seq = self.log.publish(body, source=SOURCE, sequence=upto)
         self._acknowledged.append(Acknowledged(seq, await self.log.stamp(seq), change))
         if change is not None:
             self._announced.add(seq, change, self._clock.monotonic())
