@@ -1,0 +1,124 @@
+"""Events that are purged together: those of a short window, and again those whose answer was lost.
+
+A retry after a lost answer must be the same request, so a batch that may have been submitted keeps
+its events: whoever brings one of them again waits for that batch. A batch that was submitted is
+remembered for a while, so that an event that is delivered twice is purged once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from asgi_isr.ports import Clock
+from perfcheck_contracts import CdnPurge
+
+from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
+
+__all__ = ["EVENTS_MAX", "REMEMBERED_MAX", "REMEMBERED_S", "Batch", "Batches", "Submit"]
+
+EVENTS_MAX = 500  # of one batch
+REMEMBERED_MAX = 10_000  # events
+REMEMBERED_S = 600.0
+
+
+class Batch:
+    """Events of one purge.
+
+    `submit` sets `sent` as soon as the CDN may have something of it, and clears it when it knows
+    that it has nothing; `references` and `counted` are for it alone.
+    """
+
+    def __init__(self, *, again: bool) -> None:
+        self.again = again
+        self.events: dict[str, PurgeEvent] = {}
+        self.sent = False
+        self.counted = 0
+        self.references: list[str] = []
+        self.purge: CdnPurge | None = None
+        self.error: CdnError | None = None
+        self.attempt: asyncio.Event | None = None  # set when the attempt under way has ended
+
+
+Submit = Callable[[Batch], Awaitable[CdnPurge]]
+
+
+class Batches:
+    """Collects events for `window_s` and hands them to `submit`, which may raise `CdnError`.
+
+    The first call of a window submits for all who came in it.
+    """
+
+    def __init__(self, submit: Submit, clock: Clock, *, window_s: float) -> None:
+        self._submit = submit
+        self._clock = clock
+        self._window_s = window_s
+        self._collecting: dict[bool, Batch] = {}
+        self._known: dict[tuple[str, bool], tuple[float, Batch]] = {}  # the oldest first
+
+    async def purge(self, events: Sequence[PurgeEvent], *, again: bool) -> list[CdnPurge]:
+        """Return one `CdnPurge` for each event, in their order.
+
+        Raises `CdnError` if one of them was not submitted; one that can be retried goes first.
+        """
+        self._forget()
+        batches = [self._batch_of(event, again=again) for event in events]
+        async with asyncio.TaskGroup() as tasks:
+            for batch in dict.fromkeys(batches):
+                tasks.create_task(self._settle(batch))
+        errors = [batch.error for batch in batches if batch.error is not None]
+        if errors:
+            raise min(errors, key=lambda error: error.permanent)
+        return [batch.purge for batch in batches if batch.purge is not None]
+
+    def _batch_of(self, event: PurgeEvent, *, again: bool) -> Batch:
+        known = self._known.get((event.id, again))
+        if known is not None:
+            return known[1]
+        batch = self._collecting.get(again)
+        if batch is None or len(batch.events) >= EVENTS_MAX:
+            batch = self._collecting[again] = Batch(again=again)
+        batch.events[event.id] = event
+        self._known[event.id, again] = (self._clock.monotonic(), batch)
+        return batch
+
+    async def _settle(self, batch: Batch) -> None:
+        """Submit `batch`, or wait for who does; its outcome is in it afterwards."""
+        if batch.purge is not None:
+            return
+        if batch.attempt is not None:
+            await batch.attempt.wait()
+            return
+        attempt = batch.attempt = asyncio.Event()
+        # Holds for those who wait, if this call is cancelled.
+        batch.error = CdnError("the call that submitted it was cancelled", retry_after_s=0.0)
+        try:
+            if not batch.sent:
+                await asyncio.sleep(self._window_s)
+            self._close(batch)
+            batch.purge = await self._submit(batch)
+            batch.error = None
+        except CdnError as error:
+            batch.error = error
+        finally:
+            self._close(batch)
+            if not batch.sent:
+                self._drop(batch)
+            batch.attempt = None
+            attempt.set()
+
+    def _close(self, batch: Batch) -> None:
+        """Let no more events into `batch`."""
+        if self._collecting.get(batch.again) is batch:
+            del self._collecting[batch.again]
+
+    def _drop(self, batch: Batch) -> None:
+        for event_id in batch.events:
+            self._known.pop((event_id, batch.again), None)
+
+    def _forget(self) -> None:
+        """Forget the oldest events over the bounds."""
+        limit = self._clock.monotonic() - REMEMBERED_S
+        while self._known:
+            oldest = next(iter(self._known))
+            if len(self._known) <= REMEMBERED_MAX and self._known[oldest][0] > limit:
+                return
+            del self._known[oldest]
