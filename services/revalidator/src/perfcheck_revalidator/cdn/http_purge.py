@@ -70,7 +70,7 @@ class HttpPurge:
             raise CdnError(
                 self.trouble,
                 permanent=all(error.permanent for error in errors),
-                retry_after_s=max((error.retry_after_s or 0.0 for error in errors)) or None,
+                retry_after_s=max(error.retry_after_s or 0.0 for error in errors) or None,
             )
         self.trouble = None
         purge = CdnPurge(
