@@ -38,6 +38,7 @@ def event(*, tags: tuple[str, ...] = (), paths: tuple[str, ...] = ()) -> PurgeEv
         ((), ("/p%61irs",), ["/p%61irs*", "/pairs*"]),
         (("path:/pairs/usd/*",), (), ["/pairs/usd/*"]),
         (("path:#0123",), (), ["/*"]),
+        (("a b", "a,b", "ä", "", "x" * 257, "ok"), ("pairs", "*", ""), ["#ok"]),
     ],
 )
 def test_items(tags: tuple[str, ...], paths: tuple[str, ...], items: list[str]) -> None:

@@ -59,6 +59,8 @@ class Distribution(CloudFrontApi):
     async def create(self, reference: str, items: Sequence[str]) -> str:
         """Fail as planned, or create."""
         self.calls += 1
+        if "#poison" in items:
+            raise error_of("InvalidArgument", 400, "no such tag")
         if self.failures:
             raise self.failures.pop(0)
         full = len(self.invalidations) >= self.invalidations_max
@@ -217,6 +219,30 @@ async def test_denied_is_permanent_and_not_counted(front: Front) -> None:
     assert caught.value.permanent
     assert front.count.sum == 0
     await purge(cdn, "b")
+
+
+async def test_one_bad_event_costs_no_other(front: Front) -> None:
+    """Where CloudFront refuses the names of a batch, each event is tried alone; one fails."""
+    cdn = front.cdn()
+    with pytest.raises(CdnError, match="alone") as caught:
+        await purge(cdn, "a", "poison", "b")
+    assert not caught.value.permanent
+    answers = await asyncio.gather(
+        *(purge(cdn, name) for name in ("a", "poison", "b")), return_exceptions=True
+    )
+    assert isinstance(answers[1], CdnError)
+    assert answers[1].permanent
+    assert list(front.distribution.invalidations.values()) == [["#a"], ["#b"]]
+    assert front.count.sum == 2
+
+
+async def test_names_that_no_page_has_are_not_sent(front: Front) -> None:
+    """An event that names nothing a page could have is complete, and calls nobody."""
+    (done,) = await front.cdn().purge([PurgeEvent("e1", ("a b", "", "ä"), ("x",))], again=False)
+    assert done.status == "completed"
+    assert "no page can have" in done.detail
+    assert front.distribution.calls == 0
+    assert front.count.sum == 0
 
 
 async def test_over_the_cap_is_refused_with_words(front: Front) -> None:

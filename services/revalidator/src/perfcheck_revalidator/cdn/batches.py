@@ -24,13 +24,15 @@ class Batch:
     """Events of one purge.
 
     `submit` sets `sent` as soon as the CDN may have something of it, and clears it when it knows
-    that it has nothing; `references` and `counted` are for it alone.
+    that it has nothing. It sets `split` where the events must come again each by itself.
+    `references` and `counted` are for it alone.
     """
 
     def __init__(self, *, again: bool) -> None:
         self.again = again
         self.events: dict[str, PurgeEvent] = {}
         self.sent = False
+        self.split = False
         self.counted = 0
         self.references: list[str] = []
         self.purge: CdnPurge | None = None
@@ -53,6 +55,7 @@ class Batches:
         self._window_s = window_s
         self._collecting: dict[bool, Batch] = {}
         self._known: dict[tuple[str, bool], tuple[float, Batch]] = {}  # the oldest first
+        self._alone: dict[tuple[str, bool], None] = {}  # of batches that were split; as above
 
     async def purge(self, events: Sequence[PurgeEvent], *, again: bool) -> list[CdnPurge]:
         """Return one `CdnPurge` for each event, in their order.
@@ -74,7 +77,9 @@ class Batches:
         if known is not None:
             return known[1]
         batch = self._collecting.get(again)
-        if batch is None or len(batch.events) >= EVENTS_MAX:
+        if (event.id, again) in self._alone:
+            batch = Batch(again=again)
+        elif batch is None or len(batch.events) >= EVENTS_MAX:
             batch = self._collecting[again] = Batch(again=again)
         batch.events[event.id] = event
         self._known[event.id, again] = (self._clock.monotonic(), batch)
@@ -113,9 +118,13 @@ class Batches:
     def _drop(self, batch: Batch) -> None:
         for event_id in batch.events:
             self._known.pop((event_id, batch.again), None)
+            if batch.split:
+                self._alone[event_id, batch.again] = None
 
     def _forget(self) -> None:
         """Forget the oldest events over the bounds."""
+        while len(self._alone) > REMEMBERED_MAX:
+            del self._alone[next(iter(self._alone))]
         limit = self._clock.monotonic() - REMEMBERED_S
         while self._known:
             oldest = next(iter(self._known))

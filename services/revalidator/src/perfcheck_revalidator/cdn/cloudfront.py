@@ -89,6 +89,14 @@ class CloudFront:
     async def _submit(self, batch: Batch) -> CdnPurge:
         self._check_backoff()
         items = items_of(names_of(batch.events.values()))
+        if not items:
+            return CdnPurge(
+                provider=self.name,
+                again=batch.again,
+                status="completed",
+                completed_at=self._now(),
+                detail="nothing to purge: no page can have these names",
+            )
         if not batch.counted:
             refusal = await self._budget.take(len(items))
             if refusal is not None:
@@ -106,6 +114,10 @@ class CloudFront:
                 batch.sent = False
                 batch.counted = 0
                 await self._budget.give_back(len(items))
+                if error.items and len(batch.events) > 1:
+                    # One event's names must not cost the others their purge.
+                    batch.split = True
+                    raise CdnError(f"each event is purged alone: {error}") from error
             raise
         self._failures = 0
         self._failure = None

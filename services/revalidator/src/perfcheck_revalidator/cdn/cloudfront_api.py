@@ -40,14 +40,27 @@ _PASSING = frozenset(
     }
 )
 _PASSING_STATUSES = frozenset({408, 429})
+_ITEMS_STATUSES = frozenset({400, 413})  # InvalidArgument, BatchTooLarge
 
 
 class CloudFrontError(CdnError):
-    """A call failed; `unknown` says that CloudFront may have done it nevertheless."""
+    """A call failed.
 
-    def __init__(self, message: str, *, permanent: bool = False, unknown: bool = False) -> None:
+    `unknown` says that CloudFront may have done it nevertheless, `items` that it refused what the
+    call named, so that others might pass.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        unknown: bool = False,
+        items: bool = False,
+    ) -> None:
         super().__init__(message, permanent=permanent)
         self.unknown = unknown
+        self.items = items
 
 
 def error_of(code: str, status: int, message: str) -> CloudFrontError:
@@ -56,7 +69,7 @@ def error_of(code: str, status: int, message: str) -> CloudFrontError:
     if code in _PASSING or status in _PASSING_STATUSES:
         return CloudFrontError(text)
     if 300 <= status < 500:  # noqa: PLR2004  statuses of RFC 9110
-        return CloudFrontError(text, permanent=True)
+        return CloudFrontError(text, permanent=True, items=status in _ITEMS_STATUSES)
     return CloudFrontError(text, unknown=True)
 
 
@@ -160,7 +173,9 @@ def _invalidation(function: Callable[[], Any], field: str) -> str:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         raise error_of(str(told.get("Code", "")), status, str(told.get("Message", ""))) from error
     except ParamValidationError as error:
-        raise CloudFrontError(f"boto3 refused the request: {error}", permanent=True) from error
+        raise CloudFrontError(
+            f"boto3 refused the request: {error}", permanent=True, items=True
+        ) from error
     except NoCredentialsError as error:
         # On a machine whose metadata service hiccups they are there a moment later.
         raise CloudFrontError(f"AWS's chain of credentials gave none: {error}") from error

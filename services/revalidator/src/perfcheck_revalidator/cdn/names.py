@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from asgi_isr.keys import EVERYTHING, canonical_tag
+from asgi_isr.keys import EVERYTHING, canonical_tag, tag_problem
 
 from perfcheck_revalidator.cdn.port import PurgeEvent
 
@@ -39,7 +39,8 @@ def names_of(events: Iterable[PurgeEvent]) -> Names:
     """Return what must be purged for `events`.
 
     No page names path tags (`path:/pairs/*`) in `Cache-Tag`, so an event's count as its paths. One
-    that is a digest cannot be turned back, and counts as everything.
+    that is a digest cannot be turned back, and counts as everything. Tags and paths that no page
+    can have are left out: events are read leniently, and a CDN would refuse them with all others.
     """
     tags: set[str] = set()
     paths: set[str] = set()
@@ -48,10 +49,11 @@ def names_of(events: Iterable[PurgeEvent]) -> Names:
         for tag in map(canonical_tag, event.tags):
             if tag.startswith(_PATH_TAG):
                 paths.add(tag.removeprefix(_PATH_TAG))
-            else:
+            elif not tag_problem(tag):
                 tags.add(tag)
     if EVERYTHING in tags or "/*" in paths or any(path.startswith("#") for path in paths):
         return _EVERYTHING
+    paths = {path for path in paths if path.startswith("/")}
     below = {path[:-1] for path in paths if path.endswith("/*")}
     pages = {path for path in paths if not path.endswith("/*")}
     return Names(
