@@ -18,6 +18,7 @@ __all__ = ["EVENTS_MAX", "REMEMBERED_MAX", "REMEMBERED_S", "Batch", "Batches", "
 EVENTS_MAX = 500  # of one batch
 REMEMBERED_MAX = 10_000  # events
 REMEMBERED_S = 600.0
+_CANCELLED = CdnError("the call that submitted it was cancelled", retry_after_s=0.0)
 
 
 class Batch:
@@ -35,8 +36,8 @@ class Batch:
         self.split = False
         self.counted = 0
         self.references: list[str] = []
-        self.purge: CdnPurge | None = None
-        self.error: CdnError | None = None
+        # Holds for those who wait, if the call that submits is cancelled.
+        self.outcome: CdnPurge | CdnError = _CANCELLED
         self.attempt: asyncio.Event | None = None  # set when the attempt under way has ended
 
 
@@ -57,20 +58,16 @@ class Batches:
         self._known: dict[tuple[str, bool], tuple[float, Batch]] = {}  # the oldest first
         self._alone: dict[tuple[str, bool], None] = {}  # of batches that were split; as above
 
-    async def purge(self, events: Sequence[PurgeEvent], *, again: bool) -> list[CdnPurge]:
-        """Return one `CdnPurge` for each event, in their order.
-
-        Raises `CdnError` if one of them was not submitted; one that can be retried goes first.
-        """
+    async def purge(
+        self, events: Sequence[PurgeEvent], *, again: bool
+    ) -> list[CdnPurge | CdnError]:
+        """Return what became of each event, in their order."""
         self._forget()
         batches = [self._batch_of(event, again=again) for event in events]
         async with asyncio.TaskGroup() as tasks:
             for batch in dict.fromkeys(batches):
                 tasks.create_task(self._settle(batch))
-        errors = [batch.error for batch in batches if batch.error is not None]
-        if errors:
-            raise min(errors, key=lambda error: error.permanent)
-        return [batch.purge for batch in batches if batch.purge is not None]
+        return [batch.outcome for batch in batches]
 
     def _batch_of(self, event: PurgeEvent, *, again: bool) -> Batch:
         known = self._known.get((event.id, again))
@@ -87,22 +84,20 @@ class Batches:
 
     async def _settle(self, batch: Batch) -> None:
         """Submit `batch`, or wait for who does; its outcome is in it afterwards."""
-        if batch.purge is not None:
+        if isinstance(batch.outcome, CdnPurge):
             return
         if batch.attempt is not None:
             await batch.attempt.wait()
             return
         attempt = batch.attempt = asyncio.Event()
-        # Holds for those who wait, if this call is cancelled.
-        batch.error = CdnError("the call that submitted it was cancelled", retry_after_s=0.0)
+        batch.outcome = _CANCELLED
         try:
             if not batch.sent:
                 await asyncio.sleep(self._window_s)
             self._close(batch)
-            batch.purge = await self._submit(batch)
-            batch.error = None
+            batch.outcome = await self._submit(batch)
         except CdnError as error:
-            batch.error = error
+            batch.outcome = error
         finally:
             self._close(batch)
             if not batch.sent:

@@ -66,9 +66,23 @@ class CloudFront:
     async def purge(self, events: Sequence[PurgeEvent], *, again: bool) -> list[CdnPurge]:
         """Create the invalidations of `events`, with those of other calls within the window.
 
-        One over the monthly cap is `refused`, and `detail` says how to raise it. Raises `CdnError`.
+        One over the monthly cap is `refused`, and `detail` says how to raise it. Raises `CdnError`
+        if one is to be tried again, or if all are refused for good; one that is refused for good
+        beside others that are not is `refused`.
         """
-        return await self._batches.purge(events, again=again)
+        outcomes = await self._batches.purge(events, again=again)
+        errors = [outcome for outcome in outcomes if isinstance(outcome, CdnError)]
+        passing = [error for error in errors if not error.permanent]
+        if passing or (errors and len(errors) == len(outcomes)):
+            # Raised anew: several calls may have waited for one outcome.
+            error = (passing or errors)[0]
+            raise CdnError(
+                str(error), retry_after_s=error.retry_after_s, permanent=error.permanent
+            ) from error
+        return [
+            self._refused(str(outcome), again=again) if isinstance(outcome, CdnError) else outcome
+            for outcome in outcomes
+        ]
 
     async def completed(self, purge: CdnPurge) -> CdnPurge | None:
         """Return `purge` with its end, or None; asks CloudFront at most every 1 to 5 seconds."""
@@ -102,9 +116,7 @@ class CloudFront:
             if refusal is not None:
                 self._failure = f"a purge was refused: {refusal}"
                 _log.error("CDN purge refused: %s", refusal, extra={"events": len(batch.events)})
-                return CdnPurge(
-                    provider=self.name, again=batch.again, status="refused", detail=refusal
-                )
+                return self._refused(refusal, again=batch.again)
             batch.counted = len(items)
         try:
             await self._create(batch, items)
@@ -127,6 +139,9 @@ class CloudFront:
             reference=",".join(batch.references),
             submitted_at=self._now(),
         )
+
+    def _refused(self, detail: str, *, again: bool) -> CdnPurge:
+        return CdnPurge(provider=self.name, again=again, status="refused", detail=detail)
 
     async def _create(self, batch: Batch, items: Sequence[str]) -> None:
         """Create what is not known to exist: one invalidation for each chunk of `items`."""
