@@ -1,169 +1,19 @@
-"""boto3 and our time limits against an emulator, and against servers that misbehave."""
+"""boto3 and our time limits against servers that misbehave."""
 
 import asyncio
 import os
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
 
-import boto3
 import pytest
 from asgi_isr.ports import SystemClock
-from perfcheck_chassis import environment, load
-from perfcheck_embedded import Servers
+from perfcheck_revalidator.cdn.cloudfront import CloudFront
 from perfcheck_revalidator.cdn.cloudfront_api import CloudFrontApi, CloudFrontError
-from perfcheck_revalidator.cdn.cloudfront_items import caller_reference
-from perfcheck_revalidator.cdn.port import Cdn, CdnError, PurgeEvent
-from perfcheck_revalidator.cdn.price import CounterError
-from perfcheck_revalidator.cdn.settings import CdnSettings, cdns_from, trouble_of
+from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
+from perfcheck_revalidator.cdn.price import Budget
 from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter
 
-pytestmark = pytest.mark.integration
-
-START_S = 60.0
-
-
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give AWS's chain credentials that open nothing, and no way around the machine."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of AWS's emulator."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    log = tmp_path_factory.mktemp("moto") / "moto.log"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  this Python
-            command, stdout=output, stderr=output, env=environment()
-        )
-    try:
-        deadline = time.monotonic() + START_S
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, "the emulator did not start"
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def aws(emulator: str) -> Any:
-    """Give a client that looks into the emulator."""
-    return boto3.client("cloudfront", region_name="us-east-1", endpoint_url=emulator)
-
-
-@pytest.fixture
-def distribution(aws: Any) -> str:
-    """Give the id of a new distribution."""
-    config = {
-        "CallerReference": str(time.monotonic_ns()),
-        "Comment": "",
-        "Enabled": True,
-        "Origins": {
-            "Quantity": 1,
-            "Items": [
-                {
-                    "Id": "bff",
-                    "DomainName": "bff.example",
-                    "CustomOriginConfig": {
-                        "HTTPPort": 80,
-                        "HTTPSPort": 443,
-                        "OriginProtocolPolicy": "https-only",
-                    },
-                }
-            ],
-        },
-        "DefaultCacheBehavior": {
-            "TargetOriginId": "bff",
-            "ViewerProtocolPolicy": "redirect-to-https",
-        },
-    }
-    created = aws.create_distribution(DistributionConfig=config)
-    return str(created["Distribution"]["Id"])
-
-
-@asynccontextmanager
-async def opened(counter: ValkeyCounter, **variables: str) -> AsyncIterator[list[Cdn]]:
-    """Give the CDNs that these settings make."""
-    own = {f"PERFCHECK_{name.upper()}": value for name, value in variables.items()}
-    async with AsyncExitStack() as stack:
-        cdns = cdns_from(load(CdnSettings, own), counter, SystemClock())
-        for cdn in cdns:
-            stack.push_async_callback(cdn.close)
-        yield cdns
-
-
-@pytest.fixture
-async def counter(running: Servers) -> AsyncIterator[ValkeyCounter]:
-    """Give the shared counter on a real store."""
-    counting = ValkeyCounter(running.valkey_url, timeout_s=0.5)
-    yield counting
-    await counting.close()
-
-
-async def test_purge_and_its_end(
-    emulator: str, aws: Any, distribution: str, counter: ValkeyCounter
-) -> None:
-    """Events of a window become one invalidation of tags and paths, which is seen completed."""
-    async with opened(
-        counter, cloudfront_distribution_id=distribution, cloudfront_endpoint_url=emulator
-    ) as (cdn,):
-        events = [
-            PurgeEvent("e1", ("currency:usd", "a"), ()),
-            PurgeEvent("e2", ("a",), ("/pairs/usd/eur", "/day/*")),
-        ]
-        (one,), (two,) = await asyncio.gather(
-            cdn.purge(events[:1], again=False), cdn.purge(events[1:], again=False)
-        )
-        assert one.reference == two.reference
-        done = await cdn.completed(one)
-        assert trouble_of([cdn]) is None
-    assert done is not None
-    assert done.status == "completed"
-    assert done.submitted_at is not None
-    assert done.completed_at is not None
-    assert done.completed_at >= done.submitted_at
-    standing = aws.get_invalidation(DistributionId=distribution, Id=one.reference)
-    batch = standing["Invalidation"]["InvalidationBatch"]
-    items = ["#a", "#currency:usd", "/day/*", "/pairs/usd/eur*"]
-    assert sorted(batch["Paths"]["Items"]) == items
-    assert batch["CallerReference"] == caller_reference(
-        ["e1", "e2"], again=False, chunk=0, items=items
-    )
-    key = f"cdn-paths:{distribution}:{done.submitted_at:%Y-%m}"
-    assert await counter.add(key, 0, ttl_s=60) == 4
-
-
-async def test_no_such_distribution_is_permanent(emulator: str) -> None:
-    """A distribution that does not exist is refused for good, in AWS's words."""
-    api = CloudFrontApi("ENONE", endpoint_url=emulator)
-    try:
-        with pytest.raises(CloudFrontError, match="NoSuchDistribution") as caught:
-            await api.create("r1", ["#a"])
-        assert caught.value.permanent
-        with pytest.raises(CloudFrontError) as caught:
-            await api.status("INONE")
-        assert caught.value.permanent
-    finally:
-        await api.close()
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("aws_credentials")]
 
 
 class Scripted:
@@ -302,25 +152,22 @@ async def test_refused_connection() -> None:
 
 
 async def test_retry_after_a_lost_answer_is_byte_for_byte_the_same(
-    scripted: Scripted, counter: ValkeyCounter
+    scripted: Scripted, api: CloudFrontApi, counter: ValkeyCounter
 ) -> None:
     """After an answer that got lost, the retry sends the same reference and items."""
     scripted.answers = [
         answer("503 Service Unavailable", error_xml("ServiceUnavailable", "later")),
         answer("201 Created", CREATED),
     ]
-    async with opened(
-        counter,
-        cloudfront_distribution_id="D1",
-        cloudfront_endpoint_url=scripted.url,
-        cdn_window_s="0",
-    ) as (cdn,):
-        events = [PurgeEvent("e1", ("a",), ()), PurgeEvent("e2", ("b",), ())]
-        with pytest.raises(CdnError) as caught:
-            await cdn.purge(events, again=False)
-        assert caught.value.retry_after_s is not None
-        await asyncio.sleep(caught.value.retry_after_s)
-        (purge,) = await cdn.purge(events[1:], again=False)
+    clock = SystemClock()
+    budget = Budget(counter, clock, usd_per_month_max=1, distribution_id="D1")
+    cdn = CloudFront(api, budget, clock, window_s=0, jitter=lambda: 0)
+    events = [PurgeEvent("e1", ("a",), ()), PurgeEvent("e2", ("b",), ())]
+    with pytest.raises(CdnError) as caught:
+        await cdn.purge(events, again=False)
+    assert caught.value.retry_after_s is not None
+    await asyncio.sleep(caught.value.retry_after_s)
+    (purge,) = await cdn.purge(events[1:], again=False)
     assert purge.reference == "I2J0I21PCUYOIK"
     assert len(scripted.requests) == 2
     assert scripted.requests[0] == scripted.requests[1]
@@ -338,27 +185,3 @@ async def test_no_credentials_can_be_retried(
         await api.create("r1", ["#a"])
     assert (caught.value.permanent, caught.value.unknown) == (False, False)
     assert scripted.requests == []
-
-
-async def test_counter_is_shared(running: Servers, counter: ValkeyCounter) -> None:
-    """Two instances add to one number."""
-    other = ValkeyCounter(running.valkey_url)
-    assert await counter.add("k", 5, ttl_s=60) == 5
-    assert await other.add("k", -2, ttl_s=60) == 3
-    await other.close()
-
-
-async def test_counter_says_that_the_store_is_gone(
-    running: Servers, counter: ValkeyCounter
-) -> None:
-    """A store that is frozen or stopped costs one time limit, and its password is not shown."""
-    await counter.add("k", 1, ttl_s=60)
-    await running.pause("valkey")
-    async with asyncio.timeout(5):
-        with pytest.raises(CounterError, match=r"did not answer within 0\.5 s"):
-            await counter.add("k", 1, ttl_s=60)
-    await running.resume("valkey")
-    await counter.add("k", 1, ttl_s=60)
-    await running.stop("valkey")
-    with pytest.raises(CounterError, match="failed"):
-        await counter.add("k", 1, ttl_s=60)

@@ -103,41 +103,10 @@ def front() -> Front:
     return Front()
 
 
-def event(name: str) -> PurgeEvent:
-    """Return the event `name` that names the tag `name`."""
-    return PurgeEvent(name, (name,), ())
-
-
 async def purge(cdn: CloudFront, *names: str, again: bool = False) -> list[CdnPurge]:
-    """Purge the events `names`."""
+    """Purge the events `names`, each of which names a tag like itself."""
     async with asyncio.timeout(5):
-        return await cdn.purge([event(name) for name in names], again=again)
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "permanent", "unknown"),
-    [
-        ("AccessDenied", 403, True, False),
-        ("NoSuchDistribution", 404, True, False),
-        ("InvalidArgument", 400, True, False),
-        ("BatchTooLarge", 413, True, False),
-        ("InvalidationBatchAlreadyExists", 400, True, False),
-        ("TooManyInvalidationsInProgress", 400, False, False),
-        ("Throttling", 400, False, False),
-        ("ThrottlingException", 400, False, False),
-        ("", 429, False, False),
-        ("ExpiredToken", 403, False, False),
-        ("RequestTimeout", 408, False, False),
-        ("InternalError", 500, False, True),
-        ("", 503, False, True),
-        ("", 0, False, True),
-    ],
-)
-def test_errors(code: str, status: int, *, permanent: bool, unknown: bool) -> None:
-    """What AWS answers passes or stays; what it says is kept; after 5xx it may have been done."""
-    error = error_of(code, status, "its words")
-    assert (error.permanent, error.unknown) == (permanent, unknown)
-    assert "its words" in str(error)
+        return await cdn.purge([PurgeEvent(name, (name,), ()) for name in names], again=again)
 
 
 async def test_a_window_becomes_one_invalidation(front: Front) -> None:
