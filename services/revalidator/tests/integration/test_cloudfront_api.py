@@ -46,7 +46,7 @@ class Scripted:
 def answer(status: str, body: str) -> bytes:
     """Return a whole HTTP answer."""
     head = f"HTTP/1.1 {status}\r\ncontent-type: text/xml\r\nconnection: close\r\n"
-    return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+    return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode(errors="surrogateescape")
 
 
 def error_xml(code: str, message: str) -> str:
@@ -171,6 +171,17 @@ async def test_retry_after_a_lost_answer_is_byte_for_byte_the_same(
     assert purge.reference == "I2J0I21PCUYOIK"
     assert len(scripted.requests) == 2
     assert scripted.requests[0] == scripted.requests[1]
+
+
+async def test_address_that_boto3_does_not_take() -> None:
+    """An address that boto3 refuses is an error for good that says so."""
+    api = CloudFrontApi("D1", endpoint_url="http://aws_emulator:5000")
+    with pytest.raises(
+        CloudFrontError, match="PERFCHECK_CLOUDFRONT_ENDPOINT_URL: Invalid endpoint"
+    ) as caught:
+        await api.status("I1")
+    await api.close()
+    assert caught.value.permanent
 
 
 async def test_no_credentials_can_be_retried(

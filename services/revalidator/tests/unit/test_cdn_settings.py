@@ -59,6 +59,7 @@ def test_addresses() -> None:
         ("PURGE_URLS", "http://u:hunter2@edge", "PERFCHECK_PURGE_TOKEN"),
         ("PURGE_URLS", "http://edge?x", "has a user, query or fragment"),
         ("PURGE_URLS", ",".join(f"http://e{n}" for n in range(33)), "at most 32"),
+        ("PURGE_TOKEN", "hunter2\n", "visible ASCII"),
         ("PURGE_STYLE", "fastly", "not one of the allowed values"),
         ("CDN_WINDOW_S", "-1", "CDN_WINDOW_S"),
         ("CDN_USD_PER_MONTH_MAX", "much", "a number"),

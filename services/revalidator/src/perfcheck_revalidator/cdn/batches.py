@@ -13,9 +13,18 @@ from perfcheck_contracts import CdnPurge
 
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
 
-__all__ = ["EVENTS_MAX", "REMEMBERED_MAX", "REMEMBERED_S", "Batch", "Batches", "Submit"]
+__all__ = [
+    "EVENTS_MAX",
+    "NAMES_MAX",
+    "REMEMBERED_MAX",
+    "REMEMBERED_S",
+    "Batch",
+    "Batches",
+    "Submit",
+]
 
 EVENTS_MAX = 500  # of one batch
+NAMES_MAX = 3000  # of one batch; the event that reaches it is the last
 REMEMBERED_MAX = 10_000  # events
 REMEMBERED_S = 600.0
 _CANCELLED = CdnError("the call that submitted it was cancelled", retry_after_s=0.0)
@@ -31,7 +40,8 @@ class Batch:
 
     def __init__(self, *, again: bool) -> None:
         self.again = again
-        self.events: dict[str, PurgeEvent] = {}
+        self.events: dict[str, PurgeEvent] = {}  # empty again once it was submitted
+        self.names = 0
         self.sent = False
         self.split = False
         self.counted = 0
@@ -76,9 +86,10 @@ class Batches:
         batch = self._collecting.get(again)
         if (event.id, again) in self._alone:
             batch = Batch(again=again)
-        elif batch is None or len(batch.events) >= EVENTS_MAX:
+        elif batch is None or len(batch.events) >= EVENTS_MAX or batch.names >= NAMES_MAX:
             batch = self._collecting[again] = Batch(again=again)
         batch.events[event.id] = event
+        batch.names += len(event.tags) + len(event.paths)
         self._known[event.id, again] = (self._clock.monotonic(), batch)
         return batch
 
@@ -102,6 +113,8 @@ class Batches:
             self._close(batch)
             if not batch.sent:
                 self._drop(batch)
+            if isinstance(batch.outcome, CdnPurge):
+                batch.events = {}  # what is remembered needs no names
             batch.attempt = None
             attempt.set()
 

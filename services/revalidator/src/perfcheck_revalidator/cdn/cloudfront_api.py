@@ -131,17 +131,22 @@ class CloudFrontApi:
                 import boto3  # noqa: PLC0415  late: see above
                 from botocore.config import Config  # noqa: PLC0415
 
-                self._client = boto3.session.Session().client(
-                    "cloudfront",
-                    region_name=REGION,
-                    endpoint_url=self._endpoint_url,
-                    config=Config(
-                        connect_timeout=self._connect_timeout_s,
-                        read_timeout=self._read_timeout_s,
-                        max_pool_connections=THREADS_MAX,
-                        retries={"total_max_attempts": 1},
-                    ),
-                )
+                try:
+                    self._client = boto3.session.Session().client(
+                        "cloudfront",
+                        region_name=REGION,
+                        endpoint_url=self._endpoint_url,
+                        config=Config(
+                            connect_timeout=self._connect_timeout_s,
+                            read_timeout=self._read_timeout_s,
+                            max_pool_connections=THREADS_MAX,
+                            retries={"total_max_attempts": 1},
+                        ),
+                    )
+                except ValueError as error:  # the address of an emulator
+                    raise CloudFrontError(
+                        f"PERFCHECK_CLOUDFRONT_ENDPOINT_URL: {error}", permanent=True
+                    ) from error
             return self._client
 
     async def _call(self, name: str, function: Callable[[], Any], field: str) -> str:
@@ -181,5 +186,5 @@ def _invalidation(function: Callable[[], Any], field: str) -> str:
         raise CloudFrontError(f"AWS's chain of credentials gave none: {error}") from error
     except (BotoCoreError, ResponseParserError) as error:
         raise CloudFrontError(f"no answer of CloudFront: {error}", unknown=True) from error
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CloudFrontError(f"CloudFront's answer has no {field}", unknown=True) from error

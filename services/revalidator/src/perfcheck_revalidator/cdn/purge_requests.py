@@ -16,7 +16,7 @@ __all__ = ["FIELD_BYTES_MAX", "PurgeRequest", "Style", "requests_of"]
 Style = Literal["xkey", "ban"]
 
 FIELD_BYTES_MAX = 4096
-_PLAIN = re.compile(r"[A-Za-z0-9_]")
+_SPECIAL = re.compile(r"[^A-Za-z0-9_]")
 _TAG_FORM = r"(?i)(?:^|,)\s*(?:{})\s*(?:,|$)"
 _PATH_FORM = "(?i)^(?:{})"
 _PAGE_END = r"(?:\?|$)"
@@ -43,7 +43,7 @@ def _tag_requests(tags: Sequence[str], style: Style) -> list[PurgeRequest]:
             PurgeRequest("PURGE", {"xkey-purge": keys, "Surrogate-Key": keys}) for keys in fields
         ]
     room = FIELD_BYTES_MAX - len(_TAG_FORM)
-    fields = _joined(["".join(map(_escaped, tag)) for tag in tags], separator="|", room=room)
+    fields = _joined(map(_escaped, tags), separator="|", room=room)
     return [PurgeRequest("BAN", {"Ban-Tag": _TAG_FORM.format(tags)}) for tags in fields]
 
 
@@ -63,19 +63,17 @@ def _path_expression(path: str, end: str, room: int) -> str:
     atoms: list[str] = []
     for byte in plain_path(path).encode(errors="surrogateescape"):
         char = chr(byte)
-        if _PLAIN.fullmatch(char) or char == "/":
-            atoms.append(char)
-        else:
-            atoms.append(f"(?:{_escaped(char)}|%{byte:02x})")
+        escaped = char if char == "/" else _escaped(char)
+        atoms.append(char if escaped == char else f"(?:{escaped}|%{byte:02x})")
         room -= len(atoms[-1])
         if room < len(end):
             return "".join(atoms[:-1])
     return "".join(atoms) + end
 
 
-def _escaped(char: str) -> str:
-    """Return an expression for `char` that also passes through a VCL string and ban's tokens."""
-    return char if _PLAIN.fullmatch(char) else f"\\x{ord(char):02x}"
+def _escaped(text: str) -> str:
+    """Return an expression for `text` that also passes through a VCL string and ban's tokens."""
+    return _SPECIAL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _joined(parts: Iterable[str], *, separator: str, room: int) -> list[str]:

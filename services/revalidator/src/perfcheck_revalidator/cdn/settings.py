@@ -53,6 +53,9 @@ class CdnSettings(ServiceSettings, frozen=True, kw_only=True):
             raise ValueError(f"PERFCHECK_PURGE_URLS: {len(urls)} addresses, at most {_URLS_MAX}")
         for url in urls:
             _check("PERFCHECK_PURGE_URLS", url)
+        token = self.purge_token.reveal() if self.purge_token is not None else ""
+        if any(not "!" <= char <= "~" for char in token):
+            raise ValueError("PERFCHECK_PURGE_TOKEN: has characters other than visible ASCII")
 
     def purge_addresses(self) -> tuple[str, ...]:
         """Return the addresses in `purge_urls`, each once, without a slash at the end."""
