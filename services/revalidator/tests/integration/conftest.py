@@ -5,6 +5,7 @@ from asgi_isr.logs.nats import NatsLog, connect, ensure_stream
 from asgi_isr.stores.redis import RedisStore
 from perfcheck_chassis import Secret
 from perfcheck_embedded import Servers, servers
+from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter
 from perfcheck_revalidator.settings import Settings
 
 
@@ -43,3 +44,21 @@ def settings(running: Servers) -> Settings:
         snapshot_interval_s=0.05,
         instance_id="revalidator-test",
     )
+
+
+@pytest.fixture
+async def counter(running: Servers) -> AsyncIterator[ValkeyCounter]:
+    """Give the shared counter on a real store."""
+    counting = ValkeyCounter(running.valkey_url, timeout_s=0.5)
+    yield counting
+    await counting.close()
+
+
+@pytest.fixture
+def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give AWS's chain credentials that open nothing, and no way around the machine."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
