@@ -30,6 +30,7 @@ from perfcheck_bff.release import fingerprint
 from perfcheck_bff.routes import page_routes
 from perfcheck_bff.settings import Settings
 from perfcheck_bff.site import sites
+from perfcheck_bff.warm import Warming, warm_routes
 
 __all__ = ["create_app", "from_environment"]
 
@@ -68,13 +69,16 @@ def create_app(settings: Settings) -> ASGIApp:
     health.add("lease", lease_check(cache), required=False)
     health.add("api", api.check, required=False)
     health.add("store", store_check(store), required=False)
-    app = _litestar(settings, cache=cache, client=client, api=api, health=health)
-    return CacheMiddleware(RequestTimeLimit(app), cache)
+    warming = Warming(cache)
+    app = _litestar(settings, cache=cache, client=client, api=api, health=health, warming=warming)
+    warming.app = CacheMiddleware(RequestTimeLimit(app), cache)
+    return warming.app
 
 
 def _litestar(
-    settings: Settings, *, cache: PageCache, client: ServiceClient, api: RatesApi, health: Health
-) -> Litestar:
+    settings: Settings, *, cache: PageCache, client: ServiceClient, api: RatesApi, health: Health,
+    warming: Warming,
+) -> Litestar:  # fmt: skip
     assets = load_assets()
     languages = {
         name: Language(texts.load(name), templating.environment(texts.load(name), assets))
@@ -92,6 +96,7 @@ def _litestar(
         [
             *asset_routes(assets),
             *cache_routes(instance, cache),
+            *warm_routes(settings.token_keys(), warming),
             *perf_routes(pages, sites()[0], instance=instance, cache=cache, health=health),
             *(handler for site in sites() for handler in page_routes(pages, api, site)),
         ],
