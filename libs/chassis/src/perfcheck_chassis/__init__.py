@@ -39,6 +39,7 @@ _HOME = {
     "environment": "settings",
     "health_routes": "health",
     "load": "settings",
+    "metrics_route": "metrics",
     "problem_handlers": "problems",
     "requires": "authorization",
     "serve": "server",
