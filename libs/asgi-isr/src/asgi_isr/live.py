@@ -41,7 +41,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PopularPage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A page by the path and query that ask for it, and how often this instance answered with it."""
+    """A page by the path and query that ask for it, and how often it was the answer here."""
 
     path: str
     hits: int

@@ -34,9 +34,17 @@ def create_app(settings: Settings) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            store = RedisStore(settings.valkey_url.reveal(), timeout_s=WRITE_TIMEOUT_S)
+            store = RedisStore(
+                settings.valkey_url.reveal(),
+                timeout_s=WRITE_TIMEOUT_S,
+                tls_ca_file=settings.tls_ca_file,
+            )
             stack.push_async_callback(store.close)
-            log = NatsLog(settings.nats_url.reveal(), source=settings.service)
+            log = NatsLog(
+                settings.nats_url.reveal(),
+                source=settings.service,
+                tls_ca_file=settings.tls_ca_file,
+            )
             stack.push_async_callback(log.close)
 
             async def load_snapshot() -> Snapshot | None:
