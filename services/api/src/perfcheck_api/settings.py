@@ -1,7 +1,7 @@
 """Settings of the api service, read from `PERFCHECK_*` variables by the chassis."""
 
 from typing import Annotated, ClassVar
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 from perfcheck_chassis import BODY_BYTES_MAX, Secret, ServiceSettings, check_ca_file
@@ -70,4 +70,5 @@ def with_root_certificate(url: Secret, ca_file: str) -> Secret:
     options = parse_qs(query)
     if options.get("sslmode", [""])[-1] != "verify-full" or "sslrootcert" in options:
         return url
-    return Secret(f"{url.reveal()}&{urlencode({'sslrootcert': ca_file or 'system'})}")
+    root = f"sslrootcert={quote(ca_file or 'system')}"  # libpq takes no + for a space
+    return Secret(f"{url.reveal()}&{root}")
