@@ -141,7 +141,7 @@ def ids_in_log(stack: Any) -> list[str]:
 def test_killed_in_the_middle_of_a_replay(
     year: Any, eventually: Any, name: str, factor: float
 ) -> None:
-    """After kill -9 of a part during 250 writes every page is right and every event has a receipt."""
+    """After kill -9 of a part during 250 writes all pages are right, all events have a receipt."""
     stack, days = year
     every = list(paths(stack, days))
     for path in every:

@@ -34,6 +34,7 @@ _HOME = {
     "app_duration_s": "timing",
     "background_tasks": "background",
     "caller_of": "authorization",
+    "check_ca_file": "settings",
     "configure_logging": "logs",
     "create_litestar": "application",
     "environment": "settings",

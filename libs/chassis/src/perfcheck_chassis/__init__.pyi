@@ -25,6 +25,7 @@ from perfcheck_chassis.secret import Secret as Secret
 from perfcheck_chassis.server import serve as serve
 from perfcheck_chassis.settings import ServiceSettings as ServiceSettings
 from perfcheck_chassis.settings import SettingsError as SettingsError
+from perfcheck_chassis.settings import check_ca_file as check_ca_file
 from perfcheck_chassis.settings import environment as environment
 from perfcheck_chassis.settings import load as load
 from perfcheck_chassis.timing import ServerTiming as ServerTiming

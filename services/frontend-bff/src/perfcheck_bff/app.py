@@ -44,7 +44,7 @@ _BYPASS = ("/api/", "/assets/", "/ssr", "/perf", "/favicon.ico", "/robots.txt")
 
 def create_app(settings: Settings) -> ASGIApp:
     """Build the service behind its page cache; nothing opens before the lifespan is entered."""
-    store = RedisStore(settings.valkey_url.reveal())
+    store = RedisStore(settings.valkey_url.reveal(), tls_ca_file=settings.tls_ca_file)
     cache = PageCache(
         CacheSettings(
             instance=settings.instance_id,
@@ -52,9 +52,10 @@ def create_app(settings: Settings) -> ASGIApp:
             bypass=_BYPASS,
             query=frozenset(),  # no page depends on a query
             vary_host=False,
+            unsafe_invalidates=False,  # nothing is written here, and the broker would refuse it
             lease_s=settings.lease_s,
         ),
-        log=NatsLog(settings.nats_url.reveal(), source=_SERVICE),
+        log=NatsLog(settings.nats_url.reveal(), source=_SERVICE, tls_ca_file=settings.tls_ca_file),
         store=store,
     )
     client = ServiceClient(

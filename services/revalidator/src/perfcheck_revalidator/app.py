@@ -3,13 +3,13 @@
 The follower and the snapshot writer keep the index for who starts anew; the rest works on events.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.follower import Follower
 from asgi_isr.index import Index, Snapshot
-from asgi_isr.logs.nats import NatsLog
+from asgi_isr.logs.nats import Instances, NatsLog
 from asgi_isr.model import CacheSettings
 from asgi_isr.ports import SystemClock
 from asgi_isr.shared import read_snapshot, snapshot_key
@@ -25,6 +25,8 @@ from perfcheck_chassis import (
 )
 
 from perfcheck_revalidator.cdn.port import Cdn
+from perfcheck_revalidator.cdn.settings import cdns_from
+from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter
 from perfcheck_revalidator.dead_letter_routes import dead_letter_routes
 from perfcheck_revalidator.events import Events
 from perfcheck_revalidator.metrics import Metrics
@@ -39,32 +41,39 @@ _CACHE = CacheSettings()
 
 
 def create_app(
-    settings: Settings, *, observer: Observer | None = None, cdn: Cdn | None = None
+    settings: Settings, *, observer: Observer | None = None, cdns: Sequence[Cdn] | None = None
 ) -> Litestar:
     """Build the application; it connects when its lifespan is entered, and needs nobody for that.
 
     While the broker or the store is away it runs, tries again and says so in its health. While its
-    lifespan lasts, the follower is in its state. Without `cdn` nothing is purged; `observer` is the
-    live set.
+    lifespan lasts, the follower is in its state. `observer` is the live set, by default that of the
+    log's instances; `cdns` are those that the settings name, unless given.
     """
     health = Health(settings.service, settings.instance_id)
     metrics = Metrics()
-    events = None
-    if observer is not None:
-        events = Events(settings, observer, cdn, metrics=metrics, clock=SystemClock())
-        events.add_checks(health)
+    clock = SystemClock()
+    if observer is None:
+        observer = Instances(
+            settings.nats_url.reveal(), name=settings.instance_id, tls_ca_file=settings.tls_ca_file
+        )
+    counter = ValkeyCounter(settings.valkey_url.reveal(), tls_ca_file=settings.tls_ca_file)
+    if cdns is None:
+        cdns = cdns_from(settings, counter, clock)
+    events = Events(settings, observer, cdns, metrics=metrics, clock=clock)
+    events.add_checks(health)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(_snapshots(settings, health, app))
-            if events is not None:
-                await stack.enter_async_context(events.running())
+            stack.push_async_callback(counter.close)
+            await stack.enter_async_context(events.running())
             yield
 
-    routes = [metrics_route(metrics.registry)]
-    if events is not None:
-        routes += dead_letter_routes(settings.token_keys(), events.office)
+    routes = [
+        metrics_route(metrics.registry),
+        *dead_letter_routes(settings.token_keys(), events.office),
+    ]
     return create_litestar(routes, health=health, lifespan=[lifespan])
 
 
@@ -72,9 +81,17 @@ def create_app(
 async def _snapshots(settings: Settings, health: Health, app: Litestar) -> AsyncIterator[None]:
     """Follow the log and keep the snapshot of its index."""
     async with AsyncExitStack() as stack:
-        store = RedisStore(settings.valkey_url.reveal(), timeout_s=WRITE_TIMEOUT_S)
+        store = RedisStore(
+            settings.valkey_url.reveal(),
+            timeout_s=WRITE_TIMEOUT_S,
+            tls_ca_file=settings.tls_ca_file,
+        )
         stack.push_async_callback(store.close)
-        log = NatsLog(settings.nats_url.reveal(), source=settings.service)
+        log = NatsLog(
+            settings.nats_url.reveal(),
+            source=settings.service,
+            tls_ca_file=settings.tls_ca_file,
+        )
         stack.push_async_callback(log.close)
 
         async def load_snapshot() -> Snapshot | None:

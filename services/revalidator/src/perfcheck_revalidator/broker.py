@@ -41,7 +41,8 @@ class _Any(msgspec.Struct, frozen=True):
 class Broker:
     """One connection for all that a replica does; `name` is how the server shows it."""
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: str, *, name: str, tls_ca_file: str = "") -> None:
+        self._tls_ca_file = tls_ca_file
         self._url = url
         self._name = name
         self._lock = asyncio.Lock()
@@ -52,7 +53,10 @@ class Broker:
         try:
             async with asyncio.timeout(2 * TIMEOUT_S), self._lock:
                 if self._open is None or self._open.is_closed:
-                    self._open = await connect(self._url, name=self._name, timeout_s=TIMEOUT_S)
+                    self._open = await connect(
+                        self._url, name=self._name, timeout_s=TIMEOUT_S,
+                        tls_ca_file=self._tls_ca_file,
+                    )  # fmt: skip
                 return self._open
         except TimeoutError as error:
             raise LogUnavailableError("others still try to connect to NATS") from error

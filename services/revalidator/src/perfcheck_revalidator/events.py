@@ -1,6 +1,6 @@
 """Everything that works on events, put together: queues, work, warming, dead letters."""
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -9,12 +9,13 @@ from perfcheck_chassis import REQUEST_S, Health, ServiceClient, background_tasks
 
 from perfcheck_revalidator.broker import Broker
 from perfcheck_revalidator.cdn.port import Cdn
+from perfcheck_revalidator.cdn.settings import trouble_of
 from perfcheck_revalidator.dead_letter_routes import Office
 from perfcheck_revalidator.dead_letters import DeadLetters
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.observer import Observer
 from perfcheck_revalidator.popularity import Popularity
-from perfcheck_revalidator.purging import Purger
+from perfcheck_revalidator.purging import Purger, Purgers
 from perfcheck_revalidator.queue import Queue
 from perfcheck_revalidator.receipts import Receipts
 from perfcheck_revalidator.second_purge import GATHER_S, SecondPurge
@@ -37,14 +38,16 @@ class Events:
         self,
         settings: Settings,
         observer: Observer,
-        cdn: Cdn | None,
+        cdns: Sequence[Cdn],
         *,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._observer = observer
-        self._cdn = cdn
-        self._broker = Broker(settings.nats_url.reveal(), name=settings.service)
+        self._cdns = cdns
+        self._broker = Broker(
+            settings.nats_url.reveal(), name=settings.service, tls_ca_file=settings.tls_ca_file
+        )
         self._queue = Queue(self._broker, DURABLE)
         self._again_queue = Queue(self._broker, DURABLE_AGAIN)
         self._receipts = Receipts(self._broker)
@@ -52,7 +55,7 @@ class Events:
         self._popularity = Popularity(clock)
         self._bff = _bff(settings)
         self._warmer = self._new_warmer(settings, metrics, clock)
-        purger = None if cdn is None else Purger(cdn, metrics, clock)
+        purger = Purgers([Purger(cdn, metrics, clock) for cdn in cdns]) if cdns else None
         work = EventWork(
             observer, self._receipts, letters, metrics=metrics, clock=clock,
             lease_s=settings.lease_s, warm=self._warmer, purger=purger,
@@ -94,8 +97,8 @@ class Events:
             works["second purge"] = self._again_worker.run()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._broker.close)
-            if self._cdn is not None:
-                stack.push_async_callback(self._cdn.close)
+            for cdn in self._cdns:
+                stack.push_async_callback(cdn.close)
             if self._warmer is not None and self._bff is not None:
                 await stack.enter_async_context(self._bff)
                 works["warming"] = self._warmer.run()
@@ -120,6 +123,11 @@ class Events:
         async def warm() -> str | None:
             return None if self._warmer is None else self._warmer.failure
 
+        async def cdn() -> str | None:
+            return trouble_of(self._cdns)
+
+        if self._cdns:
+            health.add("cdn", cdn, required=False)
         health.add("work", work, required=False)
         health.add("instances", self._observer.trouble, required=False)
         if self._warmer is not None:

@@ -1,34 +1,14 @@
 """What the revalidator asks of the live set: who has applied the log up to where (rule 11)."""
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from asgi_isr.live import Applied, Reached
 
 __all__ = ["Applied", "Observer", "Reached"]
 
 
-class Reached(NamedTuple):
-    """A number of a source; `source` "" means the position in the log."""
-
-    source: str
-    number: int
-
-
-class Applied(NamedTuple):
-    """Who has applied it: `times` in the observer's monotonic seconds, by instance.
-
-    `missing` instances are live and have not reported it, `vanished` ones were live when asked and
-    their lease and margin have ended meanwhile. `everywhere`: the live set is known completely and
-    nobody is missing.
-    """
-
-    times: Mapping[str, float]
-    missing: tuple[str, ...]
-    vanished: tuple[str, ...]
-    everywhere: bool
-
-
 class Observer(Protocol):
-    """The live set, as it is known here."""
+    """The live set, as it is known here; `asgi_isr.logs.nats.Instances` is one."""
 
     async def run(self) -> None:
         """Observe until cancelled."""

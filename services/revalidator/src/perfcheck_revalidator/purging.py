@@ -13,7 +13,15 @@ from perfcheck_revalidator.cdn.port import Cdn, CdnError, PurgeEvent
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.original import Event
 
-__all__ = ["CDN_TIMEOUT_S", "COMPLETION_S_MAX", "Purged", "Purger", "purge_event"]
+__all__ = [
+    "CDN_TIMEOUT_S",
+    "COMPLETION_S_MAX",
+    "Ended",
+    "Purged",
+    "Purger",
+    "Purgers",
+    "purge_event",
+]
 
 CDN_TIMEOUT_S = 60.0  # of one call: coalescing and throttling are in it
 COMPLETION_S_MAX = 600.0
@@ -26,6 +34,13 @@ class Purged(NamedTuple):
 
     purge: CdnPurge | None
     failure: CdnError | None = None
+
+
+class Ended(NamedTuple):
+    """One event's purges at all CDNs; `failure` is one that has to be tried again, if any is."""
+
+    purges: list[CdnPurge]
+    failure: CdnError | None
 
 
 def purge_event(event: Event) -> PurgeEvent:
@@ -101,6 +116,28 @@ class Purger:
                 return Purged(purge, error)
             return None  # asked again, within the time that there is
         return None if completed is None else Purged(completed)
+
+
+class Purgers:
+    """Purges at all CDNs, side by side."""
+
+    def __init__(self, purgers: Sequence[Purger]) -> None:
+        self._purgers = purgers
+
+    async def purge(self, events: Sequence[Event], *, again: bool) -> list[Ended]:
+        """Return one `Ended` for each of `events`, in their order."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(purger.purge(events, again=again)) for purger in self._purgers
+            ]
+        ends = []
+        for purged in zip(*(task.result() for task in tasks), strict=True):
+            failures = [end.failure for end in purged if end.failure is not None]
+            # One that may pass comes first: what is done elsewhere already is done once more then.
+            failures.sort(key=lambda failure: failure.permanent)
+            purges = [end.purge for end in purged if end.purge is not None]
+            ends.append(Ended(purges, failures[0] if failures else None))
+        return ends
 
 
 def _with_detail(purge: CdnPurge, detail: str) -> CdnPurge:

@@ -8,7 +8,7 @@ from asgi_isr.ports import Clock
 
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.original import Event
-from perfcheck_revalidator.purging import Purger
+from perfcheck_revalidator.purging import Purgers
 from perfcheck_revalidator.queue import Delivery
 from perfcheck_revalidator.receipts import Receipts, with_cdn
 from perfcheck_revalidator.work import DELIVERIES_MAX, Bury
@@ -26,7 +26,7 @@ class SecondPurge:
     """
 
     def __init__(
-        self, purger: Purger, receipts: Receipts, bury: Bury, *,
+        self, purger: Purgers, receipts: Receipts, bury: Bury, *,
         metrics: Metrics, clock: Clock, age_s: float,
     ) -> None:  # fmt: skip
         self._purger = purger
@@ -49,16 +49,16 @@ class SecondPurge:
         await asyncio.sleep(self._due_s([event for _, event in readable]))
         purged = await self._purger.purge([event for _, event in readable], again=True)
         parts = [
-            with_cdn(event, [end.purge], "applied")
+            with_cdn(event, end.purges, "applied")
             for (_, event), end in zip(readable, purged, strict=True)
-            if end.purge is not None
+            if end.purges
         ]
         await self._receipts.publish(parts)
         for (delivery, event), end in zip(readable, purged, strict=True):
             if end.failure is None:
                 await delivery.ack()
             elif end.failure.permanent or event.original.deliveries >= DELIVERIES_MAX:
-                await self._bury(delivery, f"second purge: {end.failure}", [])
+                await self._bury(delivery, f"second purge: {end.failure}", end.purges)
             else:
                 self._metrics.failures.inc()
                 pause_s = retry_s(event.original.deliveries)

@@ -3,12 +3,14 @@
 from typing import Annotated, ClassVar
 
 import msgspec
-from perfcheck_chassis import Secret, ServiceSettings
+from perfcheck_chassis import Secret
+
+from perfcheck_revalidator.cdn.settings import CdnSettings
 
 __all__ = ["Settings"]
 
 
-class Settings(ServiceSettings, frozen=True, kw_only=True):
+class Settings(CdnSettings, frozen=True, kw_only=True):
     """What the revalidator needs beyond what every service needs.
 
     Attributes:

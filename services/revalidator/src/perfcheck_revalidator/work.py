@@ -12,7 +12,7 @@ from perfcheck_revalidator.dead_letters import DeadLetters
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.observer import Observer, Reached
 from perfcheck_revalidator.original import Event, Original
-from perfcheck_revalidator.purging import Purged, Purger
+from perfcheck_revalidator.purging import Ended, Purgers
 from perfcheck_revalidator.queue import Delivery
 from perfcheck_revalidator.receipts import (
     Receipts,
@@ -50,7 +50,7 @@ class EventWork:
     def __init__(
         self, observer: Observer, receipts: Receipts, dead_letters: DeadLetters, *,
         metrics: Metrics, clock: Clock, lease_s: float, warm: WarmQueue | None = None,
-        purger: Purger | None = None,
+        purger: Purgers | None = None,
     ) -> None:  # fmt: skip
         self._observer = observer
         self._receipts = receipts
@@ -93,9 +93,10 @@ class EventWork:
 
     async def apply(self, events: Sequence[Event]) -> None:
         """Wait until `events` are applied everywhere, or the lease of who is missing is over."""
-        await self._observer.wait(Reached("", max(event.seq for event in events)), self._wait_s)
+        last = Reached("", max(event.seq for event in events))
+        vanished = (await self._observer.wait(last, self._wait_s)).vanished
         walls = WallTimes(self._clock)
-        parts = [self._applied(event, walls) for event in events]
+        parts = [self._applied(event, vanished, walls) for event in events]
         await self._receipts.publish(parts)
         now_s = self._clock.wall()
         for event in events:
@@ -103,8 +104,8 @@ class EventWork:
         if self._warm is not None:
             self._warm.submit(events)
 
-    def _applied(self, event: Event, walls: WallTimes) -> Receipt:
-        applied = self._observer.applied(Reached("", event.seq))
+    def _applied(self, event: Event, vanished: tuple[str, ...], walls: WallTimes) -> Receipt:
+        applied = self._observer.applied(Reached("", event.seq))._replace(vanished=vanished)
         report = applied_report(applied, event.original.published_at.timestamp(), walls)
         if report.max_ms is not None:
             self._metrics.applied.observe(max(0.0, report.max_ms / 1000))
@@ -125,12 +126,12 @@ class EventWork:
         await self._receipts.publish([cdn_receipt(event, end)])
         return None
 
-    async def _failed(self, delivery: Delivery, end: Purged) -> None:
+    async def _failed(self, delivery: Delivery, end: Ended) -> None:
         failure = end.failure
         if failure is None:
             return
         if failure.permanent or delivery.original.deliveries >= DELIVERIES_MAX:
-            await self.bury(delivery, str(failure), [end.purge] if end.purge else [])
+            await self.bury(delivery, str(failure), end.purges)
             return
         self._metrics.failures.inc()
         _log.warning("seq %s is purged again later: %s", delivery.original.seq, failure)
@@ -146,6 +147,6 @@ class EventWork:
         _log.warning("seq %s from %s is a dead letter: %s", original.seq, original.source, reason)
 
 
-def cdn_receipt(event: Event, end: Purged) -> Receipt:
+def cdn_receipt(event: Event, end: Ended) -> Receipt:
     """Return the last part of a purged event."""
-    return with_cdn(event, [] if end.purge is None else [end.purge], "done")
+    return with_cdn(event, end.purges, "done")

@@ -102,7 +102,7 @@ async def store(running: Servers) -> AsyncIterator[RedisStore]:
 def settings(running: Servers) -> Settings:
     """Give settings with a short interval."""
     return Settings(
-        nats_url=Secret(running.nats_url),
+        nats_url=Secret(running.nats_urls["revalidator"]),
         valkey_url=Secret(running.valkey_url),
         snapshot_interval_s=0.05,
         instance_id="revalidator-test",

@@ -159,7 +159,7 @@ async def test_the_purge_waits_until_it_is_applied_everywhere(
     live, edge = LiveSet(), Edge()
     live.hold(0)
     patient = msgspec.structs.replace(app_settings, lease_s=30.0)
-    async with AsyncTestClient(create_app(patient, observer=live, cdn=edge)):
+    async with AsyncTestClient(create_app(patient, observer=live, cdns=[edge])):
         await publisher.publish(Invalidation(tags=("A",), paths=("/x",)), "api", "id-1")
         async with asyncio.timeout(10):
             while not live.asked:
@@ -176,7 +176,7 @@ async def test_a_refused_purge_is_a_dead_letter_that_can_be_done_later(
 ) -> None:
     """A failure for good makes a dead letter; two retries at once do it and remove it once."""
     edge = Edge(CdnError("too expensive", permanent=True))
-    async with AsyncTestClient(create_app(app_settings, observer=LiveSet(), cdn=edge)) as http:
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet(), cdns=[edge])) as http:
         await publisher.publish(Invalidation(tags=("a",)), "api", "id-1")
         dead = await receiver.stage("id-1", "dead")
         assert dead.dead == "too expensive"
@@ -196,7 +196,7 @@ async def test_a_purge_that_fails_for_now_is_tried_again(
 ) -> None:
     """A throttled CDN gets the event again, and it is done in the end."""
     edge = Edge(CdnError("slow down", retry_after_s=0.1))
-    async with AsyncTestClient(create_app(app_settings, observer=LiveSet(), cdn=edge)):
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet(), cdns=[edge])):
         await publisher.publish(Invalidation(tags=("a",)), "api", "id-1")
         await receiver.stage("id-1", "done")
     assert len(edge.purged) == 1

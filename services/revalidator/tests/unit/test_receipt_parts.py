@@ -18,7 +18,7 @@ from perfcheck_revalidator.receipts import (
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def original(**fields: object) -> Original:
+def original(**fields: Any) -> Original:
     """Return a message of the api."""
     base = Original(7, "cache.invalidations.v1.api", {}, b'{"tags":["a"]}', AT)
     return base._replace(**fields)

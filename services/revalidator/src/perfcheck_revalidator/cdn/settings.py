@@ -1,5 +1,6 @@
 """Settings of the CDNs in front of the page cache, and the CDNs that they make."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -96,7 +97,7 @@ def cdns_from(
     return cdns
 
 
-def trouble_of(cdns: list[Cdn]) -> str | None:
+def trouble_of(cdns: Sequence[Cdn]) -> str | None:
     """Return what is wrong with the CDNs now, for a health check; None when all is well."""
     troubles = ((cdn.name, getattr(cdn, "trouble", None)) for cdn in cdns)
     return "; ".join(f"{name}: {trouble}" for name, trouble in troubles if trouble) or None

@@ -23,12 +23,14 @@ class ValkeyCounter:
     `timeout_s`.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S, tls_ca_file: str = "") -> None:
         self._place = re.sub(r"//[^/]*@", "//", url).partition("?")[0]  # without the password
         self._timeout_s = timeout_s
+        trust = {"ssl_ca_certs": tls_ca_file} if tls_ca_file and url.startswith("rediss:") else {}
         pool = BlockingConnectionPool.from_url(
-            url, max_connections=_CONNECTIONS_MAX, timeout=timeout_s, retry=Retry(NoBackoff(), 0)
-        )
+            url, max_connections=_CONNECTIONS_MAX, timeout=timeout_s, retry=Retry(NoBackoff(), 0),
+            **trust,
+        )  # fmt: skip
         self._client = Redis.from_pool(pool)
 
     async def add(self, key: str, number: int, *, ttl_s: int) -> int:

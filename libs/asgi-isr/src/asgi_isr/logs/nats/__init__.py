@@ -4,7 +4,12 @@
 it, `connect` opens a connection that mends itself.
 """
 
-from asgi_isr.logs.nats.connection import close, connect
+from asgi_isr.logs.nats.connection import (
+    close,
+    connect,
+    inbox_prefix,
+    without_credentials,
+)
 from asgi_isr.logs.nats.instances import Instances, ensure_instances_stream
 from asgi_isr.logs.nats.log import NatsLog
 from asgi_isr.logs.nats.stream import LogConfigurationError, ensure_stream
@@ -17,4 +22,6 @@ __all__ = [
     "connect",
     "ensure_instances_stream",
     "ensure_stream",
+    "inbox_prefix",
+    "without_credentials",
 ]

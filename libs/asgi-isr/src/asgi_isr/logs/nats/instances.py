@@ -111,7 +111,9 @@ class Instances:
         name: str,
         clock: Clock | None = None,
         timeout_s: float = TIMEOUT_S,
+        tls_ca_file: str = "",
     ) -> None:
+        self._tls_ca_file = tls_ca_file
         self._url = connection if isinstance(connection, str) else ""
         self._given = connection if isinstance(connection, Client) else None
         self._name = name
@@ -180,8 +182,9 @@ class Instances:
     async def _session(self) -> None:
         self._broken.clear()
         client = self._given or await connect(
-            self._url, name=self._name, timeout_s=self._timeout_s, on_change=self._broken.set
-        )
+            self._url, name=self._name, timeout_s=self._timeout_s, on_change=self._broken.set,
+            tls_ca_file=self._tls_ca_file,
+        )  # fmt: skip
         subscriptions: list[Subscription] = []
         try:
             reconnects = client.stats["reconnects"]

@@ -90,7 +90,7 @@ class NatsLog:
     Every call but `read` ends within `timeout_s`, or three times that where it has to wait for a
     connection; failures are `LogUnavailableError`. With `publish_marks` it creates the stream if it
     is missing and publishes marks itself, for an app without a relay; else the relay does both.
-    `source` names this process in subjects and events.
+    `source` names this process in subjects and events. `tls_ca_file` is as in `connect`.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class NatsLog:
         pending_messages_max: int = PENDING_MESSAGES_MAX,
         clock: Clock | None = None,
         new_id: Callable[[], str] = _new_id,
+        tls_ca_file: str = "",
     ) -> None:
         # Without a URL the client is the caller's: never closed and never replaced here.
         self._url = connection if isinstance(connection, str) else ""
@@ -114,6 +115,7 @@ class NatsLog:
         self._pending_messages_max = pending_messages_max
         self._clock = clock or SystemClock()
         self._new_id = new_id
+        self._tls_ca_file = tls_ca_file
         self._connecting = asyncio.Lock()
         self._readers: set[Reader] = set()
         self._closed = False
@@ -282,6 +284,7 @@ class NatsLog:
                     name=self._source,
                     timeout_s=self._timeout_s,
                     on_change=self._wake,
+                    tls_ca_file=self._tls_ca_file,
                 )
             return client
         finally:
