@@ -6,6 +6,7 @@ registered within `lease_s`. In between it reports each move of its position, as
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,8 +15,10 @@ __all__ = [
     "INSTANCES_SUBJECT_PREFIX",
     "POPULAR_SUBJECT_PREFIX",
     "POSITIONS_SUBJECT_PREFIX",
+    "Applied",
     "PopularPage",
     "PopularPages",
+    "Reached",
     "Report",
 ]
 
@@ -23,6 +26,27 @@ INSTANCES_STREAM = "CACHE_INSTANCES"  # keeps the last message of each subject
 INSTANCES_SUBJECT_PREFIX = "cache.instances.v1"  # + .<instance>: registrations
 POSITIONS_SUBJECT_PREFIX = "cache.positions.v1"  # + .<instance>: reports in between
 POPULAR_SUBJECT_PREFIX = "cache.popular.v1"  # + .<instance>: pages that an event hit
+
+
+class Reached(NamedTuple):
+    """How far a source's events are applied; source "" means the position in the log."""
+
+    source: str
+    number: int
+
+
+class Applied(NamedTuple):
+    """Which instances have applied something.
+
+    `times`: instance to the observer's monotonic seconds when it first reported it. `missing` are
+    live and have not; `vanished` were live when asked, and their lease and margin ended since.
+    `everywhere`: the live set is known completely and nobody is missing.
+    """
+
+    times: Mapping[str, float]
+    missing: tuple[str, ...]
+    vanished: tuple[str, ...]
+    everywhere: bool
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
