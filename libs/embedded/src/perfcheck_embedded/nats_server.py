@@ -11,7 +11,7 @@ from perfcheck_embedded.process import Process
 from perfcheck_embedded.server import SERVER_ENVIRONMENT, Server
 from perfcheck_embedded.state import StateDir
 
-_FILE_BYTES_MAX = 1024 * 1024 * 1024
+_FILE_BYTES_MAX = 2 * 1024 * 1024 * 1024  # the log alone may take half
 _MEMORY_BYTES_MAX = 64 * 1024 * 1024
 # An acknowledged message is in the kernel's hands, so a killed server loses none; only a crash of
 # the whole machine can take the last second. That also empties the caches that would have needed

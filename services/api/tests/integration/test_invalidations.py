@@ -1,6 +1,9 @@
 """Publishing invalidations over HTTP: what is accepted, what is refused, once and how often."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import time
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -10,7 +13,7 @@ import psycopg
 import pytest
 from asgi_isr.events import decode
 from asgi_isr.live import Applied, Reached
-from perfcheck_chassis import ConsistencyTokens
+from perfcheck_chassis import ConsistencyTokens, Secret
 
 OUTBOX = "SELECT id, event_id::text, payload FROM outbox ORDER BY id"
 USD = {"tags": ["currency:usd"]}
@@ -356,3 +359,77 @@ async def test_writes_of_rates_return_a_consistency_token(publisher: Any, fetch:
     [(number, _, _)] = _outbox(fetch, publisher)
     tokens = ConsistencyTokens(publisher.settings.token_keys())
     assert tokens.verify(answer.headers["consistency-token"]) == ("api", number)
+
+
+SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
+WEBHOOK = "/v1/webhooks/invalidations"
+
+
+def _signed(body: bytes, *, identity: str = "msg_1", off_s: int = 0) -> dict[str, str]:
+    timestamp = str(int(time.time()) + off_s)  # noqa: TID251  the app compares with the calendar
+    content = f"{identity}.{timestamp}.".encode() + body
+    signature = base64.b64encode(hmac.digest(b"s" * 32, content, hashlib.sha256)).decode()
+    return {
+        "authorization": "",
+        "webhook-id": identity,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"v1,{signature}",
+    }
+
+
+async def test_a_signed_webhook_is_accepted_once(
+    schema_url: str, open_client: Any, no_nats_url: str, fetch: Any
+) -> None:
+    """No token is needed; an attempt that comes again gets the same answer and no second event."""
+    body = msgspec.json.encode(USD)
+    async with open_client(
+        schema_url, nats_url=no_nats_url, webhook_secret=Secret(SECRET)
+    ) as client:
+        first = await client.send("POST", WEBHOOK, body, headers=_signed(body))
+        again = await client.send("POST", WEBHOOK, body, headers=_signed(body, off_s=2))
+        other = await client.send("POST", WEBHOOK, body, headers=_signed(body, identity="msg_2"))
+        assert (first.status, again.status, other.status) == (202, 202, 202)
+        assert first.json()["id"] == again.json()["id"] != other.json()["id"]
+        assert len(_outbox(fetch, client)) == 2
+
+
+async def test_bad_webhooks_write_nothing(
+    schema_url: str, open_client: Any, no_nats_url: str, fetch: Any
+) -> None:
+    """Wrong signature, old timestamp, no secret: 401 with the reason, whatever the body is."""
+    body, bad = msgspec.json.encode(USD), b"{"
+    async with open_client(
+        schema_url, nats_url=no_nats_url, webhook_secret=Secret(SECRET)
+    ) as client:
+        for headers, sent, status, reason in (
+            (_signed(bad), body, 401, "webhook-signature"),
+            (_signed(body, off_s=-400), body, 401, "webhook-timestamp"),
+            (_signed(body) | {"webhook-signature": ""}, bad, 401, "webhook-signature"),
+            (_signed(bad), bad, 400, "body"),
+            (_signed(b'{"mode":"x"}'), b'{"mode":"x"}', 422, "tags"),
+        ):
+            answer = await client.send("POST", WEBHOOK, sent, headers=headers)
+            assert answer.status == status
+            assert reason in answer.json()["detail"]
+        assert _outbox(fetch, client) == []
+    async with open_client(schema_url, nats_url=no_nats_url) as client:
+        answer = await client.send("POST", WEBHOOK, body, headers=_signed(body))
+        assert answer.status == 401
+        assert "PERFCHECK_WEBHOOK_SECRET" in answer.json()["detail"]
+
+
+async def test_the_schema_tells_of_the_routes(publisher: Any) -> None:
+    """Bodies, headers, parameters, problem answers and the token stand in the OpenAPI schema."""
+    schema = (await publisher.send("GET", "/schema/openapi.json")).json()
+    publish = schema["paths"]["/api/v1/invalidations"]["post"]
+    assert set(publish["responses"]) == {"202", "400", "401", "409", "413", "422", "429", "503"}
+    assert publish["security"] == [{"bearer": []}]
+    assert "application/json" in publish["requestBody"]["content"]
+    named = {parameter["name"] for parameter in publish["parameters"]}
+    assert named == {"Idempotency-Key", "wait", "timeout_s"}
+    assert "Location" in publish["responses"]["202"]["headers"]
+    webhook = schema["paths"]["/api/v1/webhooks/invalidations"]["post"]
+    assert {parameter["name"] for parameter in webhook["parameters"]} == {
+        "webhook-id", "webhook-timestamp", "webhook-signature",
+    }  # fmt: skip
+    assert "bearer" in schema["components"]["securitySchemes"]

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,9 +13,9 @@ from asgi_isr.events import Invalidation
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from perfcheck_api import outbox
-from perfcheck_api.db import connect
+from perfcheck_api.db import Database, connect
 from perfcheck_api.invalidations import repository
-from perfcheck_api.invalidations.model import parts_of, rounds
+from perfcheck_api.invalidations.model import ReceiptFilter, parts_of, rounds
 from perfcheck_chassis import Secret
 from perfcheck_contracts import (
     RECEIPTS_STREAM,
@@ -100,10 +101,9 @@ async def test_a_receipt_is_committed_with_its_event(reading: Any) -> None:
 async def test_a_rolled_back_event_has_no_receipt(schema_url: str, fetch: Any) -> None:
     """The receipt is of the same transaction."""
     async with connect(Secret(schema_url), name="test", statement_timeout_s=10) as connection:
-        with pytest.raises(ZeroDivisionError):
-            async with connection.transaction():
-                await outbox.append(connection, Invalidation(tags=("x",)))
-                raise ZeroDivisionError
+        await connection.execute("BEGIN")
+        await outbox.append(connection, Invalidation(tags=("x",)))
+        await connection.execute("ROLLBACK")
     assert fetch(schema_url, "SELECT * FROM receipts") == []
 
 
@@ -198,17 +198,12 @@ async def test_a_list_gives_each_receipt_once(
     assert found == [f"e{number:04}" for number in reversed(range(400)) if fits(number)]
 
 
-async def test_a_walk_is_bounded(schema_url: str, reading: Any) -> None:
+async def test_a_walk_is_bounded(schema_url: str) -> None:
     """Where little fits, a page ends early and says from where to go on."""
     await _fill(schema_url, 400)
-    async with connect(Secret(schema_url), name="test", statement_timeout_s=10):
-        wanted = repository.ReceiptFilter(tag="tag:3", limit=200)
-        database = reading.app
-        del database
+    wanted = ReceiptFilter(tag="tag:3", limit=200)
     found: list[str] = []
     pages = 0
-    from perfcheck_api.db import Database  # noqa: PLC0415
-
     database = Database(
         Secret(schema_url), pool_size_min=1, pool_size_max=1, pool_timeout_s=5,
         statement_timeout_s=5,
@@ -251,10 +246,8 @@ async def test_a_bad_list_is_refused(reading: Any, query: str, fields: list[str]
 @pytest.fixture
 async def receipts_stream(js: JetStreamContext) -> AsyncIterator[JetStreamContext]:
     """Give JetStream without a stream of receipts of an earlier test."""
-    try:
+    with suppress(NotFoundError):
         await js.delete_stream(RECEIPTS_STREAM)
-    except NotFoundError:
-        pass
     yield js
     await js.delete_stream(RECEIPTS_STREAM)
 
@@ -275,7 +268,8 @@ async def _publish(js: JetStreamContext, body: bytes) -> None:
 
 
 async def _left(js: JetStreamContext) -> int:
-    return (await js.stream_info(RECEIPTS_STREAM)).state.messages
+    count: int = (await js.stream_info(RECEIPTS_STREAM)).state.messages
+    return count
 
 
 async def test_batches_are_taken_in(
@@ -336,7 +330,7 @@ async def test_old_receipts_and_keys_are_pruned(schema_url: str, fetch: Any) -> 
     await _fill(schema_url, 100)
     fetch(
         schema_url,
-        "UPDATE receipts SET at = now() - interval '1 second' * (100 - right(event_id, 4)::integer)",
+        "UPDATE receipts SET at = now() - interval '1 s' * (100 - right(event_id, 4)::integer)",
     )
     fetch(
         schema_url,
@@ -366,8 +360,3 @@ def test_rounds_have_each_id_once() -> None:
     first, second, other = Receipt(id="a", seq=1), Receipt(id="a", seq=2), Receipt(id="b")
     assert rounds([first, other, second]) == [[first, other], [second]]
     assert rounds([]) == []
-
-
-def test_times_without_zone_are_utc() -> None:
-    """A receipt's time has a zone once it was stored."""
-    assert NOON - timedelta(0) == NOON

@@ -93,10 +93,10 @@ WITH cutoff AS (
         (SELECT at FROM receipts ORDER BY at DESC OFFSET %(rows_kept)s LIMIT 1)
     ) AS at
 )
-DELETE FROM receipts WHERE event_id IN (
+DELETE FROM receipts WHERE event_id = ANY (ARRAY(
     SELECT event_id FROM receipts WHERE at <= (SELECT at FROM cutoff) ORDER BY at
     LIMIT %(rows_max)s
-)
+))
 """
 PRUNE_KEYS = """
 DELETE FROM idempotency_keys WHERE (caller, key) IN (
