@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 from asgi_isr.errors import IsrError
@@ -54,6 +55,7 @@ ACK_PENDING_MAX = 256  # batches at all instances that are not acknowledged
 STATEMENT_TIMEOUT_S = 10.0
 STEP_TIMEOUT_S = 25.0  # below `ACK_WAIT_S`: what is still being merged is not given to another
 REQUEST_TIMEOUT_S = 2.0
+GIVE_BACK_S = 1.0  # after a failed merge
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
 PRUNE_INTERVAL_S = 60.0
@@ -134,8 +136,12 @@ class ReceiptIntake:
                     messages = await subscription.fetch(BATCHES_MAX, timeout=FETCH_TIMEOUT_S)
             except NatsTimeoutError:
                 messages = []  # nothing came
-            async with asyncio.timeout(STEP_TIMEOUT_S):
-                await _merge(connection, messages)
+            try:
+                async with asyncio.timeout(STEP_TIMEOUT_S):
+                    await _merge(connection, messages)
+            except Exception:
+                await _give_back(messages)
+                raise
             self._trouble = None
             self._backoff.reset()
             if self._monotonic() >= prune_at and await _prune(connection) < PRUNE_ROWS_MAX:
@@ -171,6 +177,15 @@ async def ensure_consumer(js: JetStreamContext) -> None:
             max_ack_pending=ACK_PENDING_MAX,
         ),
     )
+
+
+async def _give_back(messages: list[Msg]) -> None:
+    """Let batches come again soon; those that cannot be given back come after `ACK_WAIT_S`."""
+    with suppress(NatsError, OSError, TimeoutError):
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            for message in messages:
+                if not message.is_acked:
+                    await message.nak(delay=GIVE_BACK_S)
 
 
 async def _merge(connection: Connection, messages: list[Msg]) -> None:
