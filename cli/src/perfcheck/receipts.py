@@ -14,6 +14,7 @@ from perfcheck.state import Service
 
 LOOK_S = 1.0
 PAGES_MAX = 10  # of one look
+NEWEST_PAGES_MAX = 200  # of one listing
 KNOWN_MAX = 2 * PAGES_MAX * PAGE_MAX  # receipts remembered, to tell what is new
 
 
@@ -32,14 +33,18 @@ async def show_newest(
     """Print at most `limit` receipts, newest first."""
     found: list[Receipt] = []
     async with Http(timeout_s=CALL_TIMEOUT_S) as http:
-        api, cursor = Api(http, service), None
-        while len(found) < limit:
+        api, cursor, pages = Api(http, service), None, 0
+        # A page may be short, even empty, where the filters let little through.
+        while len(found) < limit and pages < NEWEST_PAGES_MAX:
+            pages += 1
             size = min(limit - len(found), PAGE_MAX)
             page = await api.receipts({**filters, "limit": str(size)}, cursor)
             found += page.receipts
             cursor = page.next
-            if cursor is None or not page.receipts:
+            if cursor is None:
                 break
+    if cursor is not None and len(found) < limit:
+        console.progress(f"stopped after {pages} pages: narrow it down with --since")
     if as_json:
         console.data(timeline.as_json({"receipts": found[:limit]}))
     elif found:
