@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -115,6 +115,10 @@ class Stack:
             json={"rates": rates},
             headers=self.bearer("rates:write"),
         )
+
+    def put(self, url: str, rates: Mapping[str, float]) -> httpx.Response:
+        """Replace the rates at `url`."""
+        return self.http.put(url, json={"rates": dict(rates)}, headers=self.bearer("rates:write"))
 
     def token(self, scope: str, *, audience: str = "api") -> str:
         """Return a token of this installation."""
