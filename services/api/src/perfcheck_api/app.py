@@ -20,10 +20,14 @@ from perfcheck_chassis import (
     create_litestar,
     environment,
     load,
+    metrics_route,
 )
+from prometheus_client import CollectorRegistry
 
+from perfcheck_api.backlog import watch_backlog
 from perfcheck_api.clock import today_utc
 from perfcheck_api.db import Database, DatabaseError, connect
+from perfcheck_api.metrics import BacklogMetrics, RelayMetrics
 from perfcheck_api.migrate import schema_problem
 from perfcheck_api.rates.http import error_handlers, rates_router
 from perfcheck_api.rates.service import RatesService
@@ -49,7 +53,14 @@ def create_app(settings: Settings, *, today: Callable[[], date] = today_utc) -> 
         pool_timeout_s=settings.pool_timeout_s,
         statement_timeout_s=settings.statement_timeout_s,
     )
-    relay = Relay(settings.database_url, settings.nats_url, name=settings.instance_id)
+    registry = CollectorRegistry()
+    relay = Relay(
+        settings.database_url,
+        settings.nats_url,
+        name=settings.instance_id,
+        metrics=RelayMetrics(registry),
+    )
+    backlog = BacklogMetrics(registry)
     health = Health(settings.service, settings.instance_id)
     health.add("postgres", partial(_postgres_problem, settings.database_url), required=True)
     # Without NATS writes still commit: their events wait in the outbox.
@@ -57,11 +68,14 @@ def create_app(settings: Settings, *, today: Callable[[], date] = today_utc) -> 
 
     @asynccontextmanager
     async def opened(_: Litestar) -> AsyncGenerator[None, None]:
-        async with database.opened(), background_tasks(relay=relay.run()):
+        async with (
+            database.opened(),
+            background_tasks(relay=relay.run(), backlog=watch_backlog(database, backlog)),
+        ):
             yield
 
     litestar = create_litestar(
-        [rates_router],
+        [rates_router, metrics_route(registry)],
         health=health,
         lifespan=[opened],
         openapi_config=_openapi(),

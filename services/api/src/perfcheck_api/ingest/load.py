@@ -57,7 +57,7 @@ async def ingest(
         inserted, changed = await repository.upsert(connection, quotes)
         if inserted or changed:
             event = Invalidation(tags=(EVERYTHING_TAG,), reason=f"rates loaded from {path.name}")
-            event_id = await outbox.append(connection, event)
+            event_id = (await outbox.append(connection, event)).event_id
     if event_id is not None:
         await repository.settle(connection)
     days = {quote.day for quote in quotes}
