@@ -30,7 +30,7 @@ class FailingWhenCancelled(Database):
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            raise psycopg.errors.UndefinedTable(query) from None
+            raise psycopg.errors.UndefinedTable(f"{query} {parameters}") from None
 
 
 async def test_the_watch_ends_when_cancelled_while_a_statement_fails() -> None:
