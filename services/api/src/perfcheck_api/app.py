@@ -20,14 +20,18 @@ from perfcheck_chassis import (
     create_litestar,
     environment,
     load,
+    metrics_route,
 )
+from prometheus_client import CollectorRegistry
 
+from perfcheck_api.backlog import watch_backlog
 from perfcheck_api.clock import today_utc, wall_s
 from perfcheck_api.db import Database, DatabaseError, connect
 from perfcheck_api.invalidations.http import Edge, invalidations_router
 from perfcheck_api.invalidations.intake import ReceiptIntake
 from perfcheck_api.invalidations.rate_limit import RateLimit
 from perfcheck_api.invalidations.service import InvalidationsService, Observer
+from perfcheck_api.metrics import BacklogMetrics, RelayMetrics
 from perfcheck_api.migrate import schema_problem
 from perfcheck_api.openapi import openapi_config
 from perfcheck_api.problems import error_handlers
@@ -63,7 +67,15 @@ def create_app(
     )
     nats_url = settings.nats_url.reveal()
     ca_file = settings.tls_ca_file
-    relay = Relay(settings.database_url, nats_url, name=settings.instance_id, tls_ca_file=ca_file)
+    registry = CollectorRegistry()
+    relay = Relay(
+        settings.database_url,
+        nats_url,
+        name=settings.instance_id,
+        metrics=RelayMetrics(registry),
+        tls_ca_file=ca_file,
+    )
+    backlog = BacklogMetrics(registry)
     intake = ReceiptIntake(
         settings.database_url, nats_url, name=settings.instance_id, tls_ca_file=ca_file
     )
@@ -88,12 +100,17 @@ def create_app(
     async def opened(_: Litestar) -> AsyncGenerator[None, None]:
         async with (
             database.opened(),
-            background_tasks(relay=relay.run(), receipts=intake.run(), instances=observer.run()),
+            background_tasks(
+                relay=relay.run(),
+                receipts=intake.run(),
+                instances=observer.run(),
+                backlog=watch_backlog(database, backlog),
+            ),
         ):
             yield
 
     litestar = create_litestar(
-        [rates_router(keys), invalidations_router(keys)],
+        [rates_router(keys), invalidations_router(keys), metrics_route(registry)],
         health=health,
         lifespan=[opened],
         openapi_config=openapi_config(),
