@@ -70,6 +70,10 @@ bench-events: $(SYNCED) ## what following the log and invalidating costs
 bench-memory: $(SYNCED) ## what the index and the pages take in memory
 	@$(BENCHMARKS) memory
 
+# -- docs ------------------------------------------------------------------------------------------
+docs: $(SYNCED) ## write docs/events.md and docs/schemas from the messages; refuses what would break a release
+	@PYTHONPATH=docs $(BIN)/python -m catalogue
+
 # -- pins ------------------------------------------------------------------------------------------
 lock: $(SYNCED) ## resolve again and write locks/ (hash-pinned, naming no host)
 	@$(BIN)/uv lock --quiet --upgrade
@@ -81,4 +85,4 @@ uv-lock: $(SYNCED) ## recreate the git-ignored uv.lock from the pins in locks/
 clean: ## remove what was installed and generated, but no data (that is .perfcheck)
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache uv.lock
 
-.PHONY: help setup up check test test-unit test-integration e2e simulate lint fmt bench bench-hit bench-events bench-memory lock uv-lock clean
+.PHONY: help setup up check test test-unit test-integration e2e simulate lint fmt bench bench-hit bench-events bench-memory docs lock uv-lock clean

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from perfcheck.tokens import mint
 from perfcheck_embedded import new_shared_subdirectory
 
 START_TIMEOUT_S = 120.0
@@ -108,7 +109,20 @@ class Stack:
 
     def write(self, day: str, **rates: float | None) -> httpx.Response:
         """Change single rates of a day."""
-        return self.http.patch(f"{self.api}/api/v1/days/{day}", json={"rates": rates})
+        return self.http.patch(
+            f"{self.api}/api/v1/days/{day}",
+            json={"rates": rates},
+            headers=self.bearer("rates:write"),
+        )
+
+    def token(self, scope: str, *, audience: str = "api") -> str:
+        """Return a token of this installation."""
+        key = self.run["token_key"]
+        return mint(key, subject="e2e", audience=audience, scopes=[scope], lifetime_s=300)
+
+    def bearer(self, scope: str, *, audience: str = "api") -> dict[str, str]:
+        """Return the header of a request that needs a token."""
+        return {"Authorization": f"Bearer {self.token(scope, audience=audience)}"}
 
     def command(self, *arguments: str, within_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run `perfcheck` on this stack."""
@@ -164,6 +178,15 @@ def directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """Give one system to all tests that leave it as they found it."""
+    with directory() as place:
+        running = Stack(place).start()
+        yield running
+        assert running.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def module_stack() -> Iterator[Stack]:
+    """Give a system to the tests of one module."""
     with directory() as place:
         running = Stack(place).start()
         yield running

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from asgi_isr import events
+from asgi_isr.logs.nats import inbox_prefix, without_credentials
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -25,7 +26,7 @@ class Publisher:
     def __init__(self, stream: JetStreamContext, url: str) -> None:
         """`url` is only named in errors."""
         self._stream = stream
-        self._url = url
+        self._url = without_credentials(url)
 
     async def publish(
         self, event: events.Invalidation, *, now: dt.datetime, timeout_s: float
@@ -65,6 +66,7 @@ async def publisher(url: str) -> AsyncIterator[Publisher]:
             await connection.connect(
                 url,
                 name="perfcheck-cli",
+                inbox_prefix=inbox_prefix(url),
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
@@ -72,9 +74,8 @@ async def publisher(url: str) -> AsyncIterator[Publisher]:
             )
     except (NatsError, OSError, TimeoutError) as error:
         cause = errors[-1] if errors else error  # the client's own says only "no servers"
-        raise TargetError(
-            f"NATS at {url} does not answer: {str(cause) or type(cause).__name__}"
-        ) from None
+        reason = str(cause) or type(cause).__name__
+        raise TargetError(f"NATS at {without_credentials(url)} does not answer: {reason}") from None
     try:
         yield Publisher(connection.jetstream(), url)
     finally:

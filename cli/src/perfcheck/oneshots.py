@@ -22,7 +22,7 @@ def run_api(
     """
     if database_url is None:
         run = required(directory)
-        own = {"PERFCHECK_DATABASE_URL": run.database_url, "PERFCHECK_NATS_URL": run.nats_url}
+        own = {"PERFCHECK_DATABASE_URL": run.database_url}
     else:
         own = {"PERFCHECK_DATABASE_URL": database_url}
     command = [sys.executable, "-m", "perfcheck_api", *arguments]

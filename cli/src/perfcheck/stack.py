@@ -21,6 +21,7 @@ from perfcheck_embedded import (
     find_binaries,
     free_ports,
     http_ready,
+    kept_secret,
     nats,
     postgres,
     valkey,
@@ -62,10 +63,27 @@ def build(state: StateDir, environ: Mapping[str, str], *, bffs: int) -> Stack:
     log = nats(state, binaries, port=nats_port, restart=True)
     api_port, revalidator_port, *bff_ports = ports
     api_url = _url(api_port)
-    shared = {**environ, "PERFCHECK_HOST": HOST, "PERFCHECK_NATS_URL": log.url}
-    api_env = {**shared, "PERFCHECK_DATABASE_URL": database.url}
-    cache_env = {**shared, "PERFCHECK_VALKEY_URL": store.url}
-    bff_env = {**cache_env, "PERFCHECK_API_URL": api_url}
+    token_key = kept_secret(state, "token.key")
+    webhook_secret = kept_secret(state, "webhook.secret")
+    shared = {**environ, "PERFCHECK_HOST": HOST, "PERFCHECK_TOKEN_KEY": token_key}
+    api_env = {
+        **shared,
+        "PERFCHECK_DATABASE_URL": database.url,
+        "PERFCHECK_NATS_URL": log.urls["api"],
+        "PERFCHECK_WEBHOOK_SECRET": webhook_secret,
+    }
+    revalidator_env = {
+        **shared,
+        "PERFCHECK_NATS_URL": log.urls["revalidator"],
+        "PERFCHECK_VALKEY_URL": store.url,
+        "PERFCHECK_BFF_URL": _url(bff_ports[0]),
+    }
+    bff_env = {
+        **shared,
+        "PERFCHECK_NATS_URL": log.urls["frontend-bff"],
+        "PERFCHECK_VALKEY_URL": store.url,
+        "PERFCHECK_API_URL": api_url,
+    }
     parts = [
         database.process,
         store.process,
@@ -74,7 +92,11 @@ def build(state: StateDir, environ: Mapping[str, str], *, bffs: int) -> Stack:
         _oneshot("ingest", ("migrate",), api_env, "--if-empty"),
         _service("api", "perfcheck_api", ("ingest", "nats"), api_env, api_port),
         _service(
-            "revalidator", "perfcheck_revalidator", ("api", "valkey"), cache_env, revalidator_port
+            "revalidator",
+            "perfcheck_revalidator",
+            ("api", "valkey"),
+            revalidator_env,
+            revalidator_port,
         ),
         *(
             _service(f"bff-{number}", "perfcheck_bff", ("api", "valkey"), bff_env, port)
@@ -89,6 +111,9 @@ def build(state: StateDir, environ: Mapping[str, str], *, bffs: int) -> Stack:
     facts = {
         "urls": urls,
         "nats_url": log.url,
+        "nats_urls": dict(log.urls),
+        "token_key": token_key,
+        "webhook_secret": webhook_secret,
         "valkey_url": store.url,
         "database_url": database.url,
     }

@@ -19,7 +19,10 @@ class Urls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A running stack: its supervisor, its addresses, and the process ids by name."""
+    """A running stack: its supervisor, its addresses, its secrets, the process ids by name.
+
+    `nats_url` is that of this command's own user, `nats_urls` has those of all users.
+    """
 
     pid: int
     started: str
@@ -28,6 +31,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     valkey_url: str
     database_url: str
     processes: dict[str, int]
+    nats_urls: dict[str, str] = {}
+    token_key: str = ""
+    webhook_secret: str = ""
 
     def bff_pids(self) -> list[int]:
         """Return the process ids of the BFF instances, in the order of their addresses."""

@@ -1,6 +1,7 @@
 """What `perfcheck up` starts, on a real state directory; the whole runs in `e2e/`."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from perfcheck.app import main
@@ -34,6 +35,34 @@ def test_processes_start_in_the_order_of_need(state: StateDir) -> None:
     assert by_name["bff-2"].env["PERFCHECK_INSTANCE_ID"] == "bff-2"
     assert by_name["api"].env["PERFCHECK_DATABASE_URL"] == stack.facts["database_url"]
     assert "PERFCHECK_DATABASE_URL" not in by_name["bff-1"].env
+
+
+def test_each_service_gets_its_own_secrets_and_no_others(state: StateDir) -> None:
+    """Every service has the token key, its own user of NATS, and nothing that it does not need."""
+    with state:
+        stack = build(state, environ(), bffs=2)
+        again = build(state, environ(), bffs=1)
+    facts = stack.facts
+    by_name = {process.name: process.env for process in stack.processes}
+    for name, user in (
+        ("api", "api"),
+        ("revalidator", "revalidator"),
+        ("bff-1", "frontend-bff"),
+        ("bff-2", "frontend-bff"),
+    ):
+        assert by_name[name]["PERFCHECK_NATS_URL"] == facts["nats_urls"][user]
+        assert urlsplit(by_name[name]["PERFCHECK_NATS_URL"]).username == user
+        assert by_name[name]["PERFCHECK_TOKEN_KEY"] == facts["token_key"]
+    holders = [name for name, env in by_name.items() if "PERFCHECK_WEBHOOK_SECRET" in env]
+    assert holders == ["migrate", "ingest", "api"]
+    assert by_name["revalidator"]["PERFCHECK_BFF_URL"] == facts["urls"]["bff"][0]
+    assert facts["nats_url"] == facts["nats_urls"]["cli"]
+    assert "test" not in facts["nats_urls"]
+    for secret in ("token_key", "webhook_secret"):
+        assert len(facts[secret]) >= 32
+        assert again.facts[secret] == facts[secret]
+        for process in stack.processes:
+            assert facts[secret] not in " ".join(process.argv)
 
 
 def test_a_second_up_is_refused(

@@ -9,6 +9,7 @@ from typing import TypeVar
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation
 from asgi_isr.index import Snapshot
+from asgi_isr.live import PopularPages, Report
 from asgi_isr.ports import Bounds, LogMessage, Mark
 
 from simulation.known import Announced, Known
@@ -91,6 +92,18 @@ class Link:
     async def mark(self) -> Mark:
         """Ask the relay."""
         return await self._asked(self._writers.mark)
+
+    async def register(self, report: Report) -> None:
+        """Tell the broker, which keeps it."""
+        await self._asked(lambda: self._writers.log.register(report))
+
+    async def report(self, report: Report) -> None:
+        """Tell whoever listens."""
+        await self._asked(lambda: self._writers.log.report(report))
+
+    async def popular(self, pages: PopularPages) -> None:
+        """Tell whoever listens."""
+        await self._asked(lambda: self._writers.log.popular(pages))
 
     async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
         """Deliver events, often one by one, as late as the network likes."""

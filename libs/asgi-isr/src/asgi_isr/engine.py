@@ -33,6 +33,7 @@ from asgi_isr.model import CacheSettings, Counters, Headers
 from asgi_isr.policy import Use
 from asgi_isr.ports import Clock, Log, Store, SystemClock
 from asgi_isr.renders import Renders
+from asgi_isr.reporter import Reporter, instance_name
 from asgi_isr.shared import SharedPages, read_snapshot
 from asgi_isr.vary import variant_key
 
@@ -89,6 +90,10 @@ class PageCache:
             self.log, clock=self.clock, counters=self.counters, index=self.index,
             local=self.local,
         )  # fmt: skip
+        self.reporter = Reporter(
+            self.log, self.follower, self.counters,
+            name=instance_name(self.settings.instance), lease_s=self.settings.lease_s,
+        )  # fmt: skip
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -100,8 +105,8 @@ class PageCache:
         for part in (self.renders, self.changes):
             self._exit.callback(part.close)
             part.open(tasks)
-        following = tasks.create_task(self.follower.run(), name="isr-follower")
-        self._exit.callback(following.cancel)
+        for name, work in (("follower", self.follower.run()), ("reporter", self.reporter.run())):
+            self._exit.callback(tasks.create_task(work, name=f"isr-{name}").cancel)
         return self
 
     async def __aexit__(
@@ -327,7 +332,8 @@ class PageCache:
             return None
         return await read_snapshot(self._store, self.settings.namespace)
 
-    def _on_event(self, tags: frozenset[str], hard: bool) -> None:  # noqa: FBT001  callback
+    def _on_event(self, tags: frozenset[str], hard: bool, seq: int) -> None:  # noqa: FBT001  callback
+        self.reporter.hit(self.local.popular(tags), seq)
         now = self.clock.monotonic()
         self.counters.invalidated += self.local.invalidate(tags, hard=hard, now=now)
 

@@ -42,9 +42,10 @@ class FollowerCounters(msgspec.Struct):
 class Follower:
     """One instance's place in the log.
 
-    `load_snapshot` gives the latest snapshot of the shared store, or None. `on_event(tags, hard)`
-    is called after the index was raised and before the position is; `on_rejoin()` when everything
-    held so far must be dropped. Both are synchronous: no request runs between index and pages.
+    `load_snapshot` gives the latest snapshot of the shared store, or None. After the index was
+    raised and before the position is, `on_event(tags, hard, seq)` is called; `on_rejoin()` when
+    everything held so far must be dropped. Both are synchronous: no request runs between index and
+    pages. `register` is awaited before each renewal of the lease, `on_move` called with each move.
     With `lease_s` None the follower asks for no lease (it serves nobody pages).
     """
 
@@ -56,7 +57,7 @@ class Follower:
         *,
         lease_s: float | None,
         load_snapshot: Callable[[], Awaitable[Snapshot | None]],
-        on_event: Callable[[frozenset[str], bool], None] = lambda _tags, _hard: None,
+        on_event: Callable[[frozenset[str], bool, int], None] = lambda _tags, _hard, _seq: None,
         on_rejoin: Callable[[], None] = lambda: None,
         rng: random.Random | None = None,
     ) -> None:
@@ -75,6 +76,8 @@ class Follower:
         self._reading: asyncio.Timeout | None = None
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waiter_ids = count()
+        self.on_move: Callable[[], None] = lambda: None
+        self.register: Callable[[], Awaitable[None]] | None = None
         self._sequence_waiters: dict[str, list[tuple[int, int, asyncio.Future[None]]]] = {}
         self.sequences: dict[str, int] = {}  # by source: all its events up to it are applied
         self._marks: deque[str] = deque(maxlen=MARKS_MAX)
@@ -246,7 +249,7 @@ class Follower:
             else:
                 tags = event.index_tags()
                 self._index.apply(tags, message.seq, hard=event.hard)
-                self._on_event(tags, event.hard)
+                self._on_event(tags, event.hard, message.seq)
                 if event.mark:
                     self._marks.append(event.mark)
             self.counters.events += 1
@@ -260,6 +263,7 @@ class Follower:
         """Tell those who wait for a position."""
         if self.position is None:
             return
+        self.on_move()
         self._beyond = max(self._beyond, self.position + 1)
         if not self.joined and self._join_target is not None:
             self.joined = self.position >= self._join_target
@@ -297,6 +301,8 @@ class Follower:
 
     async def _renew_once(self, asked_at: float, lease_s: float) -> bool:
         changes = self._index.changes
+        if self.register is not None:
+            await self.register()  # rule 11: whoever may call a page fresh is in the live set
         mark = await self._log.mark()
         self._index.marked(changes, mark.seq)
         position, stamp = self.position, self._stamp  # taken before the bounds: never beyond them

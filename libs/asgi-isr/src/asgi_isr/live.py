@@ -1,21 +1,35 @@
 """The live set: which instances there are, and how far each has applied the log (rule 11).
 
 An instance says so in a `Report`. It registers with one, acknowledged by a stream that keeps the
-last of each instance, before each renewal of its lease: so whoever may serve a page as fresh has
-registered within `lease_s`. In between it reports each move of its position, as a plain message.
+last of each instance, before each renewal of its lease. In between it reports each move of its
+position, as a plain message that may be lost.
+
+Why "applied everywhere" means everywhere: an instance serves a page as fresh only within a lease,
+which ends `lease_s` after it was asked for; the registration was acknowledged after that. So
+whoever may serve a page as fresh stands in the stream, and registered less than `lease_s` ago. An
+observer that listens, and then has read the whole stream, knows of all of them (`complete`); it
+waits for each until `lease_s` and a margin after its last word, by its own clock. An instance that
+it does not know yet takes its lease from a mark that comes after what was applied then.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 __all__ = [
     "INSTANCES_STREAM",
     "INSTANCES_SUBJECT_PREFIX",
+    "INSTANCE_CHARS_MAX",
+    "MARGIN_S",
     "POPULAR_SUBJECT_PREFIX",
     "POSITIONS_SUBJECT_PREFIX",
+    "Applied",
+    "LiveSet",
     "PopularPage",
     "PopularPages",
+    "Reached",
     "Report",
 ]
 
@@ -23,6 +37,12 @@ INSTANCES_STREAM = "CACHE_INSTANCES"  # keeps the last message of each subject
 INSTANCES_SUBJECT_PREFIX = "cache.instances.v1"  # + .<instance>: registrations
 POSITIONS_SUBJECT_PREFIX = "cache.positions.v1"  # + .<instance>: reports in between
 POPULAR_SUBJECT_PREFIX = "cache.popular.v1"  # + .<instance>: pages that an event hit
+
+INSTANCE_CHARS_MAX = 128
+INSTANCES_MAX = 10_000
+MARGIN_S = 1.0  # after a lease: reports are on their way for less
+LEASE_S_MAX = 3600.0
+HISTORY_MAX = 2048  # reports remembered of an instance
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,7 +61,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PopularPage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A page by the path and query that ask for it, and how often this instance answered with it."""
+    """A page by the path and query that ask for it, and how often it was the answer here."""
 
     path: str
     hits: int
@@ -54,3 +74,140 @@ class PopularPages(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     seq: int
     pages: list[PopularPage]
+
+
+class Reached(NamedTuple):
+    """How far: up to `number` of those that `source` counts; source "" is the position."""
+
+    source: str
+    number: int
+
+
+class Applied(NamedTuple):
+    """Who has reached it, as an observer knows.
+
+    `times` says when the observer first heard so from each instance, by its monotonic clock in
+    seconds. `missing` are live and have not said so; `vanished` were live when the wait began, and
+    their lease ended without a word. `everywhere`: the live set is known, and nobody is missing.
+    """
+
+    times: Mapping[str, float]
+    missing: tuple[str, ...]
+    vanished: tuple[str, ...]
+    everywhere: bool
+
+
+class _Instance:
+    """What is known of one instance: its newest report, and when it reached what."""
+
+    __slots__ = ("ends", "numbers", "report")
+
+    def __init__(self) -> None:
+        self.report: Report | None = None
+        self.ends = float("-inf")
+        self.numbers: dict[str, tuple[list[int], list[float]]] = {}
+
+    def take(self, report: Report, now: float) -> None:
+        self.report = report
+        self.ends = now + min(max(report.lease_s, 0.0), LEASE_S_MAX) + MARGIN_S
+        for source, number in (("", report.position), *report.sequences.items()):
+            numbers, times = self.numbers.setdefault(source, ([], []))
+            if numbers and number < numbers[-1]:  # it began anew, in another log perhaps
+                numbers.clear()
+                times.clear()
+            if not numbers or number > numbers[-1]:
+                numbers.append(number)
+                times.append(now)
+            if len(numbers) > HISTORY_MAX:
+                del numbers[: HISTORY_MAX // 2]
+                del times[: HISTORY_MAX // 2]
+
+    def reached(self, reached: Reached) -> float | None:
+        numbers, times = self.numbers.get(reached.source, ((), ()))
+        place = bisect_left(numbers, reached.number)
+        return times[place] if place < len(times) else None
+
+
+class LiveSet:
+    """The instances that an observer knows of. `now` is its monotonic clock, in seconds."""
+
+    def __init__(self) -> None:
+        self._instances: dict[str, _Instance] = {}
+        self.complete = False
+        self.ignored = 0  # reports that made no sense
+
+    def __len__(self) -> int:
+        """Return the number of instances known."""
+        return len(self._instances)
+
+    def take(self, report: Report, now: float) -> None:
+        """Take in a report; what comes from nobody, or from too many, is counted and ignored."""
+        name = report.instance
+        known = self._instances.get(name)
+        if report.leaving:
+            self._instances.pop(name, None)
+            return
+        full = known is None and len(self._instances) >= INSTANCES_MAX
+        if not name or len(name) > INSTANCE_CHARS_MAX or report.position < 0 or full:
+            self.ignored += 1
+            return
+        if known is None:
+            known = self._instances[name] = _Instance()
+        known.take(report, now)
+
+    def lost(self) -> None:
+        """Note that reports may have been missed: somebody may have entered meanwhile."""
+        self.complete = False
+
+    def loaded(self, reports: Iterable[tuple[Report, float]], now: float) -> None:
+        """Take in every registration that is kept, with its age in seconds.
+
+        From here on the set is known completely: reports were heard since before it was read.
+        """
+        for report, age_s in reports:
+            if report.instance not in self._instances:
+                self.take(report, now - age_s)
+        self.complete = True
+        self.expire(now)
+
+    def expire(self, now: float) -> list[str]:
+        """Forget those whose lease and margin ended without another word; return who they are."""
+        gone = [name for name, known in self._instances.items() if known.ends <= now]
+        for name in gone:
+            del self._instances[name]
+        return gone
+
+    def next_end(self) -> float | None:
+        """Return when the next instance would be forgotten, None without any."""
+        return min((known.ends for known in self._instances.values()), default=None)
+
+    def names(self) -> frozenset[str]:
+        """Return the live instances."""
+        return frozenset(self._instances)
+
+    def reports(self) -> list[Report]:
+        """Return the newest report of each live instance."""
+        return [known.report for known in self._instances.values() if known.report is not None]
+
+    def everywhere(self, source: str) -> int | None:
+        """Return how far all live instances are with `source`; None without any."""
+        return min(
+            (
+                report.position if not source else report.sequences.get(source, -1)
+                for report in self.reports()
+            ),
+            default=None,
+        )
+
+    def applied(self, reached: Reached, asked: frozenset[str] = frozenset()) -> Applied:
+        """Say who has reached it; `asked` are those that were live when the wait began."""
+        times: dict[str, float] = {}
+        missing = []
+        for name, known in self._instances.items():
+            at = known.reached(reached)
+            if at is None:
+                missing.append(name)
+            else:
+                times[name] = at
+        vanished = tuple(sorted(asked - self._instances.keys()))
+        return Applied(times, tuple(missing), vanished, self.complete and not missing)

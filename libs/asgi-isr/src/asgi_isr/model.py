@@ -13,6 +13,8 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The cache's identifier in `Cache-Status` (RFC 9211, section 2)."""
     namespace: str = "isr"
     """Prefix of every key in the shared store; the same for all who follow the same log."""
+    instance: str = ""
+    """Name of this process among all instances; a new one where it is empty."""
     release: str = ""
     """What renders the pages. One release never takes the stored pages of another."""
     bypass: tuple[str, ...] = ()
@@ -106,6 +108,7 @@ class Counters(msgspec.Struct):
     unstorable: int = 0
     unsafe: int = 0  # successful unsafe requests, each of which invalidated its path
     unannounced: int = 0  # of them, those that the log did not take: other instances do not know
+    unreported: int = 0  # reports of the position that did not leave; the next one says all
     awaited: int = 0  # requests that came before word of their client's own write
     unreached: int = 0  # of them, those to which it did not come in time; counted in bypassed
 

@@ -92,6 +92,9 @@ INSTRUMENTS: dict[str, Instrument] = {
     "asgi_isr.unannounced": _counter(
         "unannounced", "{request}", "Of them, those that other instances do not know of"
     ),
+    "asgi_isr.unreported": _counter(
+        "unreported", "{report}", "Reports of the position that did not leave"
+    ),
     "asgi_isr.awaited": _counter(
         "awaited", "{request}", "Requests that came before word of their client's own write"
     ),

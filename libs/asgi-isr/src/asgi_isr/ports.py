@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
 from asgi_isr.events import Invalidation
+from asgi_isr.live import PopularPages, Report
 
 
 class Clock(Protocol):
@@ -100,6 +101,15 @@ class Log(Protocol):
 
     async def announce(self, event: Invalidation) -> int:
         """Publish an event of this instance's own, once; return its sequence."""
+
+    async def register(self, report: Report) -> None:
+        """Have the live set keep `report`; returns when it does (rule 11)."""
+
+    async def report(self, report: Report) -> None:
+        """Tell whoever listens; may be lost."""
+
+    async def popular(self, pages: PopularPages) -> None:
+        """Tell whoever listens which popular pages an event made old; may be lost."""
 
     async def close(self) -> None:
         """Close what was opened. The log is not used afterwards."""

@@ -186,7 +186,7 @@ async def test_database_password_and_namespace_are_honoured(
     """The URL chooses database and user; a wrong password is an error that does not show it."""
     admin = Redis.from_url(store_server.valkey_url)
     await admin.config_set("requirepass", "sesame")
-    address = store_server.valkey_url.removeprefix("redis://").removesuffix("/0")
+    address = store_server.valkey_url.rpartition("@")[2].removesuffix("/0")
     store = new_store(f"redis://:sesame@{address}/1", namespace="shop:")
     assert await store.put("page", b"page", fence=7, ttl_s=60)
     reader = Redis.from_url(f"redis://:sesame@{address}/1")

@@ -106,6 +106,7 @@ class Link:
         self.stamp = log.stamp
         self.mark = log.mark
         self.close = log.close
+        self.register, self.report, self.popular = log.register, log.report, log.popular
 
     async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
         """Yield batches as they may be delivered."""

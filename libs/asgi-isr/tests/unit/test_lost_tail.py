@@ -8,6 +8,7 @@ from typing import Any
 from asgi_isr import CacheMiddleware, CacheSettings, Invalidation, PageCache
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import encode
+from asgi_isr.live import PopularPages, Report
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage, Mark
 from asgi_isr.testing import request
@@ -61,6 +62,18 @@ class SlowLink:
         mark = await self._log.mark()
         self.marked.set()
         return mark
+
+    async def register(self, report: Report) -> None:
+        """Tell the log."""
+        await self._log.register(report)
+
+    async def report(self, report: Report) -> None:
+        """Tell the log."""
+        await self._log.report(report)
+
+    async def popular(self, pages: PopularPages) -> None:
+        """Tell the log."""
+        await self._log.popular(pages)
 
     async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
         """Deliver while `delivers` is set."""

@@ -293,6 +293,7 @@ class HeldLog:
         self.gate.set()
         self.bounds, self.stamp, self.mark = log.bounds, log.stamp, log.mark
         self.announce, self.close = log.announce, log.close
+        self.register, self.report, self.popular = log.register, log.report, log.popular
 
     async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
         """Yield batches once the gate is open."""

@@ -47,6 +47,7 @@ class LateLog:
 
     def __init__(self, log: MemoryLog) -> None:
         self.log = log
+        self.register, self.report, self.popular = log.register, log.report, log.popular
         self.deaf = False
         self.delivery = asyncio.Event()
         self.delivery.set()

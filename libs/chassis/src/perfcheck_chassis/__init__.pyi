@@ -17,6 +17,7 @@ from perfcheck_chassis.limits import SERVER_IDLE_S as SERVER_IDLE_S
 from perfcheck_chassis.limits import WORKER_STOP_S as WORKER_STOP_S
 from perfcheck_chassis.logs import JsonFormatter as JsonFormatter
 from perfcheck_chassis.logs import configure_logging as configure_logging
+from perfcheck_chassis.metrics import metrics_route as metrics_route
 from perfcheck_chassis.problems import Problem as Problem
 from perfcheck_chassis.problems import problem_handlers as problem_handlers
 from perfcheck_chassis.request_limit import RequestTimeLimit as RequestTimeLimit
@@ -24,6 +25,7 @@ from perfcheck_chassis.secret import Secret as Secret
 from perfcheck_chassis.server import serve as serve
 from perfcheck_chassis.settings import ServiceSettings as ServiceSettings
 from perfcheck_chassis.settings import SettingsError as SettingsError
+from perfcheck_chassis.settings import check_ca_file as check_ca_file
 from perfcheck_chassis.settings import environment as environment
 from perfcheck_chassis.settings import load as load
 from perfcheck_chassis.timing import ServerTiming as ServerTiming

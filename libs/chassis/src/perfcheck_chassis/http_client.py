@@ -2,14 +2,15 @@
 
 A connection costs more than a request, so connections are kept; the idle limit is below the
 server's (see `limits`). Even so a server that stops may close one just as a request is sent into
-it: a call that fails on the network is made once more, within the same time limit. Only GET is
-offered, which is safe to repeat.
+it: a call that fails on the network is made once more, within the same time limit. So offer POST
+only what is safe to repeat.
 """
 
 import asyncio
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
@@ -140,49 +141,76 @@ class ServiceClient:
             RuntimeError: the client is not open.
 
         """
+        return await self._call("GET", path, params=params, headers=headers)
+
+    async def post(
+        self, path: str, body: bytes, *, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Send `body` to `path`, twice where the connection breaks; errors are those of `get`."""
+        return await self._call("POST", path, headers=headers, body=body)
+
+    async def _call(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Reply:
         started = time.perf_counter()
         deadline = started + self._timeout_s
+        send = partial(
+            self._attempt, method, path, params=params, headers=headers, body=body,
+            deadline=deadline,
+        )  # fmt: skip
         try:
             # pyreqwest bounds the wait for a connection and the request one after the other; this
             # bounds the whole.
             async with asyncio.timeout(self._timeout_s):
                 try:
-                    answer = await self._attempt(path, params, headers, deadline)
+                    answer = await send()
                 except NetworkError:
-                    answer = await self._attempt(path, params, headers, deadline)
+                    answer = await send()
         except TimeoutError as error:  # pyreqwest's time limits are of this family too
-            detail = f"no answer to GET {path} within {self._timeout_s:g} s"
+            detail = f"no answer to {method} {path} within {self._timeout_s:g} s"
             raise NeighbourError(self.neighbour, "timeout", detail) from error
         except NetworkError as error:
-            detail = f"GET {path}: {_cause(error)}"
+            detail = f"{method} {path}: {_cause(error)}"
             raise NeighbourError(self.neighbour, "unavailable", detail) from error
         except RequestError as error:
-            detail = f"GET {path}: {_cause(error)}"
+            detail = f"{method} {path}: {_cause(error)}"
             raise NeighbourError(self.neighbour, "invalid", detail) from error
-        status, answer_headers, body = answer
+        status, answer_headers, answer_body = answer
         timing = answer_headers.get("server-timing")
         return Reply(
             status=status,
             headers=answer_headers,
-            body=body,
+            body=answer_body,
             duration_s=time.perf_counter() - started,
             app_s=None if timing is None else app_duration_s(timing),
         )
 
     async def _attempt(
         self,
+        method: Literal["GET", "POST"],
         path: str,
+        *,
         params: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
+        body: bytes | None,
         deadline: float,
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._client is None:
             raise RuntimeError(f"the client of {self.neighbour} is not open: use `async with`")
-        request = self._client.get(self._base_url + path)
+        address = self._base_url + path
+        request = self._client.get(address) if method == "GET" else self._client.post(address)
         if params:
             request = request.query(params)
         if headers:
             request = request.headers(headers)
+        if body is not None:
+            request = request.body_bytes(body)
         # At least a millisecond, since zero would mean no limit to some clients.
         remaining_s = max(deadline - time.perf_counter(), 0.001)
         request = request.timeout(timedelta(seconds=remaining_s))
@@ -198,7 +226,7 @@ class ServiceClient:
         while (chunk := await response.body_reader.read_chunk()) is not None:
             size += len(chunk)
             if size > self._body_bytes_max:
-                detail = f"the answer to GET {path} exceeds {self._body_bytes_max} bytes"
+                detail = f"the answer of {path} exceeds {self._body_bytes_max} bytes"
                 raise NeighbourError(self.neighbour, "invalid", detail)
             parts.append(chunk.to_bytes())
         return b"".join(parts)

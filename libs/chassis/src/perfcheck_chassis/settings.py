@@ -7,6 +7,7 @@ as Compose and task definitions pass the empty string for what is not given.
 import math
 import os
 import socket
+import ssl
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
@@ -19,6 +20,7 @@ __all__ = [
     "PREFIX",
     "ServiceSettings",
     "SettingsError",
+    "check_ca_file",
     "environment",
     "load",
     "share_instance_id",
@@ -53,6 +55,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         token_key: signs and verifies service tokens, at least 32 bytes; without it every request
             that needs a token is refused.
         token_key_previous: verifies only; the key that was in use before, while it is changed.
+        tls_ca_file: PEM file of the CAs whose certificates NATS, Valkey and PostgreSQL may show,
+            where their URLs ask for TLS; without it those that the system trusts.
 
     """
 
@@ -65,17 +69,32 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: Annotated[float, msgspec.Meta(ge=0, le=120)] = 0.0
     token_key: Secret | None = None
     token_key_previous: Secret | None = None
+    tls_ca_file: str = ""
 
     def __post_init__(self) -> None:
-        """Name this process when nobody did; refuse keys that are too short."""
+        """Name this process when nobody did; refuse keys that are too short, CAs that are none."""
         if not self.instance_id:
             name = f"{self.service}-{socket.gethostname()}-{os.getpid()}"
             msgspec.structs.force_setattr(self, "instance_id", name)
         self.token_keys()
+        check_ca_file(self.tls_ca_file)
 
     def token_keys(self) -> TokenKeys:
         """Return the keys of service tokens; ValueError says which is too short."""
         return TokenKeys(self.token_key, self.token_key_previous)
+
+
+def check_ca_file(path: str) -> None:
+    """Raise ValueError if there is a `path` and no certificate of a CA can be read there."""
+    if not path:
+        return
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        reason = error.strerror if error.filename or not isinstance(error, ssl.SSLError) else ""
+        raise ValueError(
+            f"PERFCHECK_TLS_CA_FILE: {path}: {reason or 'holds no certificate in PEM form'}"
+        ) from error
 
 
 def environment() -> Mapping[str, str]:

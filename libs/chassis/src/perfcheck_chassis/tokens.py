@@ -2,7 +2,8 @@
 
 Both sides share keys: the newest signs, all verify, so that a key is changed without a moment in
 which good tokens are refused. Which key signed is in the header (`kid`, its SHA-256 in short).
-Without a key nothing is accepted and nothing signed.
+Without a key nothing is accepted and nothing signed. PyJWT compares signatures in constant time
+(`hmac.compare_digest`), so that time does not tell how much of a forged one is right.
 """
 
 import hashlib
@@ -116,6 +117,8 @@ class TokenKeys:
         issued, expires, subject = claims["iat"], claims["exp"], claims["sub"]
         if not isinstance(issued, int | float) or not isinstance(expires, int | float):
             raise TokenError("the token's times are no numbers")
+        if not subject:
+            raise TokenError("the token names nobody")
         now = self._now()
         if not issued - LEEWAY_S <= now < expires + LEEWAY_S:
             raise TokenError("the token is out of date: get a new one")

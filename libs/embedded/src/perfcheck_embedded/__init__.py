@@ -7,6 +7,7 @@ Two ways in: `servers()` gives tests throw-away servers; `StateDir` + `Superviso
 from perfcheck_embedded.accounts import new_shared_subdirectory
 from perfcheck_embedded.backoff import Backoff, RestartPolicy
 from perfcheck_embedded.binaries import Binaries, find_binaries
+from perfcheck_embedded.credentials import kept_secret
 from perfcheck_embedded.errors import (
     AccountError,
     BinaryMissingError,
@@ -29,10 +30,11 @@ from perfcheck_embedded.process import (
     Stragglers,
     start_levels,
 )
-from perfcheck_embedded.server import Server
+from perfcheck_embedded.server import Server, TlsFiles
 from perfcheck_embedded.state import StateDir
 from perfcheck_embedded.supervisor import STOP_SIGNALS, Supervisor
 from perfcheck_embedded.throw_away import Servers, servers
+from perfcheck_embedded.tls_front import tls_front
 from perfcheck_embedded.valkey_server import valkey
 
 __all__ = [
@@ -58,10 +60,12 @@ __all__ = [
     "StopRequestedError",
     "Stragglers",
     "Supervisor",
+    "TlsFiles",
     "find_binaries",
     "free_port",
     "free_ports",
     "http_ready",
+    "kept_secret",
     "nats",
     "nats_ready",
     "new_shared_subdirectory",
@@ -69,6 +73,7 @@ __all__ = [
     "postgres_ready",
     "servers",
     "start_levels",
+    "tls_front",
     "valkey",
     "valkey_ready",
 ]

@@ -1,6 +1,5 @@
 """PostgreSQL's data directory: where it lies, who owns it, how it is made (once, in one step)."""
 
-import os
 import secrets
 import shutil
 import signal
@@ -11,6 +10,7 @@ from pathlib import Path
 from perfcheck_embedded import reaping
 from perfcheck_embedded.accounts import run_as, server_account, shared_directory
 from perfcheck_embedded.binaries import Binaries
+from perfcheck_embedded.credentials import write_secret
 from perfcheck_embedded.errors import AccountError, StateError
 from perfcheck_embedded.placement import (
     VERSION_TIMEOUT_S,
@@ -56,7 +56,7 @@ def prepare(state: StateDir, binaries: Binaries, *, name: str, durable: bool) ->
             _create(home, programs, account, _new_password(password_file), sync=True)
         else:
             template, password = _template(programs, account)
-            _write_secret(password_file, password, None)
+            write_secret(password_file, password)
             new = home / "data.new"
             shutil.rmtree(new, ignore_errors=True)
             run_as(account, ["cp", "-Rp", str(template), str(new)], timeout_s=_INITDB_TIMEOUT_S)
@@ -76,7 +76,7 @@ def _create(
     """Make `home`/data in one step: it appears when it is complete."""
     new, password_file = home / "data.new", home / "password.new"
     shutil.rmtree(new, ignore_errors=True)
-    _write_secret(password_file, password, account)
+    write_secret(password_file, password, account)
     initdb = [
         str(programs / "initdb"), "-D", str(new), "-U", "postgres", f"--pwfile={password_file}",
         "--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin",
@@ -149,16 +149,5 @@ def _forget_dead_server(path: Path, account: Account | None) -> None:
 
 def _new_password(path: Path) -> str:
     password = secrets.token_urlsafe(24)
-    _write_secret(path, password, None)
+    write_secret(path, password)
     return password
-
-
-def _write_secret(path: Path, secret: str, account: Account | None) -> None:
-    path.unlink(missing_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w") as file:
-        if account is not None:
-            os.fchown(fd, account.uid, account.gid)
-        file.write(f"{secret}\n")
-        file.flush()
-        os.fsync(fd)  # data that outlives a crash needs its password

@@ -49,26 +49,36 @@ def postgres_ready(port: int, *, user: str, database: str) -> Probe:
     return ready
 
 
-def valkey_ready(port: int) -> Probe:
-    """Return a check that Valkey answers PING with PONG (while loading it answers an error)."""
+def valkey_ready(port: int, *, password: str) -> Probe:
+    """Return a check that Valkey takes the password and answers PING with PONG.
+
+    While it loads it answers an error instead.
+    """
 
     async def ready() -> bool:
         async with _connected(HOST, port) as (reader, writer):
-            writer.write(b"PING\r\n")
-            return await reader.readline() == b"+PONG\r\n"
+            writer.write(f"AUTH {password}\r\nPING\r\n".encode())
+            return [await reader.readline(), await reader.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
 
     return ready
 
 
-def nats_ready(port: int) -> Probe:
-    """Return a check that NATS answers PING and announces JetStream in its first line."""
+def nats_ready(port: int, *, user: str, password: str) -> Probe:
+    """Return a check that NATS has JetStream, lets the user in and answers PING.
+
+    Where it wants TLS, its first line is enough: it takes clients from then on.
+    """
+    connect = json.dumps({"verbose": False, "user": user, "pass": password})
 
     async def ready() -> bool:
         async with _connected(HOST, port) as (reader, writer):
-            verb, _, info = (await reader.readline()).partition(b" ")
-            if verb != b"INFO" or not json.loads(info).get("jetstream"):
+            verb, _, line = (await reader.readline()).partition(b" ")
+            info = json.loads(line) if verb == b"INFO" else {}
+            if not info.get("jetstream"):
                 return False
-            writer.write(b'CONNECT {"verbose":false}\r\nPING\r\n')
+            if info.get("tls_required"):
+                return True
+            writer.write(f"CONNECT {connect}\r\nPING\r\n".encode())
             return await reader.readline() == b"PONG\r\n"
 
     return ready

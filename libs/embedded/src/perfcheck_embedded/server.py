@@ -1,6 +1,8 @@
 """What the three servers have in common."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from perfcheck_embedded.process import Process
 
@@ -11,7 +13,19 @@ SERVER_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC", "LC_A
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A server to supervise, and the address its clients use (with the password, if it has one)."""
+    """A server to supervise, and the address its clients use, with user and password.
+
+    `urls` has an address for each user where there are several.
+    """
 
     process: Process
     url: str
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsFiles:
+    """A server's certificate, with what leads to its CA, and its key: PEM files."""
+
+    certificate: Path
+    key: Path

@@ -1,7 +1,7 @@
 """The state directory: one supervisor at a time, kept data, what runs now.
 
 Layout: `lock`, `run.json` (0600; for other commands), `processes.json` (to find remains), `logs/`,
-and one directory of data for each server.
+`secrets/` (0700), and one directory of data for each server.
 """
 
 import contextlib
@@ -19,7 +19,17 @@ from typing import Any, Self
 from perfcheck_embedded import reaping
 from perfcheck_embedded.errors import StateError, StateLockedError
 
-_OURS = ("postgres", "nats", "valkey", "logs", "run.json", "processes.json", "postgres.password")
+SECRETS = "secrets"
+_OURS = (
+    "postgres",
+    "nats",
+    "valkey",
+    "logs",
+    "run.json",
+    "processes.json",
+    "postgres.password",
+    SECRETS,
+)
 _REMAINS_TIMEOUT_S = 30.0
 _POLL_S = 0.1
 _TAIL_BYTES = 16 * 1024

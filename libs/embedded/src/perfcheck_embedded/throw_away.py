@@ -5,7 +5,7 @@ import concurrent.futures
 import contextlib
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +15,10 @@ from perfcheck_embedded.accounts import new_shared_subdirectory
 from perfcheck_embedded.binaries import find_binaries
 from perfcheck_embedded.environment import environment
 from perfcheck_embedded.errors import EmbeddedError
-from perfcheck_embedded.nats_server import nats
+from perfcheck_embedded.nats_server import TEST_USER, nats
 from perfcheck_embedded.ports import free_ports
 from perfcheck_embedded.postgres_server import postgres
-from perfcheck_embedded.server import Server
+from perfcheck_embedded.server import Server, TlsFiles
 from perfcheck_embedded.state import StateDir
 from perfcheck_embedded.supervisor import Supervisor
 from perfcheck_embedded.valkey_server import valkey
@@ -34,12 +34,14 @@ class Servers:
     """Running servers. Their supervisor has a thread and an event loop of its own.
 
     So one set can serve a whole test session, whichever loop each test runs in. Names are
-    `postgres`, `valkey` and `nats`; the URL of one that was not asked for is "".
+    `postgres`, `valkey` and `nats`; the URL of one that was not asked for is "". `nats_url` is that
+    of a user who may do everything; `nats_urls` has those of the product's users too, by name.
     """
 
     database_url: str
     valkey_url: str
     nats_url: str
+    nats_urls: Mapping[str, str]
     directory: Path
     _supervisor: Supervisor
     _loop: asyncio.AbstractEventLoop
@@ -93,7 +95,9 @@ class servers:  # noqa: N801 - used as a verb: `with servers() as s`, `async wit
         valkey: bool = True,
         nats: bool = True,
         durable: bool = False,
+        nats_tls: TlsFiles | None = None,
     ) -> None:
+        self._nats_tls = nats_tls
         self._wanted = {"postgres": postgres, "valkey": valkey, "nats": nats}
         self._durable = durable
         self._running: concurrent.futures.Future[Servers] = concurrent.futures.Future()
@@ -162,12 +166,14 @@ class servers:  # noqa: N801 - used as a verb: `with servers() as s`, `async wit
             parts = self._parts(state)
             processes = [part.process for part in parts.values()]
             urls = {name: part.url for name, part in parts.items()}
+            nats_urls = parts["nats"].urls if "nats" in parts else {}
             async with Supervisor(state, processes) as supervisor:
                 self._running.set_result(
                     Servers(
                         database_url=urls.get("postgres", ""),
                         valkey_url=urls.get("valkey", ""),
-                        nats_url=urls.get("nats", ""),
+                        nats_url=nats_urls.get(TEST_USER, ""),
+                        nats_urls=nats_urls,
                         directory=state.path,
                         _supervisor=supervisor,
                         _loop=self._loop,
@@ -186,7 +192,14 @@ class servers:  # noqa: N801 - used as a verb: `with servers() as s`, `async wit
         if self._wanted["valkey"]:
             parts["valkey"] = valkey(state, binaries, port=ports["valkey"])
         if self._wanted["nats"]:
-            parts["nats"] = nats(state, binaries, port=ports["nats"], durable=self._durable)
+            parts["nats"] = nats(
+                state,
+                binaries,
+                port=ports["nats"],
+                durable=self._durable,
+                test_user=True,
+                tls=self._nats_tls,
+            )
         return parts
 
 

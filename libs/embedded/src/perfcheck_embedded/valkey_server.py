@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from perfcheck_embedded.binaries import Binaries
+from perfcheck_embedded.credentials import kept_secret, write_secret
 from perfcheck_embedded.ports import HOST
 from perfcheck_embedded.probes import valkey_ready
 from perfcheck_embedded.process import Process
@@ -15,9 +16,13 @@ _MEMORY_BYTES_MAX = 256 * 1024 * 1024
 def valkey(
     state: StateDir, binaries: Binaries, *, port: int, restart: bool = False, name: str = "valkey"
 ) -> Server:
-    """Return Valkey on 127.0.0.1:`port`, bounded in memory (least recently used goes first)."""
+    """Return Valkey on 127.0.0.1:`port`, bounded in memory (least recently used goes first).
+
+    Its password is made for this state directory and kept there, readable by its owner alone.
+    """
     directory = state.path / name
     directory.mkdir(mode=0o700, exist_ok=True)
+    password = kept_secret(state, f"{name}.password")
     settings = {
         "bind": HOST,
         "port": str(port),
@@ -27,14 +32,22 @@ def valkey(
         "daemonize": "no",
         "maxmemory": str(_MEMORY_BYTES_MAX),
         "maxmemory-policy": "allkeys-lru",
+        "requirepass": password,
     }
-    options = [part for key, value in settings.items() for part in (f"--{key}", value)]
+    # A file, since every account of the machine can read the arguments of a process.
+    config = directory / "valkey.conf"
+    write_secret(config, "\n".join(f"{key} {_quoted(value)}" for key, value in settings.items()))
     process = Process(
         name=name,
-        argv=[str(binaries.valkey_server), *options],
+        argv=[str(binaries.valkey_server), str(config)],
         env=SERVER_ENVIRONMENT,
-        ready=valkey_ready(port),
+        ready=valkey_ready(port, password=password),
         restart=restart,
         cwd=Path("/"),
     )
-    return Server(process=process, url=f"redis://{HOST}:{port}/0")
+    return Server(process=process, url=f"redis://:{password}@{HOST}:{port}/0")
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

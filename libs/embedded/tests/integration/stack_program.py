@@ -63,7 +63,7 @@ def build(state: StateDir, names: list[str]) -> tuple[list[Process], dict[str, s
     makers = {
         "postgres": lambda: postgres(state, binaries, port=ports[0], restart=True),
         "valkey": lambda: valkey(state, binaries, port=ports[1], restart=True),
-        "nats": lambda: nats(state, binaries, port=ports[2], restart=True),
+        "nats": lambda: nats(state, binaries, port=ports[2], restart=True, test_user=True),
     }
     servers = {name: makers[name]() for name in names if name in makers}
     processes = [server.process for server in servers.values()]
@@ -76,7 +76,9 @@ def build(state: StateDir, names: list[str]) -> tuple[list[Process], dict[str, s
         processes.append(Process(name="app", argv=argv, needs=needs, restart=True))
     if "deaf" in names:
         processes.append(Process(name="deaf", argv=[sys.executable, "-c", _DEAF]))
-    return processes, {name: server.url for name, server in servers.items()}
+    return processes, {
+        name: server.urls.get("test", server.url) for name, server in servers.items()
+    }
 
 
 async def run(path: Path, names: list[str], *, fresh: bool) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nats as nats_client
 import psycopg
@@ -35,6 +36,10 @@ async def _expect_lost(connection: psycopg.AsyncConnection, sql: str) -> None:
 
 def _port(url: str) -> int:
     return int(url.rpartition(":")[2].partition("/")[0])
+
+
+def _password(url: str) -> str:
+    return str(urlsplit(url).password)
 
 
 async def test_postgres_answers_as_an_ordinary_role(running: Servers) -> None:
@@ -115,8 +120,10 @@ async def test_a_paused_server_accepts_and_says_nothing(name: str, running: Serv
         "postgres": postgres_ready(
             _port(running.database_url), user="perfcheck", database="perfcheck"
         ),
-        "valkey": valkey_ready(_port(running.valkey_url)),
-        "nats": nats_ready(_port(running.nats_url)),
+        "valkey": valkey_ready(_port(running.valkey_url), password=_password(running.valkey_url)),
+        "nats": nats_ready(
+            _port(running.nats_url), user="test", password=_password(running.nats_url)
+        ),
     }[name]
     assert await probe()
 

@@ -49,7 +49,12 @@ def create_app(settings: Settings, *, today: Callable[[], date] = today_utc) -> 
         pool_timeout_s=settings.pool_timeout_s,
         statement_timeout_s=settings.statement_timeout_s,
     )
-    relay = Relay(settings.database_url, settings.nats_url, name=settings.instance_id)
+    relay = Relay(
+        settings.database_url,
+        settings.nats_url.reveal(),
+        name=settings.instance_id,
+        tls_ca_file=settings.tls_ca_file,
+    )
     health = Health(settings.service, settings.instance_id)
     health.add("postgres", partial(_postgres_problem, settings.database_url), required=True)
     # Without NATS writes still commit: their events wait in the outbox.

@@ -125,7 +125,7 @@ class _MissingError(BrokerError):
 
 
 @asynccontextmanager
-async def connected(url: str, *, name: str) -> AsyncGenerator[Broker, None]:
+async def connected(url: str, *, name: str, tls_ca_file: str = "") -> AsyncGenerator[Broker, None]:
     """Connect to NATS; close the connection at the end.
 
     Raises:
@@ -133,7 +133,13 @@ async def connected(url: str, *, name: str) -> AsyncGenerator[Broker, None]:
 
     """
     broken = asyncio.Event()
-    client = await connect(url, name=name, timeout_s=CONNECT_TIMEOUT_S, on_change=broken.set)
+    client = await connect(
+        url,
+        name=name,
+        timeout_s=CONNECT_TIMEOUT_S,
+        on_change=broken.set,
+        tls_ca_file=tls_ca_file,
+    )
     try:
         yield Broker(client, broken)
     finally:

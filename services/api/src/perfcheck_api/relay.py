@@ -62,6 +62,7 @@ class Relay:
         nats_url: str,
         *,
         name: str,
+        tls_ca_file: str = "",
         backoff: Backoff | None = None,
         new_id: Callable[[], UUID] = uuid4,
         monotonic: Callable[[], float] = time.monotonic,
@@ -69,6 +70,7 @@ class Relay:
         self._database_url = database_url
         self._nats_url = nats_url
         self._name = name
+        self._tls_ca_file = tls_ca_file
         self._backoff = backoff or Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
         self._new_id = new_id
         self._monotonic = monotonic
@@ -106,7 +108,7 @@ class Relay:
 
     async def _session(self) -> None:
         async with (
-            connected(self._nats_url, name=self._name) as broker,
+            connected(self._nats_url, name=self._name, tls_ca_file=self._tls_ca_file) as broker,
             connect(
                 self._database_url, name="relay", statement_timeout_s=STATEMENT_TIMEOUT_S
             ) as connection,

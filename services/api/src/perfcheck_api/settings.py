@@ -1,17 +1,20 @@
 """Settings of the api service, read from `PERFCHECK_*` variables by the chassis."""
 
 from typing import Annotated, ClassVar
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
-from perfcheck_chassis import BODY_BYTES_MAX, Secret, ServiceSettings
+from perfcheck_chassis import BODY_BYTES_MAX, Secret, ServiceSettings, check_ca_file
 
 
 class Settings(ServiceSettings, frozen=True, kw_only=True):
     """What the api service needs beyond what every service needs.
 
     Attributes:
-        database_url: libpq URL of PostgreSQL; holds the password.
-        nats_url: where the relay publishes; writes go on while it is out of reach.
+        database_url: libpq URL of PostgreSQL; holds the password. With `sslmode=verify-full` the
+            server must show a certificate of a CA in `tls_ca_file`, else of one of the system's.
+        nats_url: where the relay publishes, with user and password; writes go on while it is out
+            of reach.
         pool_size_min: connections kept open.
         pool_size_max: most connections for requests; the relay holds two more, and a health
             probe takes one of its own, so that a busy pool does not look like a lost database.
@@ -24,7 +27,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     service: ClassVar[str] = "api"
 
     database_url: Secret
-    nats_url: str
+    nats_url: Secret
     pool_size_min: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 2
     pool_size_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
     pool_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
@@ -32,8 +35,10 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     body_bytes_max: Annotated[int, msgspec.Meta(ge=1, le=16 * 1024 * 1024)] = BODY_BYTES_MAX
 
     def __post_init__(self) -> None:
-        """Refuse a pool that cannot be; ValueError names the settings."""
+        """Name the CAs of the database; refuse a pool that cannot be, in a ValueError."""
         super().__post_init__()
+        trusting = with_root_certificate(self.database_url, self.tls_ca_file)
+        msgspec.structs.force_setattr(self, "database_url", trusting)
         if self.pool_size_min > self.pool_size_max:
             raise ValueError(
                 f"PERFCHECK_POOL_SIZE_MIN: {self.pool_size_min} is above"
@@ -46,3 +51,24 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: Secret
     log_level: str = "INFO"
+    tls_ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        """Name the CAs of the database."""
+        check_ca_file(self.tls_ca_file)
+        trusting = with_root_certificate(self.database_url, self.tls_ca_file)
+        msgspec.structs.force_setattr(self, "database_url", trusting)
+
+
+def with_root_certificate(url: Secret, ca_file: str) -> Secret:
+    """Return `url` with the CAs to trust where it verifies the server and names none itself.
+
+    libpq would look for them in the home directory; `system` are those of the machine
+    (PostgreSQL's documentation, "SSL Client Usage").
+    """
+    query = urlsplit(url.reveal()).query
+    options = parse_qs(query)
+    if options.get("sslmode", [""])[-1] != "verify-full" or "sslrootcert" in options:
+        return url
+    root = f"sslrootcert={quote(ca_file or 'system')}"  # libpq takes no + for a space
+    return Secret(f"{url.reveal()}&{root}")

@@ -206,7 +206,7 @@ def open_client(running: Servers) -> Opener:
     async def opened(database_url: str, **options: Any) -> AsyncIterator[Client]:
         settings = Settings(
             database_url=Secret(database_url),
-            nats_url=options.pop("nats_url", running.nats_url),
+            nats_url=Secret(options.pop("nats_url", running.nats_urls["api"])),
             instance_id="api-test",
             **options,
         )

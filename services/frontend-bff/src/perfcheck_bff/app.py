@@ -31,6 +31,7 @@ from perfcheck_bff.release import fingerprint
 from perfcheck_bff.routes import page_routes
 from perfcheck_bff.settings import Settings
 from perfcheck_bff.site import sites
+from perfcheck_bff.warm import Warming, warm_routes
 
 __all__ = ["create_app", "from_environment"]
 
@@ -43,16 +44,18 @@ _BYPASS = ("/api/", "/assets/", "/ssr", "/perf", "/favicon.ico", "/robots.txt")
 
 def create_app(settings: Settings) -> ASGIApp:
     """Build the service behind its page cache; nothing opens before the lifespan is entered."""
-    store = RedisStore(settings.valkey_url.reveal())
+    store = RedisStore(settings.valkey_url.reveal(), tls_ca_file=settings.tls_ca_file)
     cache = PageCache(
         CacheSettings(
+            instance=settings.instance_id,
             release=fingerprint(),
             bypass=_BYPASS,
             query=frozenset(),  # no page depends on a query
             vary_host=False,
+            unsafe_invalidates=False,  # nothing is written here, and the broker would refuse it
             lease_s=settings.lease_s,
         ),
-        log=NatsLog(settings.nats_url.reveal(), source=_SERVICE),
+        log=NatsLog(settings.nats_url.reveal(), source=_SERVICE, tls_ca_file=settings.tls_ca_file),
         store=store,
     )
     client = ServiceClient(
@@ -70,15 +73,18 @@ def create_app(settings: Settings) -> ASGIApp:
     health.add("api", api.check, required=False)
     health.add("store", store_check(store), required=False)
     own_writes = OwnWrites(settings.token_keys())
+    warming = Warming(cache)
     app = _litestar(
-        settings, cache=cache, client=client, api=api, health=health, own_writes=own_writes
-    )
-    return CacheMiddleware(RequestTimeLimit(app), cache, read_your_writes=own_writes)
+        settings, cache=cache, client=client, api=api, health=health,
+        own_writes=own_writes, warming=warming,
+    )  # fmt: skip
+    warming.app = CacheMiddleware(RequestTimeLimit(app), cache, read_your_writes=own_writes)
+    return warming.app
 
 
 def _litestar(
     settings: Settings, *, cache: PageCache, client: ServiceClient, api: RatesApi, health: Health,
-    own_writes: OwnWrites,
+    own_writes: OwnWrites, warming: Warming,
 ) -> Litestar:  # fmt: skip
     assets = load_assets()
     languages = {
@@ -97,6 +103,7 @@ def _litestar(
         [
             *asset_routes(assets),
             *cache_routes(instance, cache, own_writes),
+            *warm_routes(settings.token_keys(), warming),
             *perf_routes(pages, sites()[0], instance=instance, cache=cache, health=health),
             *(handler for site in sites() for handler in page_routes(pages, api, site)),
         ],

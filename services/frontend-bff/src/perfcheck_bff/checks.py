@@ -16,7 +16,8 @@ def log_check(cache: PageCache) -> Check:
     async def check() -> str | None:
         if cache.follower.joined:
             return None
-        return "the page cache has not joined the invalidation log; is PERFCHECK_NATS_URL right?"
+        found = "the page cache has not joined the invalidation log; is PERFCHECK_NATS_URL right?"
+        return f"{found} ({cache.follower.failure})" if cache.follower.failure else found
 
     return check
 

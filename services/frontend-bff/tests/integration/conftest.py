@@ -236,7 +236,7 @@ def api(backing: Servers, folder: Path) -> Iterator[Service]:
     """Run the real api on a database with four currencies."""
     environ = {
         "PERFCHECK_DATABASE_URL": backing.database_url,
-        "PERFCHECK_NATS_URL": backing.nats_url,
+        "PERFCHECK_NATS_URL": backing.nats_urls["api"],
     }
     source = folder / "rates.csv"
     source.write_text(csv_text())
@@ -266,7 +266,7 @@ def bff_environ(backing: Servers, relay: Relay) -> dict[str, str]:
     """Return the settings of a BFF."""
     return {
         "PERFCHECK_API_URL": f"http://{HOST}:{relay.port}",
-        "PERFCHECK_NATS_URL": backing.nats_url,
+        "PERFCHECK_NATS_URL": backing.nats_urls["frontend-bff"],
         "PERFCHECK_VALKEY_URL": backing.valkey_url,
     }
 

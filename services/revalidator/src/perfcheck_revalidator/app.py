@@ -1,19 +1,36 @@
-"""The application: health routes, and beside them the follower and the snapshot writer."""
+"""The application: health, metrics and dead letters, and beside them the loops.
 
-from collections.abc import AsyncIterator
+The follower and the snapshot writer keep the index for who starts anew; the rest works on events.
+"""
+
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.follower import Follower
 from asgi_isr.index import Index, Snapshot
-from asgi_isr.logs.nats import NatsLog
+from asgi_isr.logs.nats import Instances, NatsLog
 from asgi_isr.model import CacheSettings
 from asgi_isr.ports import SystemClock
 from asgi_isr.shared import read_snapshot, snapshot_key
 from asgi_isr.stores.redis import RedisStore
 from litestar import Litestar
-from perfcheck_chassis import Health, background_tasks, create_litestar, environment, load
+from perfcheck_chassis import (
+    Health,
+    background_tasks,
+    create_litestar,
+    environment,
+    load,
+    metrics_route,
+)
 
+from perfcheck_revalidator.cdn.port import Cdn
+from perfcheck_revalidator.cdn.settings import cdns_from
+from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter
+from perfcheck_revalidator.dead_letter_routes import dead_letter_routes
+from perfcheck_revalidator.events import Events
+from perfcheck_revalidator.metrics import Metrics
+from perfcheck_revalidator.observer import Observer
 from perfcheck_revalidator.settings import Settings
 from perfcheck_revalidator.snapshots import WRITE_TIMEOUT_S, SnapshotWriter
 
@@ -23,48 +40,84 @@ __all__ = ["create_app", "from_environment"]
 _CACHE = CacheSettings()
 
 
-def create_app(settings: Settings) -> Litestar:
+def create_app(
+    settings: Settings, *, observer: Observer | None = None, cdns: Sequence[Cdn] | None = None
+) -> Litestar:
     """Build the application; it connects when its lifespan is entered, and needs nobody for that.
 
     While the broker or the store is away it runs, tries again and says so in its health. While its
-    lifespan lasts, the follower is in its state.
+    lifespan lasts, the follower is in its state. `observer` is the live set, by default that of the
+    log's instances; `cdns` are those that the settings name, unless given.
     """
     health = Health(settings.service, settings.instance_id)
+    metrics = Metrics()
+    clock = SystemClock()
+    if observer is None:
+        observer = Instances(
+            settings.nats_url.reveal(), name=settings.instance_id, tls_ca_file=settings.tls_ca_file
+        )
+    counter = ValkeyCounter(settings.valkey_url.reveal(), tls_ca_file=settings.tls_ca_file)
+    if cdns is None:
+        cdns = cdns_from(settings, counter, clock)
+    events = Events(settings, observer, cdns, metrics=metrics, clock=clock)
+    events.add_checks(health)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            store = RedisStore(settings.valkey_url.reveal(), timeout_s=WRITE_TIMEOUT_S)
-            stack.push_async_callback(store.close)
-            log = NatsLog(settings.nats_url.reveal(), source=settings.service)
-            stack.push_async_callback(log.close)
-
-            async def load_snapshot() -> Snapshot | None:
-                return await read_snapshot(store, _CACHE.namespace)
-
-            follower = Follower(
-                log,
-                Index(tags_max=_CACHE.index_tags_max),
-                SystemClock(),
-                lease_s=None,  # it serves nobody pages
-                load_snapshot=load_snapshot,
-            )
-            app.state.follower = follower
-            writer = SnapshotWriter(
-                follower,
-                store,
-                SystemClock(),
-                key=snapshot_key(_CACHE.namespace),
-                interval_s=settings.snapshot_interval_s,
-            )
-            _add_checks(health, follower, store, writer)
-            stack.push_async_callback(writer.write)  # after the loops ended: the last position
-            await stack.enter_async_context(
-                background_tasks(follower=follower.run(), snapshots=writer.run())
-            )
+            await stack.enter_async_context(_snapshots(settings, health, app))
+            stack.push_async_callback(counter.close)
+            await stack.enter_async_context(events.running())
             yield
 
-    return create_litestar([], health=health, lifespan=[lifespan])
+    routes = [
+        metrics_route(metrics.registry),
+        *dead_letter_routes(settings.token_keys(), events.office),
+    ]
+    return create_litestar(routes, health=health, lifespan=[lifespan])
+
+
+@asynccontextmanager
+async def _snapshots(settings: Settings, health: Health, app: Litestar) -> AsyncIterator[None]:
+    """Follow the log and keep the snapshot of its index."""
+    async with AsyncExitStack() as stack:
+        store = RedisStore(
+            settings.valkey_url.reveal(),
+            timeout_s=WRITE_TIMEOUT_S,
+            tls_ca_file=settings.tls_ca_file,
+        )
+        stack.push_async_callback(store.close)
+        log = NatsLog(
+            settings.nats_url.reveal(),
+            source=settings.service,
+            tls_ca_file=settings.tls_ca_file,
+        )
+        stack.push_async_callback(log.close)
+
+        async def load_snapshot() -> Snapshot | None:
+            return await read_snapshot(store, _CACHE.namespace)
+
+        follower = Follower(
+            log,
+            Index(tags_max=_CACHE.index_tags_max),
+            SystemClock(),
+            lease_s=None,  # it serves nobody pages
+            load_snapshot=load_snapshot,
+        )
+        app.state.follower = follower
+        writer = SnapshotWriter(
+            follower,
+            store,
+            SystemClock(),
+            key=snapshot_key(_CACHE.namespace),
+            interval_s=settings.snapshot_interval_s,
+        )
+        _add_checks(health, follower, store, writer)
+        stack.push_async_callback(writer.write)  # after the loops ended: the last position
+        await stack.enter_async_context(
+            background_tasks(follower=follower.run(), snapshots=writer.run())
+        )
+        yield
 
 
 def _add_checks(

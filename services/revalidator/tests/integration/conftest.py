@@ -1,11 +1,75 @@
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import msgspec
 import pytest
 from asgi_isr.logs.nats import NatsLog, connect, ensure_stream
 from asgi_isr.stores.redis import RedisStore
+from nats.aio.client import Client
 from perfcheck_chassis import Secret
+from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, Receipt, ReceiptBatch
 from perfcheck_embedded import Servers, servers
+from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter
 from perfcheck_revalidator.settings import Settings
+
+STAGES = ("committed", "published", "applied", "done", "dead")
+
+
+class Receiver:
+    """Consumes receipts as the api does: parts of one id are merged, stages only advance."""
+
+    def __init__(self, client: Client) -> None:
+        self.receipts: dict[str, Receipt] = {}
+        self.parts = 0
+        self._client = client
+
+    async def run(self) -> None:
+        """Merge until cancelled; the consumer is durable, so nothing is missed."""
+        js = self._client.jetstream()
+        while True:
+            try:
+                await js.stream_info(RECEIPTS_STREAM)
+                break
+            except Exception:  # noqa: BLE001  not there yet: the revalidator creates it
+                await asyncio.sleep(0.05)
+        subscription = await js.pull_subscribe(RECEIPTS_SUBJECT, durable="api")
+        while True:
+            try:
+                messages = await subscription.fetch(64, timeout=1)
+            except TimeoutError:
+                continue
+            for message in messages:
+                batch = msgspec.json.decode(message.data, type=ReceiptBatch)
+                for receipt in batch.receipts:
+                    self._merge(receipt)
+                await message.ack()
+
+    def _merge(self, part: Receipt) -> None:
+        self.parts += 1
+        known = self.receipts.get(part.id)
+        if known is None:
+            self.receipts[part.id] = part
+            return
+        fields = {
+            name: value
+            for name in ("tags", "paths", "reason", "seq", "applied", "warmed", "dead")
+            if (value := getattr(part, name))
+        }
+        if STAGES.index(part.stage) > STAGES.index(known.stage):
+            fields["stage"] = part.stage
+        if part.cdn:
+            kept = {(purge.provider, purge.again): purge for purge in (*known.cdn, *part.cdn)}
+            fields["cdn"] = list(kept.values())
+        self.receipts[part.id] = msgspec.structs.replace(known, **fields)
+
+    async def stage(self, event_id: str, stage: str, *, within_s: float = 15) -> Receipt:
+        """Wait until `event_id` has reached `stage`."""
+        async with asyncio.timeout(within_s):
+            while True:
+                found = self.receipts.get(event_id)
+                if found is not None and STAGES.index(found.stage) >= STAGES.index(stage):
+                    return found
+                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -38,8 +102,45 @@ async def store(running: Servers) -> AsyncIterator[RedisStore]:
 def settings(running: Servers) -> Settings:
     """Give settings with a short interval."""
     return Settings(
-        nats_url=Secret(running.nats_url),
+        nats_url=Secret(running.nats_urls["revalidator"]),
         valkey_url=Secret(running.valkey_url),
         snapshot_interval_s=0.05,
         instance_id="revalidator-test",
     )
+
+
+@pytest.fixture
+async def counter(running: Servers) -> AsyncIterator[ValkeyCounter]:
+    """Give the shared counter on a real store."""
+    counting = ValkeyCounter(running.valkey_url, timeout_s=0.5)
+    yield counting
+    await counting.close()
+
+
+@pytest.fixture
+def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give AWS's chain credentials that open nothing, and no way around the machine."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+
+
+@pytest.fixture
+async def client(running: Servers) -> AsyncIterator[Client]:
+    """Give a connection to the broker; the log exists."""
+    opened = await connect(running.nats_url, name="test")
+    await ensure_stream(opened.jetstream())
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def receiver(client: Client) -> AsyncIterator[Receiver]:
+    """Give the consumer of receipts, running."""
+    opened = Receiver(client)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(opened.run())
+        yield opened
+        task.cancel()

@@ -40,7 +40,7 @@ async def test_serves_until_sigterm(
     process = start(
         log,
         port=str(port),
-        nats_url=running.nats_url,
+        nats_url=running.nats_urls["revalidator"],
         valkey_url=running.valkey_url,
         snapshot_interval_s="3600",
     )

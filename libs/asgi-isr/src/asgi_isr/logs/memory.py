@@ -6,27 +6,33 @@ would from a broker, by `LogUnavailableError`.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode, mark_body
+from asgi_isr.live import LiveSet, PopularPages, Report
 from asgi_isr.ports import Bounds, LogMessage, Mark
 
 __all__ = ["BATCH_MAX", "MESSAGES_MAX", "MemoryLog"]
 
 MESSAGES_MAX = 100_000
 BATCH_MAX = 1024
+POPULAR_MAX = 1024
 
 
 class MemoryLog:
     """A `Log` of the last `messages_max` events, the first of which gets `first_seq`.
 
     It belongs to one event loop. `marks_down` plays a writers' side that answers no request for a
-    mark; `down` a broker out of reach.
+    mark; `down` a broker out of reach. `live` is what an observer of the reports knows.
     """
 
     def __init__(self, *, first_seq: int = 1, messages_max: int = MESSAGES_MAX) -> None:
         self.marks_down = False
+        self.live = LiveSet()
+        self.live.loaded((), 0.0)
+        self.popular_pages: deque[PopularPages] = deque(maxlen=POPULAR_MAX)
         self._down = False
         self._messages_max = messages_max
         self._messages: dict[int, LogMessage] = {}
@@ -108,6 +114,20 @@ class MemoryLog:
                 await changed.wait()
             if self._incarnation != incarnation:
                 raise LogUnavailableError("the log went down or lost events; read again")
+
+    async def register(self, report: Report) -> None:
+        """Take a registration into `live`."""
+        self._check_up()
+        self.live.take(report, asyncio.get_running_loop().time())
+
+    async def report(self, report: Report) -> None:
+        """Take a report into `live`."""
+        await self.register(report)
+
+    async def popular(self, pages: PopularPages) -> None:
+        """Keep the last word on popular pages in `popular_pages`."""
+        self._check_up()
+        self.popular_pages.append(pages)
 
     async def close(self) -> None:
         """Cut off all readers."""

@@ -12,7 +12,7 @@ import hashlib
 import re
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.exceptions import NoScriptError, RedisError
 
 from asgi_isr.errors import StoreUnavailableError
@@ -48,7 +48,9 @@ class RedisStore:
     Each call, with the opening of a connection if it needs one, ends within `timeout_s`; then, and
     on every error, it raises `StoreUnavailableError`. Nothing is tried twice. Nothing is opened
     before the first call. At most `connections_max` connections are open; waiting for one counts.
-    Keys begin with `namespace`, those of locks with `namespace` and `lock:`.
+    Keys begin with `namespace`, those of locks with `namespace` and `lock:`. With `rediss` the
+    server must show a certificate of a CA that the system trusts, or of one in the PEM file
+    `tls_ca_file`.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class RedisStore:
         timeout_s: float = TIMEOUT_S,
         connections_max: int = CONNECTIONS_MAX,
         namespace: str = "",
+        tls_ca_file: str = "",
     ) -> None:
         # The user and password of the URL must not reach a log.
         self._place = re.sub(r"//[^@/]*@", "//", url).partition("?")[0]
@@ -65,6 +68,8 @@ class RedisStore:
         self._connection_type: type[AbstractConnection] = options.pop(
             "connection_class", Connection
         )
+        if tls_ca_file and issubclass(self._connection_type, SSLConnection):
+            options.setdefault("ssl_ca_certs", tls_ca_file)
         # One time limit around each call replaces those of redis-py; without driver_info and with
         # protocol 2 opening a connection takes no round trip.
         self._options: dict[str, Any] = options | {

@@ -4,8 +4,24 @@
 it, `connect` opens a connection that mends itself.
 """
 
-from asgi_isr.logs.nats.connection import close, connect
+from asgi_isr.logs.nats.connection import (
+    close,
+    connect,
+    inbox_prefix,
+    without_credentials,
+)
+from asgi_isr.logs.nats.instances import Instances, ensure_instances_stream
 from asgi_isr.logs.nats.log import NatsLog
 from asgi_isr.logs.nats.stream import LogConfigurationError, ensure_stream
 
-__all__ = ["LogConfigurationError", "NatsLog", "close", "connect", "ensure_stream"]
+__all__ = [
+    "Instances",
+    "LogConfigurationError",
+    "NatsLog",
+    "close",
+    "connect",
+    "ensure_instances_stream",
+    "ensure_stream",
+    "inbox_prefix",
+    "without_credentials",
+]

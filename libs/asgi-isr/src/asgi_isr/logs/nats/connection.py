@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import re
+import ssl
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from nats.aio.client import Client, Server
+from nats.aio.client import DEFAULT_INBOX_PREFIX, Client, Server
+from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
 
@@ -26,20 +29,32 @@ async def connect(
     name: str,
     timeout_s: float = CONNECT_TIMEOUT_S,
     on_change: Callable[[], None] | None = None,
+    tls_ca_file: str = "",
 ) -> Client:
     """Connect to the servers at `url` (several: separated by commas).
+
+    User and password of the first are those of all, and the client's inboxes begin with
+    `inbox_prefix`. With the scheme `tls` the server must show a certificate of a CA in the PEM file
+    `tls_ca_file`, else of one that the system trusts; nothing secret is sent before that.
 
     A connection that breaks later is tried again for ever, with waits of 0.1 to 2 s. `on_change` is
     called when it breaks and when it stands again. Raises `LogUnavailableError` if the first
     connection does not stand within `timeout_s`.
     """
-    client = Client()
+    servers = [server.strip() for server in url.split(",")]
+    tls = any(server.startswith("tls://") for server in servers)
+    client = _TlsClient() if tls else Client()
+    user, password = _credentials(url)
     journal = _Journal(client, without_credentials(url), on_change)
     try:
         async with asyncio.timeout(timeout_s):
             await client.connect(
-                servers=[server.strip() for server in url.split(",")],
+                servers=servers,
                 name=name,
+                user=user,
+                password=password,
+                inbox_prefix=inbox_prefix(url),
+                tls=ssl.create_default_context(cafile=tls_ca_file or None) if tls else None,
                 error_cb=journal.error,
                 disconnected_cb=journal.disconnected,
                 reconnected_cb=journal.reconnected,
@@ -54,13 +69,23 @@ async def connect(
             )
     except Exception as error:  # of many families: sockets, TLS, nats, and the time limit
         await close(client)
-        reason = journal.last_error or f"no answer within {timeout_s:g} s"
+        reason = journal.last_error or _reason(error, timeout_s)
         raise LogUnavailableError(f"cannot connect to NATS at {journal.place}: {reason}") from error
     except BaseException:  # cancelled: leave no socket behind
         await close(client)
         raise
     journal.established = True
     return client
+
+
+def inbox_prefix(url: str) -> str:
+    """Return how the inboxes of the user in `url` begin: `_INBOX_<user>`, without one `_INBOX`.
+
+    So a server can let each user listen to its own answers alone.
+    """
+    user = unquote(_first(url).username or "")
+    # What has a meaning in a subject cannot be in a prefix; such a user is named otherwise there.
+    return f"_INBOX_{user}" if re.fullmatch(r"[\w-]+", user) else DEFAULT_INBOX_PREFIX.decode()
 
 
 async def close(client: Client) -> None:
@@ -81,6 +106,33 @@ async def close(client: Client) -> None:
 def without_credentials(url: str) -> str:
     """Return `url` as it may be logged."""
     return re.sub(r"//[^@/,]*@", "//", url)
+
+
+class _TlsClient(Client):
+    """A client that gives its password to a server only after TLS; nats-py asks the server."""
+
+    def _connect_command(self) -> bytes:
+        if not self._server_info.get("tls_required"):
+            raise NatsError("nats: the URL asks for TLS, and the server does not offer it")
+        return super()._connect_command()
+
+
+def _first(url: str) -> SplitResult:
+    return urlsplit(url.partition(",")[0].strip())
+
+
+def _credentials(url: str) -> tuple[str | None, str | None]:
+    """Return user and password as options: nats-py gives those to servers it hears of, too."""
+    first = _first(url)
+    if not first.username or first.password is None:
+        return None, None
+    return unquote(first.username), unquote(first.password)
+
+
+def _reason(error: Exception, timeout_s: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout_s:g} s"
+    return str(error) or type(error).__name__
 
 
 def _next_server(servers: list[Server], _: dict[str, Any]) -> tuple[Server, float]:

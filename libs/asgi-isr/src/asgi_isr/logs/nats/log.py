@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from asgi_isr.errors import InvalidEventError, LogUnavailableError
 from asgi_isr.events import (
@@ -22,7 +23,15 @@ from asgi_isr.events import (
     mark_body,
     subject_of,
 )
+from asgi_isr.live import (
+    INSTANCES_SUBJECT_PREFIX,
+    POPULAR_SUBJECT_PREFIX,
+    POSITIONS_SUBJECT_PREFIX,
+    PopularPages,
+    Report,
+)
 from asgi_isr.logs.nats.connection import close, connect
+from asgi_isr.logs.nats.instances import ensure_instances_stream
 from asgi_isr.logs.nats.reader import PENDING_MESSAGES_MAX, Reader
 from asgi_isr.logs.nats.requests import (
     NO_MESSAGE_FOUND,
@@ -35,6 +44,7 @@ from asgi_isr.ports import Bounds, Clock, LogMessage, Mark, SystemClock
 
 TIMEOUT_S = 2.0
 T = TypeVar("T")
+_encoder = msgspec.json.Encoder()
 
 
 class StreamMissingError(LogUnavailableError):
@@ -80,7 +90,7 @@ class NatsLog:
     Every call but `read` ends within `timeout_s`, or three times that where it has to wait for a
     connection; failures are `LogUnavailableError`. With `publish_marks` it creates the stream if it
     is missing and publishes marks itself, for an app without a relay; else the relay does both.
-    `source` names this process in subjects and events.
+    `source` names this process in subjects and events. `tls_ca_file` is as in `connect`.
     """
 
     def __init__(
@@ -93,6 +103,7 @@ class NatsLog:
         pending_messages_max: int = PENDING_MESSAGES_MAX,
         clock: Clock | None = None,
         new_id: Callable[[], str] = _new_id,
+        tls_ca_file: str = "",
     ) -> None:
         # Without a URL the client is the caller's: never closed and never replaced here.
         self._url = connection if isinstance(connection, str) else ""
@@ -104,6 +115,7 @@ class NatsLog:
         self._pending_messages_max = pending_messages_max
         self._clock = clock or SystemClock()
         self._new_id = new_id
+        self._tls_ca_file = tls_ca_file
         self._connecting = asyncio.Lock()
         self._readers: set[Reader] = set()
         self._closed = False
@@ -172,6 +184,25 @@ class NatsLog:
         """Publish `event` once; return its sequence."""
         return await self.publish(event)
 
+    async def register(self, report: Report) -> None:
+        """Have the stream of instances keep `report`."""
+        subject = f"{INSTANCES_SUBJECT_PREFIX}.{report.instance}"
+        try:
+            await self._request(subject, _encoder.encode(report), _Ack)
+        except LogUnavailableError:
+            if not self._publish_marks:
+                raise
+            await ensure_instances_stream((await self._client()).jetstream())
+            await self._request(subject, _encoder.encode(report), _Ack)
+
+    async def report(self, report: Report) -> None:
+        """Publish `report` to whoever listens."""
+        await self._tell(f"{POSITIONS_SUBJECT_PREFIX}.{report.instance}", _encoder.encode(report))
+
+    async def popular(self, pages: PopularPages) -> None:
+        """Publish `pages` to whoever listens."""
+        await self._tell(f"{POPULAR_SUBJECT_PREFIX}.{pages.instance}", _encoder.encode(pages))
+
     async def publish(
         self,
         event: Invalidation,
@@ -204,6 +235,15 @@ class NatsLog:
 
     async def _publish(self, subject: str, body: bytes, message_headers: dict[str, str]) -> _Ack:
         return await self._request(subject, body, _Ack, message_headers)
+
+    async def _tell(self, subject: str, body: bytes) -> None:
+        client = await self._client()
+        if not client.is_connected:
+            raise LogUnavailableError("the connection to NATS is down; it is being mended")
+        try:
+            await client.publish(subject, body)
+        except (NatsError, OSError) as error:
+            raise LogUnavailableError(f"cannot publish to {subject}: {error}") from error
 
     async def _request(
         self,
@@ -244,6 +284,7 @@ class NatsLog:
                     name=self._source,
                     timeout_s=self._timeout_s,
                     on_change=self._wake,
+                    tls_ca_file=self._tls_ca_file,
                 )
             return client
         finally:

@@ -16,7 +16,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.events import STREAM
+from asgi_isr.events import SEQUENCE_HEADER, STREAM
 from asgi_isr.logs.nats.requests import request
 from asgi_isr.ports import LogMessage
 
@@ -30,6 +30,8 @@ INACTIVE_S = 30  # the server removes a consumer that nobody listened to for so 
 _CLOSE_TIMEOUT_S = 1.0
 _ACK_PREFIX = "$JS.ACK."
 _ACK_TOKENS_SHORT = 9
+_SOURCE_TOKEN = 3  # cache.invalidations.v1.<source>, cache.marks.v1.<source>
+_DIGITS_MAX = 18
 
 
 def parse_ack(reply: str) -> tuple[int, int, str]:
@@ -41,6 +43,16 @@ def parse_ack(reply: str) -> tuple[int, int, str]:
     tokens = reply.split(".")
     first = 5 if len(tokens) == _ACK_TOKENS_SHORT else 7
     return int(tokens[first]), int(tokens[first + 1]), tokens[first + 2]
+
+
+def counted(message: Msg) -> tuple[str, int | None]:
+    """Return the source of a message and the number that it tells, if its source counts."""
+    headers = message.headers
+    text = headers.get(SEQUENCE_HEADER) if headers else None
+    if not text or not text.isdecimal() or len(text) > _DIGITS_MAX:
+        return "", None
+    source = message.subject.split(".", _SOURCE_TOKEN)[_SOURCE_TOKEN:]
+    return (source[0], int(text)) if source else ("", None)
 
 
 class Reader:
@@ -175,7 +187,8 @@ class Reader:
         else:
             self._delivered = delivered
             self._position = seq
-            self._pending.append(LogMessage(seq, stamp, message.data))
+            source, sequence = counted(message)
+            self._pending.append(LogMessage(seq, stamp, message.data, source, sequence))
 
     def _control(self, message: Msg) -> None:
         """Take in a heartbeat, a request of flow control, or the end of the consumer."""

@@ -1,0 +1,129 @@
+"""What an instance says of itself: that it is there, and how far it has come (rule 11)."""
+
+import asyncio
+import logging
+import re
+import uuid
+from collections import deque
+from contextlib import suppress
+from heapq import nlargest
+from operator import itemgetter
+
+from asgi_isr.errors import LogUnavailableError
+from asgi_isr.follower import Follower
+from asgi_isr.live import INSTANCE_CHARS_MAX, PopularPage, PopularPages, Report
+from asgi_isr.local import Entry
+from asgi_isr.model import Counters
+from asgi_isr.ports import Log
+from asgi_isr.vary import primary
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_S = 1.0  # a report that was lost is made good so soon
+PAUSE_S = 0.002  # between two reports: events that come faster share one
+REPORT_TIMEOUT_S = 1.0
+LEAVE_TIMEOUT_S = 0.5
+PAGES_MAX = 50  # named of one event
+POPULAR_MAX = 1024  # events whose pages wait for the next report
+_NO_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def instance_name(wanted: str) -> str:
+    """Return a name for an instance that may stand in a subject; a new one where none is wanted."""
+    return _NO_TOKEN.sub("-", wanted)[:INSTANCE_CHARS_MAX] or uuid.uuid4().hex
+
+
+def path_of(key: str) -> str:
+    """Return path and query of the page at `key`, of whatever host and variant."""
+    path = primary(key)
+    return path if path.startswith("/") else "/" + path.split("/", 3)[-1]
+
+
+class Reporter:
+    """Reports for the instance `name`. No report holds up the log, a request or the lease."""
+
+    def __init__(
+        self, log: Log, follower: Follower, counters: Counters, *, name: str, lease_s: float
+    ) -> None:
+        self._log = log
+        self._follower = follower
+        self._counters = counters
+        self._name = name
+        self._lease_s = lease_s
+        self._moved = asyncio.Event()
+        self._popular: deque[PopularPages] = deque(maxlen=POPULAR_MAX)
+        follower.on_move = self._moved.set
+        follower.register = self.register
+
+    async def register(self) -> None:
+        """Enter the live set, before the lease is renewed; raises `LogUnavailableError`."""
+        report = self._report()
+        if report is None:
+            raise LogUnavailableError("has no position to register with yet")
+        await self._log.register(report)
+
+    def hit(self, entries: list[Entry], seq: int) -> None:
+        """Name the pages that the event at `seq` made old with the next report."""
+        if not entries:
+            return
+        hits: dict[str, int] = {}
+        for entry in entries:
+            path = path_of(entry.page.key)
+            hits[path] = hits.get(path, 0) + entry.hits
+        pages = nlargest(PAGES_MAX, hits.items(), key=itemgetter(1))
+        self._popular.append(
+            PopularPages(
+                instance=self._name,
+                seq=seq,
+                pages=[PopularPage(path=path, hits=count) for path, count in pages],
+            )
+        )
+
+    async def run(self) -> None:
+        """Report each move of the position, until cancelled; then leave."""
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(INTERVAL_S):
+                        await self._moved.wait()
+                self._moved.clear()
+                await self._tell()
+                await asyncio.sleep(PAUSE_S)
+        finally:
+            await self._leave()
+
+    async def _tell(self) -> None:
+        report = self._report()
+        if report is None:
+            return
+        try:
+            async with asyncio.timeout(REPORT_TIMEOUT_S):
+                while self._popular:  # before the position: who waits for that has them then
+                    await self._log.popular(self._popular.popleft())
+                await self._log.report(report)
+        except Exception as error:
+            # A log must raise LogUnavailableError; whatever else it raises is logged whole. The
+            # next report says all that this one did.
+            self._counters.unreported += 1
+            if not isinstance(error, LogUnavailableError | TimeoutError):
+                logger.warning("position not reported: %r", error, exc_info=True)
+
+    async def _leave(self) -> None:
+        """Say that this instance answers nobody more, so that nobody waits for its lease to end."""
+        report = self._report(leaving=True)
+        if report is not None:
+            with suppress(LogUnavailableError, TimeoutError):
+                async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                    await self._log.register(report)
+
+    def _report(self, *, leaving: bool = False) -> Report | None:
+        follower = self._follower
+        if follower.position is None:
+            return None
+        return Report(
+            instance=self._name,
+            position=follower.position,
+            lease_s=self._lease_s,
+            sequences=dict(follower.sequences),
+            leaving=leaving,
+        )

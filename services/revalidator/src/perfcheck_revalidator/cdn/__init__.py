@@ -1,0 +1,1 @@
+"""CDNs in front of the page cache: one port, and what speaks to real ones."""

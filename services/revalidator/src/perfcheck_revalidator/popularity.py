@@ -1,0 +1,88 @@
+"""Which pages an event hit, as the instances tell it; merged over all of them, bounded.
+
+A replica hears every instance. What is kept is what the last 4,096 events hit, for a minute.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+
+import msgspec
+from asgi_isr.live import PopularPages
+from asgi_isr.ports import Clock
+
+__all__ = ["EVENTS_MAX", "KEPT_S", "PAGES_MAX", "Popularity"]
+
+EVENTS_MAX = 4096
+KEPT_S = 60.0
+PAGES_MAX = 1000  # of one event at one instance
+INSTANCES_MAX = 256  # of one event
+
+_decoder = msgspec.json.Decoder(PopularPages)
+
+
+class _Hit:
+    __slots__ = ("at", "by_instance")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.by_instance: dict[str, PopularPages] = {}
+
+
+class Popularity:
+    """What instances have told about events."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._hits: OrderedDict[int, _Hit] = OrderedDict()
+
+    def note(self, body: bytes) -> None:
+        """Keep a message; one of another form is ignored, as nothing but speed depends on it."""
+        try:
+            told = _decoder.decode(body)
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+            return
+        now = self._clock.monotonic()
+        hit = self._hits.get(told.seq)
+        if hit is None:
+            hit = self._hits[told.seq] = _Hit(now)
+            self._forget(now)
+        if told.instance in hit.by_instance or len(hit.by_instance) < INSTANCES_MAX:
+            pages = told.pages[:PAGES_MAX]
+            hit.by_instance[told.instance] = msgspec.structs.replace(told, pages=pages)
+
+    def pages(self, seq: int) -> Counter[str]:
+        """Return the hits of each path that the event at `seq` hit, summed over the instances."""
+        hit = self._hits.get(seq)
+        merged: Counter[str] = Counter()
+        for told in hit.by_instance.values() if hit is not None else ():
+            for page in told.pages:
+                merged[page.path] += max(page.hits, 0)
+        return merged
+
+    def _forget(self, now: float) -> None:
+        while self._hits:
+            seq, oldest = next(iter(self._hits.items()))
+            if len(self._hits) <= EVENTS_MAX and now - oldest.at <= KEPT_S:
+                return
+            del self._hits[seq]
+
+
+class Plan:
+    """What one round of warming asks for: each path once, for the latest event that hit it."""
+
+    def __init__(self, by_event: dict[int, Counter[str]]) -> None:
+        self.by_event = by_event
+        self.seqs: dict[str, int] = {}
+        total: Counter[str] = Counter()
+        for seq, pages in by_event.items():
+            for path, hits in pages.items():
+                total[path] += hits
+                self.seqs[path] = max(seq, self.seqs.get(path, 0))
+        # The path decides among equals, so that all replicas ask in one order.
+        self.paths = sorted(total, key=lambda path: (-total[path], path))
+
+    def chunks(self, size: int) -> Iterable[tuple[int, list[str]]]:
+        """Yield chunks of paths, the most popular first, each with the highest sequence in it."""
+        for start in range(0, len(self.paths), size):
+            paths = self.paths[start : start + size]
+            yield max(self.seqs[path] for path in paths), paths

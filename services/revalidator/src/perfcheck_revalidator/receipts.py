@@ -1,0 +1,184 @@
+"""Receipts: what became of an event, as far as this replica knows; parts are merged by the api."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from asgi_isr.ports import Clock
+from perfcheck_contracts import (
+    RECEIPTS_MAX,
+    RECEIPTS_STREAM,
+    RECEIPTS_SUBJECT,
+    CdnPurge,
+    Receipt,
+    ReceiptBatch,
+    Stage,
+    Warmed,
+)
+from perfcheck_contracts import Applied as AppliedReport
+
+from perfcheck_revalidator.broker import Broker, Outlet
+from perfcheck_revalidator.observer import Applied
+from perfcheck_revalidator.original import Event, Original, committed_at
+
+__all__ = [
+    "EACH_MAX",
+    "RECEIPTS_CONFIG",
+    "Receipts",
+    "WallTimes",
+    "applied_report",
+    "batches",
+    "dead_receipt",
+    "event_receipt",
+    "with_cdn",
+    "with_warmed",
+]
+
+EACH_MAX = 32  # instances; of more only the distribution is told
+NAMES_MAX = 1000
+_TEXT_CHARS_MAX = 1024
+_BATCH_BYTES_MAX = 512 * 1024
+_RECEIPT_BYTES_MAX = 128 * 1024
+_NAMES_SHOWN = 100  # of an event whose receipt would be too large
+_DAY_NS = 86_400 * 1_000_000_000
+
+# Old ones give way: better to lose the story of an event than to stop its work.
+RECEIPTS_CONFIG = {
+    "name": RECEIPTS_STREAM,
+    "description": "Receipts of invalidations, on their way to the api",
+    "subjects": [RECEIPTS_SUBJECT],
+    "retention": "workqueue",
+    "storage": "file",
+    "discard": "old",
+    "max_age": 7 * _DAY_NS,
+    "max_bytes": 256 * 1024 * 1024,
+}
+
+
+class WallTimes:
+    """Puts monotonic seconds of this process onto the wall clock; the one place that does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._offset_s = clock.wall() - clock.monotonic()
+
+    def of(self, monotonic_s: float) -> float:
+        """Return seconds since 1970."""
+        return monotonic_s + self._offset_s
+
+
+def applied_report(applied: Applied, published_s: float, walls: WallTimes) -> AppliedReport:
+    """Sum up who applied an event, in milliseconds from `published_s` (since 1970).
+
+    A difference of two machines' clocks: it shows their skew, and may be below zero.
+    """
+    each = {
+        instance: round((walls.of(at) - published_s) * 1000, 3)
+        for instance, at in sorted(applied.times.items())
+    }
+    numbers = sorted(each.values())
+    return AppliedReport(
+        instances=len(numbers),
+        min_ms=numbers[0] if numbers else None,
+        p50_ms=statistics.median(numbers) if numbers else None,
+        max_ms=numbers[-1] if numbers else None,
+        vanished=list(applied.vanished),
+        missing=list(applied.missing),
+        each=each if 0 < len(each) <= EACH_MAX else None,
+    )
+
+
+def event_receipt(event: Event, report: AppliedReport, stage: Stage) -> Receipt:
+    """Return the part that an applied event gets."""
+    original, invalidation = event
+    return Receipt(
+        id=original.id,
+        source=original.source,
+        stage=stage,
+        tags=[_plain(tag) for tag in invalidation.tags[:NAMES_MAX]],
+        paths=[_plain(path) for path in invalidation.paths[:NAMES_MAX]],
+        mode="hard" if invalidation.hard else "soft",
+        reason=_plain(invalidation.reason),
+        seq=original.seq,
+        committed_at=committed_at(original),
+        published_at=original.published_at,
+        applied=report,
+    )
+
+
+def dead_receipt(original: Original, reason: str, cdn: Sequence[CdnPurge] = ()) -> Receipt:
+    """Return the part of an event that became a dead letter."""
+    return Receipt(
+        id=original.id,
+        source=original.source,
+        stage="dead",
+        seq=original.seq,
+        committed_at=committed_at(original),
+        published_at=original.published_at,
+        cdn=list(cdn),
+        dead=_plain(reason),
+    )
+
+
+def with_cdn(event: Event, purges: Sequence[CdnPurge], stage: Stage) -> Receipt:
+    """Return the part that says what the CDN did."""
+    return _part(event, stage, cdn=list(purges))
+
+
+def with_warmed(event: Event, warmed: Warmed) -> Receipt:
+    """Return the part that says how many popular pages were rendered again."""
+    return _part(event, "applied", warmed=warmed)
+
+
+def _part(
+    event: Event, stage: Stage, *, cdn: list[CdnPurge] | None = None, warmed: Warmed | None = None
+) -> Receipt:
+    """Name the event again: parts may arrive in any order, or alone."""
+    original, invalidation = event
+    return Receipt(
+        id=original.id,
+        source=original.source,
+        stage=stage,
+        mode="hard" if invalidation.hard else "soft",
+        seq=original.seq,
+        published_at=original.published_at,
+        cdn=cdn or [],
+        warmed=warmed,
+    )
+
+
+def _plain(text: str) -> str:
+    """Return `text` as a database and JSON can hold it: no NUL, no half of a surrogate pair."""
+    return text[:_TEXT_CHARS_MAX].replace("\0", "").encode(errors="replace").decode()
+
+
+def batches(receipts: Sequence[Receipt]) -> Iterator[bytes]:
+    """Yield bodies of messages, each bounded in receipts and bytes."""
+    held: list[Receipt] = []
+    size = 0
+    for receipt in receipts:
+        length = len(msgspec.json.encode(receipt))
+        kept = receipt
+        if length > _RECEIPT_BYTES_MAX:
+            kept = msgspec.structs.replace(
+                receipt, tags=receipt.tags[:_NAMES_SHOWN], paths=receipt.paths[:_NAMES_SHOWN]
+            )
+            length = len(msgspec.json.encode(kept))
+        if held and (len(held) == RECEIPTS_MAX or size + length > _BATCH_BYTES_MAX):
+            yield msgspec.json.encode(ReceiptBatch(receipts=held))
+            held, size = [], 0
+        held.append(kept)
+        size += length
+    if held:
+        yield msgspec.json.encode(ReceiptBatch(receipts=held))
+
+
+class Receipts:
+    """Publishes receipts; returns when the stream has them, however long that takes."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.outlet = Outlet(broker, RECEIPTS_CONFIG)
+
+    async def publish(self, receipts: Sequence[Receipt]) -> None:
+        """Publish `receipts` in as few messages as their bounds allow."""
+        for body in batches(receipts):
+            await self.outlet.put(RECEIPTS_SUBJECT, body)

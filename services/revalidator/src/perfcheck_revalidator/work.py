@@ -1,0 +1,152 @@
+"""The work on each event: applied everywhere, receipt, popular pages, first purge of the CDN."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from asgi_isr.errors import InvalidEventError
+from asgi_isr.ports import Clock
+from perfcheck_contracts import CdnPurge, Receipt
+
+from perfcheck_revalidator.dead_letters import DeadLetters
+from perfcheck_revalidator.metrics import Metrics
+from perfcheck_revalidator.observer import Observer, Reached
+from perfcheck_revalidator.original import Event, Original
+from perfcheck_revalidator.purging import Ended, Purgers
+from perfcheck_revalidator.queue import Delivery
+from perfcheck_revalidator.receipts import (
+    Receipts,
+    WallTimes,
+    applied_report,
+    dead_receipt,
+    event_receipt,
+    with_cdn,
+)
+from perfcheck_revalidator.worker import retry_s
+
+__all__ = ["DELIVERIES_MAX", "LEASE_MARGIN_S", "UNFINISHED_MAX", "Bury", "EventWork", "WarmQueue"]
+
+DELIVERIES_MAX = 5  # a failure of the CDN at this one makes a dead letter
+# So often an event was begun and never ended: it ends its workers. Deploys and outages of the
+# broker count too, so there have to be more than of failures.
+UNFINISHED_MAX = 20
+LEASE_MARGIN_S = 2.0
+_log = logging.getLogger(__name__)
+
+
+Bury = Callable[[Delivery, str, Sequence[CdnPurge]], Awaitable[None]]
+
+
+class WarmQueue(Protocol):
+    """Takes events whose popular pages shall be rendered again; never waits, never raises."""
+
+    def submit(self, events: Sequence[Event]) -> None:
+        """Take `events`, or count them as left when there are too many."""
+
+
+class EventWork:
+    """Works on batches; the same for events from the log and for dead letters that are retried."""
+
+    def __init__(
+        self, observer: Observer, receipts: Receipts, dead_letters: DeadLetters, *,
+        metrics: Metrics, clock: Clock, lease_s: float, warm: WarmQueue | None = None,
+        purger: Purgers | None = None,
+    ) -> None:  # fmt: skip
+        self._observer = observer
+        self._receipts = receipts
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._clock = clock
+        self._wait_s = lease_s + LEASE_MARGIN_S
+        self._warm = warm
+        self._purger = purger
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Work on what the queue handed out, and settle each of it."""
+        readable: list[tuple[Delivery, Event]] = []
+        for delivery in deliveries:
+            try:
+                if delivery.original.deliveries > UNFINISHED_MAX:
+                    await self.bury(delivery, f"begun {UNFINISHED_MAX} times and never ended")
+                    continue
+                readable.append((delivery, Event.read(delivery.original)))
+            except InvalidEventError as error:
+                await self.bury(delivery, f"unreadable: {error}")
+        if not readable:
+            return
+        events = [event for _, event in readable]
+        await self.apply(events)
+        if self._purger is None:
+            for delivery, _ in readable:
+                await delivery.ack()
+            self._metrics.events.inc(len(readable))
+            return
+        purged = await self._purger.purge(events, again=False)
+        done = [(pair, end) for pair, end in zip(readable, purged, strict=True) if not end.failure]
+        await self._receipts.publish([cdn_receipt(event, end) for (_, event), end in done])
+        for (delivery, _), _ in done:
+            await delivery.ack()
+        self._metrics.events.inc(len(done))
+        for (delivery, _), end in zip(readable, purged, strict=True):
+            if end.failure is not None:
+                await self._failed(delivery, end)
+
+    async def apply(self, events: Sequence[Event]) -> None:
+        """Wait until `events` are applied everywhere, or the lease of who is missing is over."""
+        last = Reached("", max(event.seq for event in events))
+        vanished = (await self._observer.wait(last, self._wait_s)).vanished
+        walls = WallTimes(self._clock)
+        parts = [self._applied(event, vanished, walls) for event in events]
+        await self._receipts.publish(parts)
+        now_s = self._clock.wall()
+        for event in events:
+            self._metrics.receipt.observe(max(0.0, now_s - event.original.published_at.timestamp()))
+        if self._warm is not None:
+            self._warm.submit(events)
+
+    def _applied(self, event: Event, vanished: tuple[str, ...], walls: WallTimes) -> Receipt:
+        applied = self._observer.applied(Reached("", event.seq))._replace(vanished=vanished)
+        report = applied_report(applied, event.original.published_at.timestamp(), walls)
+        if report.max_ms is not None:
+            self._metrics.applied.observe(max(0.0, report.max_ms / 1000))
+        return event_receipt(event, report, "done" if self._purger is None else "applied")
+
+    async def retry(self, original: Original) -> str | None:
+        """Work on a dead letter now; return why it is still dead, or None when it is done."""
+        try:
+            event = Event.read(original)
+        except InvalidEventError as error:
+            return f"unreadable: {error}"
+        await self.apply([event])
+        if self._purger is None:
+            return None
+        [end] = await self._purger.purge([event], again=False)
+        if end.failure is not None:
+            return str(end.failure)
+        await self._receipts.publish([cdn_receipt(event, end)])
+        return None
+
+    async def _failed(self, delivery: Delivery, end: Ended) -> None:
+        failure = end.failure
+        if failure is None:
+            return
+        if failure.permanent or delivery.original.deliveries >= DELIVERIES_MAX:
+            await self.bury(delivery, str(failure), end.purges)
+            return
+        self._metrics.failures.inc()
+        _log.warning("seq %s is purged again later: %s", delivery.original.seq, failure)
+        await delivery.nak(max(failure.retry_after_s or 0.0, retry_s(delivery.original.deliveries)))
+
+    async def bury(self, delivery: Delivery, reason: str, cdn: Sequence[CdnPurge] = ()) -> None:
+        """Make a dead letter of it, say so in its receipt, and settle it."""
+        original = delivery.original
+        await self._dead_letters.add(original, reason)
+        await self._receipts.publish([dead_receipt(original, reason, cdn)])
+        await delivery.ack()
+        self._metrics.dead_letters.inc()
+        _log.warning("seq %s from %s is a dead letter: %s", original.seq, original.source, reason)
+
+
+def cdn_receipt(event: Event, end: Ended) -> Receipt:
+    """Return the last part of a purged event."""
+    return with_cdn(event, end.purges, "done")

@@ -1,0 +1,265 @@
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from asgi_isr import Invalidation
+from asgi_isr.events import STREAM
+from asgi_isr.live import PopularPage, PopularPages
+from asgi_isr.logs.nats import NatsLog, ensure_stream
+from litestar.testing import AsyncTestClient
+from nats.aio.client import Client
+from perfcheck_chassis import Secret
+from perfcheck_contracts import CdnPurge
+from perfcheck_embedded import Servers, free_port
+from perfcheck_revalidator.app import create_app
+from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
+from perfcheck_revalidator.observer import Applied, Reached
+from perfcheck_revalidator.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+KEY = Secret("k" * 32)
+SUBJECT = "cache.invalidations.v1.shop"
+
+
+class LiveSet:
+    """Instances that apply everything at once, until `held` says how far they may go."""
+
+    def __init__(self, *instances: str) -> None:
+        self.instances = instances or ("bff-1", "bff-2")
+        self.held: int | None = None
+        self.asked: list[int] = []
+        self._moved = asyncio.Event()
+
+    async def run(self) -> None:
+        """Do nothing until cancelled."""
+        await asyncio.Event().wait()
+
+    async def wait(self, reached: Reached, timeout_s: float) -> Applied:
+        """Wait until `held` allows it."""
+        self.asked.append(reached.number)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.held is not None and self.held < reached.number:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            pass
+        return self.applied(reached)
+
+    def hold(self, position: int | None) -> None:
+        """Let instances go up to `position`, or on without end."""
+        self.held = position
+        self._moved.set()
+
+    def applied(self, reached: Reached) -> Applied:
+        """Say who has applied it."""
+        if self.held is not None and self.held < reached.number:
+            return Applied({}, self.instances, (), everywhere=False)
+        return Applied(dict.fromkeys(self.instances, time.monotonic()), (), (), everywhere=True)
+
+    async def trouble(self) -> str | None:
+        """All is well."""
+        return None
+
+
+class Edge:
+    """A CDN that writes down what it is asked, and fails as often as it is told to."""
+
+    name = "edge"
+
+    def __init__(self, *failures: CdnError) -> None:
+        self.purged: list[tuple[PurgeEvent, bool]] = []
+        self.failures = list(failures)
+
+    async def purge(self, events: Sequence[PurgeEvent], *, again: bool) -> list[CdnPurge]:
+        """Take the purge, or raise the next failure."""
+        if self.failures:
+            raise self.failures.pop(0)
+        self.purged += [(event, again) for event in events]
+        return [
+            CdnPurge(provider=self.name, again=again, reference=f"purge-{len(self.purged)}")
+        ] * len(events)
+
+    async def completed(self, purge: CdnPurge) -> CdnPurge | None:
+        """Say that it is done."""
+        return msgspec.structs.replace(purge, status="completed")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def app_settings(settings: Settings) -> Settings:
+    """Give settings with a token key and a short lease."""
+    return msgspec.structs.replace(settings, token_key=KEY, lease_s=1.0)
+
+
+def token() -> dict[str, str]:
+    """Return the header of who may see dead letters."""
+    keys = Settings(nats_url=KEY, valkey_url=KEY, token_key=KEY).token_keys()
+    issued = keys.issue(subject="test", audience="revalidator", scopes=["dead-letters"])
+    return {"Authorization": f"Bearer {issued}"}
+
+
+async def test_an_event_ends_with_one_receipt(
+    app_settings: Settings, publisher: NatsLog, receiver: Any
+) -> None:
+    """An event that is applied everywhere is done; its receipt names what it said and where."""
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet("a", "b"))):
+        event = Invalidation(tags=("currency:usd",), reason="why")
+        seq = await publisher.publish(event, "api", "id-1")
+        receipt = await receiver.stage("id-1", "done")
+    assert (receipt.seq, receipt.source, receipt.tags) == (seq, "api", ["currency:usd"])
+    assert receipt.committed_at is not None
+    assert receipt.applied is not None
+    assert set(receipt.applied.each or ()) == {"a", "b"}
+
+
+async def test_what_cannot_be_read_is_a_dead_letter_and_an_unknown_mode_is_hard(
+    app_settings: Settings, client: Client, receiver: Any
+) -> None:
+    """An unreadable body is kept with its reason; readable tags count as hard."""
+    headers = {
+        "ce-id": "bad",
+        "Status": "404",
+        "Nats-Expected-Stream": STREAM,
+        "Custom": "kept",
+    }
+    await client.jetstream().publish(SUBJECT, b"", headers=headers)
+    await client.jetstream().publish(
+        SUBJECT, b'{"tags":["a"],"mode":"sometimes"}', headers={"Nats-Msg-Id": "odd"}
+    )
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet())) as http:
+        dead = await receiver.stage("bad", "dead")
+        assert dead.dead.startswith("unreadable")
+        odd = await receiver.stage("odd", "done")
+        assert (odd.mode, odd.tags) == ("hard", ["a"])
+        assert (await http.get("/api/v1/dead-letters")).status_code == 401
+        listed = (await http.get("/api/v1/dead-letters", headers=token())).json()
+        [letter] = listed["dead_letters"]
+        assert (letter["id"], letter["subject"], letter["seq"]) == ("bad", SUBJECT, dead.seq)
+        address = f"/api/v1/dead-letters/{letter['number']}/retry"
+        report = (await http.post(address, headers=token())).json()
+        assert report["done"] is False
+        assert report["reason"] == letter["reason"]
+        missing = await http.post("/api/v1/dead-letters/99/retry", headers=token())
+        assert missing.status_code == 404
+        metrics = (await http.get("/metrics")).text
+        assert "perfcheck_revalidator_dead_letters_total 1.0" in metrics
+
+
+async def test_the_purge_waits_until_it_is_applied_everywhere(
+    app_settings: Settings, publisher: NatsLog, receiver: Any
+) -> None:
+    """The CDN is not asked before the last instance has applied the event."""
+    live, edge = LiveSet(), Edge()
+    live.hold(0)
+    patient = msgspec.structs.replace(app_settings, lease_s=30.0)
+    async with AsyncTestClient(create_app(patient, observer=live, cdns=[edge])):
+        await publisher.publish(Invalidation(tags=("A",), paths=("/x",)), "api", "id-1")
+        async with asyncio.timeout(10):
+            while not live.asked:
+                await asyncio.sleep(0.01)
+        assert edge.purged == []
+        live.hold(None)
+        receipt = await receiver.stage("id-1", "done")
+    assert edge.purged[0][0].tags == ("a",)
+    assert [purge.status for purge in receipt.cdn] == ["completed"]
+
+
+async def test_a_refused_purge_is_a_dead_letter_that_can_be_done_later(
+    app_settings: Settings, publisher: NatsLog, receiver: Any
+) -> None:
+    """A failure for good makes a dead letter; two retries at once do it and remove it once."""
+    edge = Edge(CdnError("too expensive", permanent=True))
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet(), cdns=[edge])) as http:
+        await publisher.publish(Invalidation(tags=("a",)), "api", "id-1")
+        dead = await receiver.stage("id-1", "dead")
+        assert dead.dead == "too expensive"
+        [letter] = (await http.get("/api/v1/dead-letters", headers=token())).json()["dead_letters"]
+        address = f"/api/v1/dead-letters/{letter['number']}/retry"
+        answers = await asyncio.gather(
+            http.post(address, headers=token()), http.post(address, headers=token())
+        )
+        assert {answer.status_code for answer in answers} <= {200, 404}
+        assert any(answer.json().get("done") for answer in answers)
+        listed = (await http.get("/api/v1/dead-letters", headers=token())).json()
+        assert listed == {"dead_letters": [], "next": None}
+
+
+async def test_a_purge_that_fails_for_now_is_tried_again(
+    app_settings: Settings, publisher: NatsLog, receiver: Any
+) -> None:
+    """A throttled CDN gets the event again, and it is done in the end."""
+    edge = Edge(CdnError("slow down", retry_after_s=0.1))
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet(), cdns=[edge])):
+        await publisher.publish(Invalidation(tags=("a",)), "api", "id-1")
+        await receiver.stage("id-1", "done")
+    assert len(edge.purged) == 1
+
+
+async def test_a_bff_that_is_down_blocks_nothing(
+    app_settings: Settings, client: Client, publisher: NatsLog, receiver: Any
+) -> None:
+    """Popular pages count as failed; the event is done all the same."""
+    live = LiveSet()
+    live.hold(0)
+    down = msgspec.structs.replace(
+        app_settings, bff_url=f"http://127.0.0.1:{free_port()}", lease_s=30.0
+    )
+    async with AsyncTestClient(create_app(down, observer=live)) as http:
+        seq = await publisher.publish(Invalidation(tags=("a",)), "api", "id-1")
+        pages = PopularPages(instance="a", seq=seq, pages=[PopularPage(path="/", hits=3)])
+        await client.publish("cache.popular.v1.a", msgspec.json.encode(pages))
+        await client.flush()
+        await asyncio.sleep(0.1)  # nothing tells when a core message was heard
+        live.hold(None)
+        await receiver.stage("id-1", "done")
+        async with asyncio.timeout(10):
+            while receiver.receipts["id-1"].warmed is None:
+                await asyncio.sleep(0.01)
+        assert (await http.get("/api/health")).json()["checks"]["bff"]["status"] == "warn"
+    warmed = receiver.receipts["id-1"].warmed
+    assert warmed is not None
+    assert (warmed.pages, warmed.failed) == (0, 1)
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_a_broker_that_was_away_costs_no_event(
+    how: str, app_settings: Settings, running: Servers, publisher: NatsLog, receiver: Any
+) -> None:
+    """What was published before and after the broker was away ends with one receipt each."""
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet())):
+        for number in range(50):
+            await publisher.publish(Invalidation(tags=("a",)), "api", f"before-{number}")
+        await (running.kill("nats") if how == "killed" else running.pause("nats"))
+        await asyncio.sleep(1.5)  # longer than a fetch
+        await (running.restart("nats") if how == "killed" else running.resume("nats"))
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await publisher.publish(Invalidation(tags=("a",)), "api", "after", again=True)
+                    break
+                except Exception:  # noqa: BLE001  the connection is being mended
+                    await asyncio.sleep(0.1)
+        await receiver.stage("after", "done", within_s=40)
+        for number in range(50):
+            await receiver.stage(f"before-{number}", "done", within_s=40)
+    assert len(receiver.receipts) == 51
+
+
+async def test_a_recreated_log_is_worked_on(
+    app_settings: Settings, client: Client, publisher: NatsLog, receiver: Any
+) -> None:
+    """The consumer went with the log; it is created again, and the new log's events are done."""
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet())):
+        await publisher.publish(Invalidation(tags=("a",)), "api", "old")
+        await receiver.stage("old", "done")
+        await client.jetstream().delete_stream(STREAM)
+        await ensure_stream(client.jetstream())
+        await publisher.publish(Invalidation(tags=("a",)), "api", "new")
+        await receiver.stage("new", "done")

@@ -1,0 +1,56 @@
+import msgspec
+from asgi_isr.live import PopularPage, PopularPages
+from asgi_isr.testing import FakeClock
+from perfcheck_revalidator.popularity import EVENTS_MAX, KEPT_S, Plan, Popularity
+from perfcheck_revalidator.warming import Outcome, warmed
+
+
+def told(instance: str, seq: int, **hits: int) -> bytes:
+    """Return an instance's message."""
+    pages = [PopularPage(path=f"/{name}", hits=count) for name, count in hits.items()]
+    return msgspec.json.encode(PopularPages(instance=instance, seq=seq, pages=pages))
+
+
+def test_hits_are_summed_over_instances() -> None:
+    """A page's hits are those of all instances; one that repeats itself counts once."""
+    popularity = Popularity(FakeClock())
+    popularity.note(told("a", 1, x=2, y=1))
+    popularity.note(told("b", 1, x=3))
+    popularity.note(told("a", 1, x=2, y=1))
+    popularity.note(b"{")
+    popularity.note(b'{"seq":"x"}')
+    assert popularity.pages(1) == {"/x": 5, "/y": 1}
+    assert not popularity.pages(2)
+
+
+def test_what_is_old_or_too_much_is_forgotten() -> None:
+    """A minute later, or 4,096 events later, nothing is known of an event."""
+    clock = FakeClock()
+    popularity = Popularity(clock)
+    popularity.note(told("a", 1, x=1))
+    clock.advance(KEPT_S + 1)
+    popularity.note(told("a", 2, x=1))
+    assert not popularity.pages(1)
+    for seq in range(3, EVENTS_MAX + 3):
+        popularity.note(told("a", seq, x=1))
+    assert not popularity.pages(2)
+    assert popularity.pages(3)
+
+
+def test_a_page_is_asked_for_once_for_the_latest_event() -> None:
+    """Events in flight share their pages; the most popular come first, under their last event."""
+    popularity = Popularity(FakeClock())
+    popularity.note(told("a", 1, x=1, y=5))
+    popularity.note(told("a", 2, x=9, z=1))
+    plan = Plan({seq: popularity.pages(seq) for seq in (1, 2)})
+    assert plan.paths == ["/x", "/y", "/z"]
+    assert list(plan.chunks(2)) == [(2, ["/x", "/y"]), (2, ["/z"])]
+
+
+def test_an_events_pages_are_rendered_failed_or_left() -> None:
+    """Each page of an event counts in exactly one way."""
+    outcome = Outcome()
+    outcome.rendered.add("/a")
+    outcome.failed.add("/b")
+    counted = warmed(["/a", "/b", "/c"], outcome, 1.0)
+    assert (counted.pages, counted.failed, counted.left) == (1, 1, 1)
