@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from perfcheck import environment
 from perfcheck.tokens import mint
 from perfcheck_embedded import new_shared_subdirectory
 
@@ -118,7 +119,14 @@ class Stack:
     def token(self, scope: str, *, audience: str = "api") -> str:
         """Return a token of this installation."""
         key = self.run["token_key"]
-        return mint(key, subject="e2e", audience=audience, scopes=[scope], lifetime_s=300)
+        return mint(
+            key,
+            subject="e2e",
+            audience=audience,
+            scopes=[scope],
+            lifetime_s=300,
+            now_s=environment.utc_now().timestamp(),
+        )
 
     def bearer(self, scope: str, *, audience: str = "api") -> dict[str, str]:
         """Return the header of a request that needs a token."""

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM
-from asgi_isr.logs.nats import close, connect, ensure_stream
+from asgi_isr.logs.nats import close, connect, ensure_instances_stream, ensure_stream
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -59,7 +59,9 @@ class Broker:
 
     async def ensure_log(self) -> bool:
         """Create the stream unless it exists; return whether it was created."""
-        return await self._bounded("create the stream", ensure_stream(self._js))
+        created = await self._bounded("create the stream", ensure_stream(self._js))
+        await self._bounded("create the stream of instances", ensure_instances_stream(self._js))
+        return created
 
     async def state(self) -> LogState | None:
         """Return what the stream holds, or None if there is no stream."""

@@ -18,7 +18,7 @@ SOURCE = "api"
 SUBJECT = f"{SUBJECT_PREFIX}.{SOURCE}"
 CHANNEL = "perfcheck_outbox"  # a trigger notifies it, see migrations
 
-APPEND = "INSERT INTO outbox (subject, payload) VALUES (%s, %s) RETURNING event_id"
+APPEND = "INSERT INTO outbox (subject, payload) VALUES (%s, %s) RETURNING id, event_id"
 
 # `attempts` must be on record before the broker sees the event: a duplicate answer to a first
 # attempt is an error, to a second one it is not. It need not survive a crash of the server, so this
@@ -65,6 +65,13 @@ DELETE FROM outbox WHERE id IN (
 """
 
 
+class Appended(NamedTuple):
+    """A row that the caller's transaction wrote."""
+
+    id: int
+    event_id: UUID
+
+
 class Pending(NamedTuple):
     """A row to publish; `attempts` counts this one."""
 
@@ -83,8 +90,8 @@ class Acknowledged(NamedTuple):
     message_id: UUID
 
 
-async def append(connection: Connection, event: Invalidation) -> UUID:
-    """Write `event` in the caller's transaction; return its id.
+async def append(connection: Connection, event: Invalidation) -> Appended:
+    """Write `event` in the caller's transaction; return its number and id.
 
     Raises:
         asgi_isr.errors.InvalidEventError: if the event must not be published.
@@ -94,8 +101,7 @@ async def append(connection: Connection, event: Invalidation) -> UUID:
     row = await cursor.fetchone()
     if row is None:
         raise RuntimeError("INSERT … RETURNING gave no row")
-    event_id: UUID = row[0]
-    return event_id
+    return Appended(*row)
 
 
 async def claim(connection: Connection, *, rows_max: int) -> list[Pending]:

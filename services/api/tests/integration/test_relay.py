@@ -30,7 +30,7 @@ async def _end(js: JetStreamContext) -> int:
 async def _append(url: str, *reasons: str) -> list[UUID]:
     async with connect_to_database(Secret(url), name="test", statement_timeout_s=20) as connection:
         return [
-            await outbox.append(connection, Invalidation(tags=("x",), reason=reason))
+            (await outbox.append(connection, Invalidation(tags=("x",), reason=reason))).event_id
             for reason in reasons
         ]
 
