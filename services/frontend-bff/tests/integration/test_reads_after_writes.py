@@ -36,7 +36,6 @@ def test_each_write_is_seen_by_the_next_read(
         assert answer.headers["cdn-cache-control"] == "no-store"
 
 
-@pytest.mark.xfail(strict=True, reason="the relay does not say how far it has come yet")
 def test_events_come_before_the_bound_of_the_wait(
     bff: Any, api: Any, writer: dict[str, str]
 ) -> None:
