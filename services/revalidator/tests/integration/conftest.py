@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -140,7 +141,8 @@ async def client(running: Servers) -> AsyncIterator[Client]:
 async def receiver(client: Client) -> AsyncIterator[Receiver]:
     """Give the consumer of receipts, running."""
     opened = Receiver(client)
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(opened.run())
-        yield opened
-        task.cancel()
+    task = asyncio.ensure_future(opened.run())
+    yield opened
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
