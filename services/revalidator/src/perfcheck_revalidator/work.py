@@ -24,12 +24,14 @@ from perfcheck_revalidator.receipts import (
 )
 from perfcheck_revalidator.worker import retry_s
 
-__all__ = ["DELIVERIES_MAX", "LEASE_MARGIN_S", "UNFINISHED_MAX", "Bury", "EventWork", "WarmQueue"]
+__all__ = [
+    "DELIVERIES_MIN", "FAILING_S_MAX", "LEASE_MARGIN_S", "Bury", "EventWork", "WarmQueue", "over",
+]  # fmt: skip
 
-DELIVERIES_MAX = 5  # a failure of the CDN at this one makes a dead letter
-# So often an event was begun and never ended: it ends its workers. Deploys and outages of the
-# broker count too, so there have to be more than of failures.
-UNFINISHED_MAX = 20
+# What fails for now is tried again for a day from its publication, which is more than an outage or
+# a quota lasts, and so often at least: it may have waited in the log for days.
+FAILING_S_MAX = 86_400.0
+DELIVERIES_MIN = 20
 LEASE_MARGIN_S = 2.0
 _log = logging.getLogger(__name__)
 
@@ -66,8 +68,10 @@ class EventWork:
         readable: list[tuple[Delivery, Event]] = []
         for delivery in deliveries:
             try:
-                if delivery.original.deliveries > UNFINISHED_MAX:
-                    await self.bury(delivery, f"begun {UNFINISHED_MAX} times and never ended")
+                # One more than a failure of the CDN may have: these never came to an end at all.
+                if over(delivery.original, self._clock.wall(), DELIVERIES_MIN + 1):
+                    times = delivery.original.deliveries - 1
+                    await self.bury(delivery, f"begun {times} times within a day and never ended")
                     continue
                 readable.append((delivery, Event.read(delivery.original)))
             except InvalidEventError as error:
@@ -130,7 +134,7 @@ class EventWork:
         failure = end.failure
         if failure is None:
             return
-        if failure.permanent or delivery.original.deliveries >= DELIVERIES_MAX:
+        if failure.permanent or over(delivery.original, self._clock.wall()):
             await self.bury(delivery, str(failure), end.purges)
             return
         self._metrics.failures.inc()
@@ -145,6 +149,12 @@ class EventWork:
         await delivery.ack()
         self._metrics.dead_letters.inc()
         _log.warning("seq %s from %s is a dead letter: %s", original.seq, original.source, reason)
+
+
+def over(original: Original, now_s: float, deliveries_min: int = DELIVERIES_MIN) -> bool:
+    """Say whether an event has been tried for long enough; `now_s` is in seconds since 1970."""
+    age_s = now_s - original.published_at.timestamp()
+    return age_s >= FAILING_S_MAX and original.deliveries >= deliveries_min
 
 
 def cdn_receipt(event: Event, end: Ended) -> Receipt:

@@ -22,7 +22,7 @@ _HOLD_S = ACK_WAIT_S / 3
 _OUTAGE_PAUSE_S = 0.25
 _GIVE_BACK_S = 2.0
 _RETRY_S = 1.0
-RETRY_S_MAX = 60.0
+RETRY_S_MAX = 300.0
 _log = logging.getLogger(__name__)
 
 Handle = Callable[[Sequence[Delivery]], Awaitable[None]]

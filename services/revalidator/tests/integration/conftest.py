@@ -22,19 +22,20 @@ class Receiver:
     def __init__(self, client: Client) -> None:
         self.receipts: dict[str, Receipt] = {}
         self.parts = 0
+        self.ended = False
         self._client = client
 
     async def run(self) -> None:
         """Merge until cancelled; the consumer is durable, so nothing is missed."""
         js = self._client.jetstream()
-        while True:
+        while not self.ended:
             try:
                 await js.stream_info(RECEIPTS_STREAM)
                 break
             except Exception:  # noqa: BLE001  not there yet: the revalidator creates it
                 await asyncio.sleep(0.05)
         subscription = await js.pull_subscribe(RECEIPTS_SUBJECT, durable="api")
-        while True:
+        while not self.ended:  # nats-py may swallow the cancellation
             try:
                 messages = await subscription.fetch(64, timeout=1)
             except TimeoutError:
@@ -143,6 +144,7 @@ async def receiver(client: Client) -> AsyncIterator[Receiver]:
     opened = Receiver(client)
     task = asyncio.ensure_future(opened.run())
     yield opened
+    opened.ended = True
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
