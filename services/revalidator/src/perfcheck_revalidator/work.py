@@ -20,6 +20,7 @@ from perfcheck_revalidator.receipts import (
     applied_report,
     dead_receipt,
     event_receipt,
+    retried_receipt,
     with_cdn,
 )
 from perfcheck_revalidator.worker import retry_s
@@ -122,12 +123,13 @@ class EventWork:
         except InvalidEventError as error:
             return f"unreadable: {error}"
         await self.apply([event])
-        if self._purger is None:
-            return None
-        [end] = await self._purger.purge([event], again=False)
-        if end.failure is not None:
-            return str(end.failure)
-        await self._receipts.publish([cdn_receipt(event, end)])
+        purges: list[CdnPurge] = []
+        if self._purger is not None:
+            [end] = await self._purger.purge([event], again=False)
+            if end.failure is not None:
+                return str(end.failure)
+            purges = end.purges
+        await self._receipts.publish([retried_receipt(event, purges)])
         return None
 
     async def _failed(self, delivery: Delivery, end: Ended) -> None:

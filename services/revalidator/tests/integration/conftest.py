@@ -57,7 +57,9 @@ class Receiver:
             for name in ("tags", "paths", "reason", "seq", "applied", "warmed", "dead")
             if (value := getattr(part, name))
         }
-        if STAGES.index(part.stage) > STAGES.index(known.stage):
+        if part.retried:
+            fields |= {"stage": "done", "dead": ""}
+        elif STAGES.index(part.stage) > STAGES.index(known.stage):
             fields["stage"] = part.stage
         if part.cdn:
             kept = {(purge.provider, purge.again): purge for purge in (*known.cdn, *part.cdn)}
