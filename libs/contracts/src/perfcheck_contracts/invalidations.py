@@ -97,6 +97,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warmed: Warmed | None = None
     cdn: list[CdnPurge] = []
     dead: str = ""  # why it is a dead letter
+    retried: bool = False  # of a part: the dead letter was done after all, `dead` is over
 
 
 class InvalidationAccepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,7 +8,7 @@ import msgspec
 from asgi_isr.errors import LogUnavailableError
 from litestar import MediaType, Response, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 from perfcheck_chassis import Problem, TokenKeys, requires
 from perfcheck_contracts import DeadLetterList, RetryReport
 
@@ -70,8 +70,8 @@ def dead_letter_routes(keys: TokenKeys, office: Office) -> list[HTTPRouteHandler
 
     @get("/api/v1/dead-letters", guards=[guard], include_in_schema=False)
     async def listed(
-        after: Annotated[int, Parameter(ge=0)] = 0,
-        limit: Annotated[int, Parameter(ge=1, le=_LIMIT_MAX)] = _LIMIT,
+        after: Annotated[int, QueryParameter(ge=0)] = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=_LIMIT_MAX)] = _LIMIT,
     ) -> Response[bytes]:
         try:
             async with asyncio.timeout(_LIST_S):
@@ -81,7 +81,7 @@ def dead_letter_routes(keys: TokenKeys, office: Office) -> list[HTTPRouteHandler
         return _json(found)
 
     @post("/api/v1/dead-letters/{number:int}/retry", guards=[guard], status_code=HTTPStatus.OK)
-    async def retried(number: int) -> Response[bytes]:
+    async def retried(number: FromPath[int]) -> Response[bytes]:
         try:
             report = await office.retry(number)
         except LogUnavailableError as error:

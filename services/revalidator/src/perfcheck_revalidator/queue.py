@@ -8,6 +8,7 @@ server's `max_deliver` an event would be dropped without a dead letter.
 
 import asyncio
 import logging
+from collections import deque
 from datetime import UTC, datetime
 
 import msgspec
@@ -83,7 +84,10 @@ class Queue:
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{durable}"
         self._client: Client | None = None
         self._inbox = ""
-        self._answers: Subscription | None = None
+        self._subscription: Subscription | None = None
+        # nats-py's own `next_msg` makes a task for each message, and can swallow a cancellation.
+        self._answers: deque[Msg] = deque()
+        self._answered = asyncio.Event()
         self._exists = False
 
     async def fetch(self, count_max: int, wait_s: float) -> list[Delivery]:
@@ -103,9 +107,10 @@ class Queue:
         client = await self._broker.client()
         if not client.is_connected:
             raise LogUnavailableError("the connection to NATS is down; it is being mended")
-        if client is not self._client or self._answers is None:
+        if client is not self._client or self._subscription is None:
             self._inbox = client.new_inbox()
-            self._answers = await client.subscribe(self._inbox)
+            self._answers.clear()
+            self._subscription = await client.subscribe(self._inbox, cb=self._take)
             self._client = client
             self._exists = False
         if not self._exists:
@@ -126,28 +131,34 @@ class Queue:
         subject = f"CONSUMER.DURABLE.CREATE.{STREAM}.{self._durable}"
         await self._broker.ask(subject, {"stream_name": STREAM, "config": config}, _Nothing)
 
+    async def _take(self, message: Msg) -> None:
+        self._answers.append(message)
+        self._answered.set()
+
     async def _pull(self, count_max: int, wait_s: float) -> list[Delivery]:
-        if self._client is None or self._answers is None:
+        if self._client is None:
             raise LogUnavailableError("not connected")
         # With both, the server waits for the first message and then sends what it has.
         question = {"batch": count_max, "expires": int(wait_s * _NS), "no_wait": True}
         await self._client.publish(self._next, msgspec.json.encode(question), reply=self._inbox)
         found: list[Delivery] = []
-        deadline = asyncio.get_running_loop().time() + wait_s + _PATIENCE_S
-        while len(found) < count_max:
-            remaining_s = max(deadline - asyncio.get_running_loop().time(), 0.001)
-            try:
-                message = await self._answers.next_msg(timeout=remaining_s)
-            except TimeoutError:
-                # A healthy server says when the time is over: this one is frozen, or a new one.
-                if not found:
-                    self._exists = False
-                    self._failed("the broker does not answer")
-                return found
-            if not message.reply:  # a status; an event has one, whatever its own headers say
-                self._ended((message.headers or {}).get("Status", ""), message)
-                return found
-            found.append(Delivery(message, _original(message)))
+        try:
+            async with asyncio.timeout(wait_s + _PATIENCE_S):
+                while len(found) < count_max:
+                    while not self._answers:
+                        self._answered.clear()
+                        await self._answered.wait()
+                    message = self._answers.popleft()
+                    if not message.reply:  # a status; an event has one, whatever its own headers
+                        self._ended((message.headers or {}).get("Status", ""), message)
+                        return found
+                    found.append(Delivery(message, _original(message)))
+        except TimeoutError:
+            # A healthy server says when the time is over: this one is frozen, or a new one.
+            if not found:
+                self._exists = False
+                self._failed("the broker does not answer")
+            return found
         self._succeeded()
         return found
 

@@ -30,6 +30,7 @@ __all__ = [
     "batches",
     "dead_receipt",
     "event_receipt",
+    "retried_receipt",
     "with_cdn",
     "with_warmed",
 ]
@@ -122,6 +123,11 @@ def dead_receipt(original: Original, reason: str, cdn: Sequence[CdnPurge] = ()) 
 def with_cdn(event: Event, purges: Sequence[CdnPurge], stage: Stage) -> Receipt:
     """Return the part that says what the CDN did."""
     return _part(event, stage, cdn=list(purges))
+
+
+def retried_receipt(event: Event, purges: Sequence[CdnPurge]) -> Receipt:
+    """Return the part of a dead letter that was done after all: it alone ends `dead`."""
+    return msgspec.structs.replace(_part(event, "done", cdn=list(purges)), retried=True)
 
 
 def with_warmed(event: Event, warmed: Warmed) -> Receipt:

@@ -11,7 +11,7 @@ from perfcheck_revalidator.original import Event
 from perfcheck_revalidator.purging import Purgers
 from perfcheck_revalidator.queue import Delivery
 from perfcheck_revalidator.receipts import Receipts, with_cdn
-from perfcheck_revalidator.work import DELIVERIES_MAX, Bury
+from perfcheck_revalidator.work import Bury, over
 from perfcheck_revalidator.worker import retry_s
 
 __all__ = ["GATHER_S", "SecondPurge"]
@@ -57,7 +57,7 @@ class SecondPurge:
         for (delivery, event), end in zip(readable, purged, strict=True):
             if end.failure is None:
                 await delivery.ack()
-            elif end.failure.permanent or event.original.deliveries >= DELIVERIES_MAX:
+            elif end.failure.permanent or over(event.original, self._clock.wall()):
                 await self._bury(delivery, f"second purge: {end.failure}", end.purges)
             else:
                 self._metrics.failures.inc()

@@ -20,16 +20,19 @@ from perfcheck_revalidator.receipts import (
     applied_report,
     dead_receipt,
     event_receipt,
+    retried_receipt,
     with_cdn,
 )
 from perfcheck_revalidator.worker import retry_s
 
-__all__ = ["DELIVERIES_MAX", "LEASE_MARGIN_S", "UNFINISHED_MAX", "Bury", "EventWork", "WarmQueue"]
+__all__ = [
+    "DELIVERIES_MIN", "FAILING_S_MAX", "LEASE_MARGIN_S", "Bury", "EventWork", "WarmQueue", "over",
+]  # fmt: skip
 
-DELIVERIES_MAX = 5  # a failure of the CDN at this one makes a dead letter
-# So often an event was begun and never ended: it ends its workers. Deploys and outages of the
-# broker count too, so there have to be more than of failures.
-UNFINISHED_MAX = 20
+# What fails for now is tried again for a day from its publication, which is more than an outage or
+# a quota lasts, and so often at least: it may have waited in the log for days.
+FAILING_S_MAX = 86_400.0
+DELIVERIES_MIN = 20
 LEASE_MARGIN_S = 2.0
 _log = logging.getLogger(__name__)
 
@@ -66,8 +69,10 @@ class EventWork:
         readable: list[tuple[Delivery, Event]] = []
         for delivery in deliveries:
             try:
-                if delivery.original.deliveries > UNFINISHED_MAX:
-                    await self.bury(delivery, f"begun {UNFINISHED_MAX} times and never ended")
+                # One more than a failure of the CDN may have: these never came to an end at all.
+                if over(delivery.original, self._clock.wall(), DELIVERIES_MIN + 1):
+                    times = delivery.original.deliveries - 1
+                    await self.bury(delivery, f"begun {times} times within a day and never ended")
                     continue
                 readable.append((delivery, Event.read(delivery.original)))
             except InvalidEventError as error:
@@ -118,19 +123,20 @@ class EventWork:
         except InvalidEventError as error:
             return f"unreadable: {error}"
         await self.apply([event])
-        if self._purger is None:
-            return None
-        [end] = await self._purger.purge([event], again=False)
-        if end.failure is not None:
-            return str(end.failure)
-        await self._receipts.publish([cdn_receipt(event, end)])
+        purges: list[CdnPurge] = []
+        if self._purger is not None:
+            [end] = await self._purger.purge([event], again=False)
+            if end.failure is not None:
+                return str(end.failure)
+            purges = end.purges
+        await self._receipts.publish([retried_receipt(event, purges)])
         return None
 
     async def _failed(self, delivery: Delivery, end: Ended) -> None:
         failure = end.failure
         if failure is None:
             return
-        if failure.permanent or delivery.original.deliveries >= DELIVERIES_MAX:
+        if failure.permanent or over(delivery.original, self._clock.wall()):
             await self.bury(delivery, str(failure), end.purges)
             return
         self._metrics.failures.inc()
@@ -145,6 +151,12 @@ class EventWork:
         await delivery.ack()
         self._metrics.dead_letters.inc()
         _log.warning("seq %s from %s is a dead letter: %s", original.seq, original.source, reason)
+
+
+def over(original: Original, now_s: float, deliveries_min: int = DELIVERIES_MIN) -> bool:
+    """Say whether an event has been tried for long enough; `now_s` is in seconds since 1970."""
+    age_s = now_s - original.published_at.timestamp()
+    return age_s >= FAILING_S_MAX and original.deliveries >= deliveries_min
 
 
 def cdn_receipt(event: Event, end: Ended) -> Receipt:

@@ -22,7 +22,7 @@ _HOLD_S = ACK_WAIT_S / 3
 _OUTAGE_PAUSE_S = 0.25
 _GIVE_BACK_S = 2.0
 _RETRY_S = 1.0
-RETRY_S_MAX = 60.0
+RETRY_S_MAX = 300.0
 _log = logging.getLogger(__name__)
 
 Handle = Callable[[Sequence[Delivery]], Awaitable[None]]
@@ -37,7 +37,8 @@ class Worker:
     """Runs `handle` on batches of `queue`; `handle` settles each delivery, or raises.
 
     After an error of any kind the events of a batch are tried one by one, so that one of them
-    cannot fail the others. `gather_s` is a pause before each fetch, in which events collect.
+    cannot fail the others. `gather_s` is a pause before each fetch, in which events collect; none
+    follows a full batch.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Worker:
         self._handle = handle
         self._metrics = metrics
         self._gather_s = gather_s
+        self._full = False
         self._under_way: set[Delivery] = set()
         self._room = asyncio.Event()
 
@@ -64,10 +66,11 @@ class Worker:
         while len(self._under_way) >= EVENTS_MAX:
             self._room.clear()
             await self._room.wait()
-        if self._gather_s:
+        if self._gather_s and not self._full:
             await asyncio.sleep(self._gather_s)
         count_max = min(BATCH_MAX, EVENTS_MAX - len(self._under_way))
         deliveries = await self._queue.fetch(count_max, FETCH_S)
+        self._full = len(deliveries) == count_max
         if deliveries:
             self._under_way.update(deliveries)
             again = sum(delivery.original.deliveries > 1 for delivery in deliveries)

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -21,19 +22,20 @@ class Receiver:
     def __init__(self, client: Client) -> None:
         self.receipts: dict[str, Receipt] = {}
         self.parts = 0
+        self.ended = False
         self._client = client
 
     async def run(self) -> None:
         """Merge until cancelled; the consumer is durable, so nothing is missed."""
         js = self._client.jetstream()
-        while True:
+        while not self.ended:
             try:
                 await js.stream_info(RECEIPTS_STREAM)
                 break
             except Exception:  # noqa: BLE001  not there yet: the revalidator creates it
                 await asyncio.sleep(0.05)
         subscription = await js.pull_subscribe(RECEIPTS_SUBJECT, durable="api")
-        while True:
+        while not self.ended:  # nats-py may swallow the cancellation
             try:
                 messages = await subscription.fetch(64, timeout=1)
             except TimeoutError:
@@ -55,7 +57,9 @@ class Receiver:
             for name in ("tags", "paths", "reason", "seq", "applied", "warmed", "dead")
             if (value := getattr(part, name))
         }
-        if STAGES.index(part.stage) > STAGES.index(known.stage):
+        if part.retried:
+            fields |= {"stage": "done", "dead": ""}
+        elif STAGES.index(part.stage) > STAGES.index(known.stage):
             fields["stage"] = part.stage
         if part.cdn:
             kept = {(purge.provider, purge.again): purge for purge in (*known.cdn, *part.cdn)}
@@ -140,7 +144,9 @@ async def client(running: Servers) -> AsyncIterator[Client]:
 async def receiver(client: Client) -> AsyncIterator[Receiver]:
     """Give the consumer of receipts, running."""
     opened = Receiver(client)
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(opened.run())
-        yield opened
-        task.cancel()
+    task = asyncio.ensure_future(opened.run())
+    yield opened
+    opened.ended = True
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
