@@ -9,12 +9,13 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 __all__ = ["background_tasks"]
 
+_CANCEL_AGAIN_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -42,11 +43,19 @@ async def background_tasks(
             try:
                 yield
             finally:
-                for task in tasks:
-                    task.cancel()
+                await _end(tasks)
     except ExceptionGroup as errors:
         # The tasks raise nothing, so it is the one error of the body, in the group's wrapping.
         raise errors.exceptions[0] from None
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: libraries lose a cancellation now and then (`wait_for`)."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
 
 
 async def _watched(name: str, work: Coroutine[Any, Any, None], on_end: Callable[[], None]) -> None:

@@ -76,3 +76,23 @@ async def test_error_of_the_body_passes() -> None:
         await body()
     assert left.is_set()
     assert ending.count == 0
+
+
+async def test_work_that_loses_a_cancellation_is_cancelled_again() -> None:
+    """A library that swallows one cancellation delays the end and does not prevent it."""
+    begun = asyncio.Event()
+    told = 0
+
+    async def deaf_once() -> None:
+        nonlocal told
+        begun.set()
+        while told < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                told += 1
+        raise asyncio.CancelledError
+
+    async with asyncio.timeout(5), background_tasks(deaf=deaf_once()):
+        await begun.wait()
+    assert told == 2

@@ -12,7 +12,13 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM
-from asgi_isr.logs.nats import close, connect, ensure_instances_stream, ensure_stream
+from asgi_isr.logs.nats import (
+    close,
+    connect,
+    ensure_instances_stream,
+    ensure_stream,
+    keeping_cancellation,
+)
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -159,7 +165,7 @@ class Broker:
 
     async def _bounded(self, what: str, action: Awaitable[ResultT]) -> ResultT:
         try:
-            async with asyncio.timeout(2 * REQUEST_TIMEOUT_S):
+            async with asyncio.timeout(2 * REQUEST_TIMEOUT_S), keeping_cancellation():
                 return await action
         except NotFoundError as error:
             raise _MissingError(f"cannot {what}: {error}") from error

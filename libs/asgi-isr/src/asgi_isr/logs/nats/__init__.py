@@ -4,6 +4,7 @@
 it, `connect` opens a connection that mends itself.
 """
 
+from asgi_isr.logs.nats.cancellation import keeping_cancellation
 from asgi_isr.logs.nats.connection import (
     close,
     connect,
@@ -24,5 +25,6 @@ __all__ = [
     "ensure_instances_stream",
     "ensure_stream",
     "inbox_prefix",
+    "keeping_cancellation",
     "without_credentials",
 ]

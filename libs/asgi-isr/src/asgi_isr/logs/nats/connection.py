@@ -12,6 +12,7 @@ from nats.aio.client import DEFAULT_INBOX_PREFIX, Client, Server
 from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
+from asgi_isr.logs.nats.cancellation import keeping_cancellation
 
 CONNECT_TIMEOUT_S = 2.0
 RECONNECT_WAIT_S_MIN = 0.1
@@ -47,7 +48,7 @@ async def connect(
     user, password = _credentials(url)
     journal = _Journal(client, without_credentials(url), on_change)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s), keeping_cancellation():
             await client.connect(
                 servers=servers,
                 name=name,

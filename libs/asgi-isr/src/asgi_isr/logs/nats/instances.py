@@ -21,6 +21,7 @@ from asgi_isr.live import (
     Reached,
     Report,
 )
+from asgi_isr.logs.nats.cancellation import keeping_cancellation
 from asgi_isr.logs.nats.connection import close, connect
 from asgi_isr.logs.nats.registrations import decoded, load
 from asgi_isr.ports import Clock, SystemClock
@@ -169,7 +170,8 @@ class Instances:
                 )
                 subscriptions.append(subscription)
             async with asyncio.timeout(LOAD_TIMEOUT_S):
-                await client.flush()  # the server has the subscriptions now
+                async with keeping_cancellation():
+                    await client.flush()  # the server has the subscriptions now
                 self._live.loaded(
                     await load(client, timeout_s=self._timeout_s), self._clock.monotonic()
                 )
@@ -198,7 +200,7 @@ class Instances:
         if any(one.pending_msgs > PENDING_MAX // 2 for one in hearing.subscriptions):
             raise LogUnavailableError("reports come faster than they are read")
         asked_at = self._clock.monotonic()
-        async with asyncio.timeout(self._timeout_s):
+        async with asyncio.timeout(self._timeout_s), keeping_cancellation():
             await client.flush()
         # What was said before the question was asked has come before its answer.
         if hearing.idle() and self._live.expire(asked_at):

@@ -10,6 +10,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from asgi_isr.errors import LogUnavailableError
+from asgi_isr.logs.nats.cancellation import keeping_cancellation
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ async def request(
         raise LogUnavailableError("the connection to NATS is down; it is being mended")
     try:
         # Two limits: nats-py may wait for its write buffer before its own begins.
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s), keeping_cancellation():
             message = await client.request(
                 subject, body, timeout=timeout_s, headers=dict(headers) if headers else None
             )
