@@ -64,7 +64,8 @@ bench: $(SYNCED) ## all benchmarks of the page cache, beside its peers (3 min)
 bench-hit: $(SYNCED) ## CPU per cached hit beside a bare server, nginx and Varnish, in one run
 	@$(BENCHMARKS) hit
 
-bench-events: $(SYNCED) ## what following the log and invalidating costs
+bench-events: $(SYNCED) ## from the commit to every task: latency, throughput, waiting; and what the log costs the cache (6 min)
+	@$(BIN)/python -m e2e.benchmarks
 	@$(BENCHMARKS) events invalidate
 
 bench-memory: $(SYNCED) ## what the index and the pages take in memory

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import pytest
+from perfcheck import environment
 from perfcheck.tokens import mint
 from perfcheck_embedded import new_shared_subdirectory
 
@@ -115,10 +116,21 @@ class Stack:
             headers=self.bearer("rates:write"),
         )
 
+    def put(self, url: str, rates: Mapping[str, float]) -> httpx.Response:
+        """Replace the rates at `url`."""
+        return self.http.put(url, json={"rates": dict(rates)}, headers=self.bearer("rates:write"))
+
     def token(self, scope: str, *, audience: str = "api") -> str:
         """Return a token of this installation."""
         key = self.run["token_key"]
-        return mint(key, subject="e2e", audience=audience, scopes=[scope], lifetime_s=300)
+        return mint(
+            key,
+            subject="e2e",
+            audience=audience,
+            scopes=[scope],
+            lifetime_s=300,
+            now_s=environment.utc_now().timestamp(),
+        )
 
     def bearer(self, scope: str, *, audience: str = "api") -> dict[str, str]:
         """Return the header of a request that needs a token."""

@@ -36,7 +36,7 @@ def test_api_refuses_and_names_the_field(  # noqa: PLR0917  columns of the table
         method,
         f"{stack.api}/api/v1{path}",
         content=body,
-        headers={"content-type": "application/json"},
+        headers={"content-type": "application/json", **stack.bearer("rates:write")},
     )
     assert reply.headers["content-type"].startswith("application/problem+json")
     problem = reply.json()

@@ -18,7 +18,7 @@ def test_invalidate_and_wait_prints_each_tasks_milliseconds(stack: Any) -> None:
     """`--wait` returns when every task has applied the event, and says how long each took."""
     done = stack.command("invalidate", "currency:usd", "--wait")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"2/2 tasks .* in \d+ ms \(\d+, \d+\)", done.stdout), done.stdout
+    assert re.search(r"2/2 tasks .* in \d+ ms \(\S+ \d+, \S+ \d+\)", done.stdout), done.stdout
 
 
 def test_replay_writes_days_again(stack: Any, fence: Any) -> None:

@@ -99,11 +99,11 @@ def test_put_replaces_a_day_and_its_pages_follow(stack: Any, eventually: Any) ->
     changed = {**rates, "USD": 1.7654}
     url = f"{stack.api}/api/v1/days/{DAY}"
     try:
-        assert stack.http.put(url, json={"rates": changed}).status_code == 200
+        assert stack.put(url, changed).status_code == 200
         for bff in (0, 1):
             eventually(lambda bff=bff: "1.7654" in stack.page(f"/days/{DAY}", bff).text)
     finally:
-        stack.http.put(url, json={"rates": rates})
+        stack.put(url, rates)
     for bff in (0, 1):
         eventually(lambda bff=bff: "1.7654" not in stack.page(f"/days/{DAY}", bff).text)
 
@@ -114,7 +114,7 @@ def test_day_that_appears_ends_its_cached_404(stack: Any, eventually: Any) -> No
     url = f"{stack.api}/api/v1/days/{day}"
     assert stack.page(f"/days/{day}").status_code == 404
     try:
-        assert stack.http.put(url, json={"rates": {"USD": 1.5}}).status_code == 201
+        assert stack.put(url, {"USD": 1.5}).status_code == 201
         eventually(lambda: stack.page(f"/days/{day}").status_code == 200)
         eventually(lambda: day in stack.page(f"/days/{DAY}").text)  # its neighbour links to it
     finally:

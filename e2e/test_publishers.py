@@ -60,6 +60,8 @@ def test_example_publishes(untouched: Any, eventually: Any, tmp_path: Path, name
     if lacking := missing(name):
         pytest.skip(f"needs {lacking}")
     language, text = examples()[name]
+    if modules := os.environ.get("NODE_PATH"):  # noqa: TID251  a test's own environment
+        (tmp_path / "node_modules").symlink_to(modules)
     before = known(untouched)
     run = untouched.run
     done = subprocess.run(  # noqa: S603  the document's own example

@@ -87,7 +87,7 @@ def paths(stack: Any, days: list[str]) -> Iterator[str]:
 def fresh(stack: Any, path: str) -> str:
     """Render a page without the cache: a request with content is the app's alone."""
     reply = stack.http.request("GET", stack.bffs[0] + path, content=b"x")
-    assert "fwd=request" in reply.headers["cache-status"], reply.headers
+    assert "detail=request" in reply.headers["cache-status"], reply.headers
     return str(reply.text)
 
 

@@ -19,7 +19,7 @@ def breaks(stored: Schema, today: Schema) -> list[str]:
             found.append(f"{name} is gone")
         elif "properties" in definition:
             found += _object_breaks(name, definition, newer)
-        elif definition != newer:
+        elif _type(definition) != _type(newer):
             found.append(f"{name} has changed")
     return found
 

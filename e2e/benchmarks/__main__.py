@@ -47,7 +47,7 @@ async def _run(options: argparse.Namespace) -> int:
 
 
 async def _on_a_stack(directory: Path, options: argparse.Namespace, *, bffs: int) -> int:
-    line = StartLine(Console())
+    line = StartLine(Console(colour=True))
     environ = {**environment.environ(), "PERFCHECK_INVALIDATIONS_PER_S": "1000"}
     async with (
         running_stack(directory, environ, bffs=bffs, on_event=line) as (run, _),

@@ -129,4 +129,4 @@ def _number(token: str) -> int:
     """Return the outbox id that a consistency token names."""
     part = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return int(claims["number"])
+    return int(str(claims["sub"]).partition(":")[2])

@@ -10,7 +10,7 @@ import psycopg
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import Instances, close, connect
 from nats.js import JetStreamContext
-from perfcheck import tokens
+from perfcheck import environment, tokens
 from perfcheck.state import Run
 
 SUBJECT = "cache.invalidations.v1.api"
@@ -60,6 +60,7 @@ async def observing(run: Run, *, instances: int) -> AsyncGenerator[Observed, Non
             audience="api",
             scopes=("invalidations:write", "invalidations:read"),
             lifetime_s=3600,
+            now_s=environment.utc_now().timestamp(),
         )
         http = await stack.enter_async_context(
             httpx.AsyncClient(timeout=30, headers={"Authorization": f"Bearer {token}"})

@@ -6,68 +6,17 @@ So `perfcheck --help` loads click and nothing else of weight.
 
 import importlib.metadata
 import io
-import math
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import rich_click as click
 
 from perfcheck import environment, exits
-from perfcheck.console import Console
+from perfcheck.execution import console, run
+from perfcheck.invalidation_commands import dead_letters, invalidate, receipts, token
+from perfcheck.options import DURATION, Rate, api_option, state_option, token_option
 
-T = TypeVar("T")
 SETTINGS = {"help_option_names": ["-h", "--help"]}
-
-state_option = click.option(
-    "--state",
-    "directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".perfcheck"),
-    envvar="PERFCHECK_STATE",
-    show_envvar=True,
-    show_default=True,
-    help="Directory of the stack: its data, its logs and what runs.",
-)
-
-
-class Duration(click.ParamType[float]):
-    """A time such as `5s`, `500ms`, `2m`, or a plain number of seconds; the value is in seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return seconds; refuses what is no time, or not more than 0."""
-        if isinstance(value, int | float):
-            return float(value)
-        text = str(value).strip().lower()
-        for unit, seconds in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("", 1.0)):
-            number = text.removesuffix(unit).strip()
-            if text.endswith(unit) and number.replace(".", "", 1).isdecimal() and float(number) > 0:
-                return float(number) * seconds
-        return self.fail(f"{value!r} is no time: write 5s, 500ms or 2m", param, ctx)
-
-
-DURATION = Duration()
-
-
-class Rate(click.FloatRange):
-    """A number above 0, up to 1000; click's range alone lets NaN through."""
-
-    def __init__(self) -> None:
-        super().__init__(0, 1000, min_open=True)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number; refuses what is none, or out of range."""
-        rate: float = super().convert(value, param, ctx)
-        if math.isnan(rate):
-            self.fail(f"{value!r} is no number", param, ctx)
-        return rate
 
 
 @click.group(context_settings=SETTINGS)
@@ -120,45 +69,22 @@ def ingest(source: Path | None, directory: Path, database_url: str | None) -> in
     show_default=True,
     help="Writes per second.",
 )
-@click.option("--api", help="Another API than the running stack's.")
+@api_option
+@token_option
 @state_option
-def replay(days: int, rate: float, api: str | None, directory: Path) -> None:
-    """Write the last business days again, oldest first, through the API."""
-    from perfcheck.replay import replay as work
-    from perfcheck.state import required
+def replay(days: int, rate: float, api: str | None, token: str | None, directory: Path) -> None:
+    """Write the last business days again, oldest first, through the API.
 
-    run(work(api or required(directory).urls.api, console(), days=days, rate_per_s=rate))
+    Ends when every day's event was applied by all BFF instances, as its receipt tells, and says how
+    long that took. A token needs the scopes rates:write and invalidations:read.
 
-
-@cli.command()
-@click.argument("names", metavar="TAG|PATH...", nargs=-1, required=True)
-@click.option("--mode", default="hard", show_default=True, help="hard or soft.")
-@click.option("--reason", default="", help="Why; travels with the event.")
-@click.option("--wait", is_flag=True, help="Return when every BFF instance has applied it.")
-@click.option("--timeout", "timeout_s", type=DURATION, default=5.0, show_default="5s")
-@click.option("--bff", "bffs", multiple=True, metavar="URL", help="Instances to wait for.")
-@click.option("--nats-url", help="Another log than the running stack's.")
-@state_option
-def invalidate(
-    names: tuple[str, ...],
-    directory: Path,
-    *,
-    mode: str,
-    reason: str,
-    wait: bool,
-    timeout_s: float,
-    bffs: tuple[str, ...],
-    nats_url: str | None,
-) -> None:
-    """Invalidate cached pages.
-
-    By tag (currency:usd), path (/pairs/USD/JPY), prefix (/pairs/USD/*), or all of them (*).
+    Example: perfcheck replay --days 250 --rate 10
     """
-    from perfcheck import invalidate as work
+    from perfcheck.replay import replay as work
+    from perfcheck.state import service
 
-    event = work.event_of(names, mode=mode, reason=reason)
-    target = work.target(directory, nats_url=nats_url, bffs=bffs)
-    run(work.invalidate(event, target, console(), wait=wait, timeout_s=timeout_s))
+    target = service(directory, "api", url=api, token=token)
+    run(work(target, console(), days=days, rate_per_s=rate))
 
 
 @cli.command()
@@ -216,7 +142,7 @@ def status(directory: Path, *, as_json: bool, watch: bool) -> int:
 )
 @click.option("--bff", "bffs", multiple=True, metavar="URL", help="Measure these instances.")
 @click.option("--api", metavar="URL", help="The API behind them.")
-@click.option("--nats-url", help="The log they follow.")
+@token_option
 @state_option
 def check(
     directory: Path,
@@ -228,11 +154,13 @@ def check(
     skipped: tuple[str, ...],
     bffs: tuple[str, ...],
     api: str | None,
-    nats_url: str | None,
+    token: str | None,
 ) -> int:
     """Measure, compare with budgets, give a verdict.
 
-    Measures the running stack, or brings one up for the time it takes.
+    Measures the running stack, or brings one up for the time it takes; or the instances named by
+    --bff, with their --api. Invalidations of those are measured with a --token alone (scope
+    invalidations:write); without one, leave them out by --skip invalidation.
     """
     from perfcheck.check import config, report
     from perfcheck.check import run as work
@@ -250,7 +178,7 @@ def check(
         skipped=frozenset(Group(name) for name in skipped),
         bffs=list(bffs),
         api=api,
-        nats_url=nats_url,
+        token=token,
     )
     found = run(work.check(request, environment.environ(), console()))
     if as_json:
@@ -261,16 +189,8 @@ def check(
     return found.exit_code
 
 
-def console() -> Console:
-    """Return the console, without colour when NO_COLOR is set (https://no-color.org)."""
-    return Console(colour=not environment.environ().get("NO_COLOR"))
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine to its end."""
-    import asyncio
-
-    return asyncio.run(work)
+for command in (invalidate, receipts, dead_letters, token):
+    cli.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,12 +7,14 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 import msgspec
+from perfcheck_contracts import ProblemDetails
 
 from perfcheck.exits import NoAnswerInTimeError, TargetError
 
 T = TypeVar("T")
 IDLE_S = 30.0  # below the services' own limit (60 s), so that they never close a connection in use
 CONNECTIONS_MAX = 64
+REASON_CHARS_MAX = 1000
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,11 +33,18 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
             raise TargetError(f"{self.url} answered something unexpected: {error}") from None
 
     def expect(self, *statuses: int) -> Self:
-        """Return this reply; raises `TargetError` with the body when the status is another."""
+        """Return this reply; raises `TargetError` with the reason when the status is another."""
         if self.status not in statuses:
-            text = self.body[:300].decode(errors="replace").replace("\n", " ")
-            raise TargetError(f"{self.url} answered {self.status}: {text}")
+            raise TargetError(f"{self.url} answered {self.status}: {self.reason()}")
         return self
+
+    def reason(self) -> str:
+        """Return what the body says went wrong: problem details (RFC 9457), else its start."""
+        try:
+            problem = msgspec.json.decode(self.body, type=ProblemDetails)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self.body[:300].decode(errors="replace").replace("\n", " ")
+        return (problem.detail or problem.title)[:REASON_CHARS_MAX]
 
 
 class Http:
@@ -66,26 +75,48 @@ class Http:
         if self._session is not None:
             await self._session.close()
 
-    async def get(self, url: str, *, timeout_s: float | None = None) -> Reply:
+    async def get(
+        self, url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Reply:
         """GET `url`; raises `TargetError` when nothing answers in time."""
-        return await self._send("GET", url, None, timeout_s)
+        return await self._send("GET", url, None, headers, timeout_s)
 
-    async def put(self, url: str, body: Any) -> Reply:
+    async def put(self, url: str, body: Any, *, headers: Mapping[str, str] | None = None) -> Reply:
         """PUT `body` as JSON to `url`; raises `TargetError` when nothing answers in time."""
-        return await self._send("PUT", url, msgspec.json.encode(body), None)
+        return await self._send("PUT", url, msgspec.json.encode(body), headers, None)
+
+    async def post(
+        self,
+        url: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Reply:
+        """POST `body`, if there is one, as JSON; raises `TargetError` like the others."""
+        encoded = None if body is None else msgspec.json.encode(body)
+        return await self._send("POST", url, encoded, headers, timeout_s)
 
     async def _send(
-        self, method: str, url: str, body: bytes | None, timeout_s: float | None
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        timeout_s: float | None,
     ) -> Reply:
         if self._session is None:
             raise RuntimeError("enter the client (async with) before the first call")
         limit_s = self._timeout_s if timeout_s is None else timeout_s
+        fields = dict(headers or {})
+        if body is not None:
+            fields["Content-Type"] = "application/json"
         try:
             async with self._session.request(
                 method,
                 url,
                 data=body,
-                headers={"Content-Type": "application/json"} if body is not None else None,
+                headers=fields,
                 timeout=aiohttp.ClientTimeout(total=limit_s),
                 allow_redirects=False,
             ) as response:
@@ -94,11 +125,11 @@ class Http:
             raise NoAnswerInTimeError(f"{url} did not answer within {limit_s:.3g} s") from None
         except (aiohttp.ClientError, ValueError) as error:
             raise TargetError(f"{url} does not answer: {_cause(error)}") from None
-        headers: dict[str, str] = {}
+        found: dict[str, str] = {}
         for name, value in response.headers.items():  # a field sent twice is one list (RFC 9110)
             lower = name.lower()
-            headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
-        return Reply(url=url, status=response.status, headers=headers, body=content)
+            found[lower] = f"{found[lower]}, {value}" if lower in found else value
+        return Reply(url=url, status=response.status, headers=found, body=content)
 
 
 def _cause(error: Exception) -> str:

@@ -1,125 +1,99 @@
 """`perfcheck invalidate`: publish an invalidation and, if asked, wait until all have applied it."""
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 
-import msgspec
 from asgi_isr.errors import InvalidEventError
 from asgi_isr.events import Invalidation, check
+from perfcheck_contracts import Applied, InvalidationWrite
 
 from perfcheck import environment
-from perfcheck.concurrent import together
+from perfcheck.api import CALL_TIMEOUT_S, WAIT_S_MAX, Api
 from perfcheck.console import Console
 from perfcheck.exits import TargetError, WrongUsageError
 from perfcheck.http import Http
-from perfcheck.log import publisher
-from perfcheck.state import required
-
-WAIT_S_MAX = 25.0  # a BFF refuses to wait for more than 29 s in one call
-AGAIN_S = 0.05
-MARGIN_S = 1.0  # an instance answers at its limit; the call may take a little longer
+from perfcheck.state import Service
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the log is, and the addresses of the BFF instances."""
-
-    nats_url: str
-    bffs: list[str]
-
-
-class _Position(msgspec.Struct):
-    position: int | None  # None while it has not joined the log
-    applied: bool
-
-
-def target(directory: Path, *, nats_url: str | None, bffs: Sequence[str]) -> Target:
-    """Return the target that the options name, else the running stack's; raises `TargetError`."""
-    if nats_url is not None:
-        return Target(nats_url=nats_url, bffs=list(bffs))
-    run = required(directory)
-    return Target(nats_url=run.nats_url, bffs=list(bffs) or run.urls.bff)
-
-
-def event_of(names: Sequence[str], *, mode: str, reason: str) -> Invalidation:
-    """Make the event: a name with a leading `/` is a path, any other a tag (`*` is everything).
+def write_of(names: Sequence[str], *, mode: str, reason: str) -> InvalidationWrite:
+    """Make the request: a name with a leading `/` is a path, any other a tag (`*` is everything).
 
     Raises:
         WrongUsageError: when the event must not be published, with the reason.
 
     """
-    event = Invalidation(
-        tags=tuple(name for name in names if not name.startswith("/")),
-        paths=tuple(name for name in names if name.startswith("/")),
-        mode=mode,
-        reason=reason,
-    )
+    tags = [name for name in names if not name.startswith("/")]
+    paths = [name for name in names if name.startswith("/")]
     try:
-        check(event)
+        check(Invalidation(tags=tuple(tags), paths=tuple(paths), mode=mode, reason=reason))
     except InvalidEventError as error:
         raise WrongUsageError(str(error)) from None
-    return event
+    return InvalidationWrite(tags=tags, paths=paths, mode=mode, reason=reason)
 
 
 async def invalidate(
-    event: Invalidation, where: Target, console: Console, *, wait: bool, timeout_s: float
+    write: InvalidationWrite,
+    service: Service,
+    console: Console,
+    *,
+    wait: bool,
+    timeout_s: float,
 ) -> None:
-    """Publish the event, print its sequence, and with `wait` when every instance had applied it.
+    """Publish, print the id of the event, and with `wait` how long each task took to apply it.
 
     Raises:
-        TargetError: when the log does not confirm, or an instance does not apply it in time.
+        WrongUsageError: there is no token, or the api would not wait that long.
+        TargetError: when the api does not take it, or not every task had applied it in time.
 
     """
-    if wait and not where.bffs:
-        raise TargetError("no BFF to wait for: name them with --bff, or leave --wait out")
-    clock = environment.monotonic_s
-    async with AsyncExitStack() as stack:
-        log = await stack.enter_async_context(publisher(where.nats_url))
-        http = await stack.enter_async_context(Http(timeout_s=timeout_s + MARGIN_S))
-        if wait:  # connections are opened before, so that their cost is not counted
-            await together(_open(http, url) for url in where.bffs)
-        start_s = clock()
-        seq = await log.publish(event, now=environment.utc_now(), timeout_s=timeout_s)
-        console.data(f"published {seq}")
-        if not wait:
-            return
-        results = await together(
-            applied_ms(http, url, seq, start_s, timeout_s) for url in where.bffs
+    if wait and timeout_s > WAIT_S_MAX:
+        raise WrongUsageError(f"--timeout: the api waits at most {WAIT_S_MAX:g} s")
+    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+        accepted = await Api(http, service).invalidate(
+            write, key=environment.new_id(), wait_s=timeout_s if wait else None
         )
-    times = sorted(result for result in results if isinstance(result, float))
-    late = [result for result in results if isinstance(result, str)]
-    told = f"{len(times)}/{len(results)} tasks applied"
-    if times:
-        told += f" in {times[-1]:.0f} ms ({', '.join(f'{each:.0f}' for each in times)})"
-    console.data(told)
-    if late:
-        raise TargetError("; ".join(late))
+    console.data(f"accepted {accepted.id}")
+    if not wait:
+        return
+    if accepted.applied is None:
+        raise TargetError(f"{service.url} does not say who has applied {accepted.id}")
+    console.data(told(accepted.applied))
+    if problem := trouble(accepted.applied, timeout_s):
+        raise TargetError(problem)
 
 
-async def _open(http: Http, url: str) -> None:
-    with suppress(TargetError):  # reported when it matters
-        await http.get(f"{url}/api/cache")
+def told(applied: Applied) -> str:
+    """Return one line: how many tasks are fresh, and the milliseconds of each. Pure."""
+    count, total = fresh(applied)
+    line = f"{count}/{total} tasks fresh"
+    if applied.max_ms is not None:
+        line += f" in {applied.max_ms:.0f} ms"
+    if applied.each:
+        ordered = sorted(applied.each.items(), key=lambda item: (item[1], item[0]))
+        line += f" ({', '.join(f'{name} {time_ms:.0f}' for name, time_ms in ordered)})"
+    if applied.missing:
+        line += f", missing: {', '.join(sorted(applied.missing))}"
+    if applied.vanished:
+        line += f", vanished: {', '.join(sorted(applied.vanished))}"
+    return line
 
 
-async def applied_ms(
-    http: Http, url: str, seq: int, start_s: float, timeout_s: float
-) -> float | str:
-    """Return the milliseconds from `start_s` until it had applied `seq`, or what it did instead."""
-    found = None
-    while found is None or not found.applied:
-        left_s = start_s + timeout_s - environment.monotonic_s()
-        if found is not None and left_s <= 0:
-            return f"{url} had not applied {seq} after {timeout_s:g} s: it is at {found.position}"
-        if found is not None:
-            await asyncio.sleep(AGAIN_S)  # it answered before the time was up
-        wait_s = max(0.0, min(left_s, WAIT_S_MAX))
-        try:
-            reply = await http.get(
-                f"{url}/api/cache?position={seq}&timeout_s={wait_s:.3f}",
-                timeout_s=wait_s + MARGIN_S,
-            )
-            found = reply.expect(200).read(_Position)
-        except TargetError as error:
-            return str(error)
-    return (environment.monotonic_s() - start_s) * 1000
+def fresh(applied: Applied) -> tuple[int, int]:
+    """Return how many tasks have applied it, and of how many; those that vanished do not count."""
+    missing = len(applied.missing)
+    if applied.each is not None:
+        return len(applied.each), len(applied.each) + missing
+    return max(applied.instances - missing, 0), applied.instances
+
+
+def trouble(applied: Applied, timeout_s: float) -> str | None:
+    """Return why this was not everywhere, None when it was. Pure.
+
+    A task that vanished while it was waited for serves nothing as fresh any more: its lease has
+    ended. So it is named, and no failure.
+    """
+    if applied.missing:
+        names = ", ".join(sorted(applied.missing))
+        return f"not applied everywhere after {timeout_s:g} s: {names} did not report it"
+    if not applied.vanished and fresh(applied)[1] == 0:
+        return "the api knows of no live task: does any BFF run, and reach the log?"
+    return None

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -64,7 +65,8 @@ def build(state: StateDir, environ: Mapping[str, str], *, bffs: int) -> Stack:
     api_port, revalidator_port, *bff_ports = ports
     api_url = _url(api_port)
     token_key = kept_secret(state, "token.key")
-    webhook_secret = kept_secret(state, "webhook.secret")
+    # As Standard Webhooks write a secret; what is kept is 43 random characters.
+    webhook_secret = f"whsec_{b64encode(kept_secret(state, 'webhook.secret').encode()).decode()}"
     shared = {**environ, "PERFCHECK_HOST": HOST, "PERFCHECK_TOKEN_KEY": token_key}
     api_env = {
         **shared,

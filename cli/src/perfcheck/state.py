@@ -1,11 +1,13 @@
 """What runs on a state directory: the `run.json` that `perfcheck up` writes."""
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from perfcheck_embedded import StateDir, StateError
 
 from perfcheck.exits import TargetError
+from perfcheck.tokens import Tokens
 
 DEFAULT_DIRECTORY = ".perfcheck"
 
@@ -21,7 +23,8 @@ class Urls(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A running stack: its supervisor, its addresses, its secrets, the process ids by name.
 
-    `nats_url` is that of this command's own user, `nats_urls` has those of all users.
+    `token_key` signs service tokens, `webhook_secret` webhooks; `nats_urls` are by user and hold
+    passwords. So `run.json` is readable by its owner alone.
     """
 
     pid: int
@@ -61,3 +64,32 @@ def required(directory: Path) -> Run:
     if run is None:
         raise TargetError(f"nothing runs on {directory}: start it with `perfcheck up`")
     return run
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """A service to speak to: its address, and the tokens for it."""
+
+    url: str
+    tokens: Tokens
+
+
+def service(
+    directory: Path, name: Literal["api", "revalidator"], *, url: str | None, token: str | None
+) -> Service:
+    """Return the service at `url`, else the running stack's.
+
+    The stack's key signs for the stack alone: whoever names another address also gives a token.
+
+    Raises:
+        TargetError: no address is given and nothing runs on the directory.
+        WrongUsageError: the token cannot be one.
+
+    """
+    if url is None:
+        run = required(directory)
+        return Service(url=getattr(run.urls, name), tokens=Tokens(given=token, key=run.token_key))
+    url = url.rstrip("/")
+    own = None if token else running(directory)
+    ours = own is not None and url == getattr(own.urls, name).rstrip("/")
+    key = own.token_key if own is not None and ours else ""
+    return Service(url=url, tokens=Tokens(given=token, key=key))

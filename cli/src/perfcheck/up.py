@@ -1,6 +1,7 @@
 """`perfcheck up`: the whole system until Ctrl-C."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -53,9 +54,10 @@ def addresses(run: Run) -> str:
     return "\n".join(f"{name.ljust(width)}  {address}" for name, address in lines)
 
 
-def exports(run: Run) -> str:
-    """Return the line that sets what the README's commands use."""
-    return f"export BFF={run.urls.bff[0]} API={run.urls.api}"
+def exports(run: Run, directory: Path, command: Sequence[str]) -> str:
+    """Return the line that sets what the README's commands use; `command` starts perfcheck."""
+    token = shlex.join([*command, "token", "--state", str(directory.absolute())])
+    return f"export BFF={run.urls.bff[0]} API={run.urls.api} TOKEN=$({token})"
 
 
 async def up(
@@ -76,7 +78,7 @@ async def up(
         line.settle()
         console.data(f"{line.text()}  in {environment.monotonic_s() - started_s:.1f}s")
         console.data(addresses(run))
-        console.progress(f"for your shell: {exports(run)}")
+        console.progress(f"for your shell: {exports(run, directory, environment.command())}")
         console.progress(f"logs in {directory / 'logs'}; Ctrl-C stops everything")
         await supervisor.wait()
         console.progress("stopping")

@@ -95,12 +95,12 @@ def test_a_target_that_does_not_answer_is_a_failed_target(
 def test_what_the_target_does_not_tell_is_missing_data(
     arguments: tuple[list[str], list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without process ids and a log there is no verdict on them: exit code 3, never a pass."""
+    """Without process ids and a token there is no verdict on them: exit code 3, never a pass."""
     named = [part for part in arguments[0] if part not in {"--skip", "cpu", "invalidation"}]
     assert main([*named, "--skip", "service"]) == 3
     table = capsys.readouterr().out
     assert "process ids are unknown" in table
-    assert "--nats-url" in table
+    assert "give one with --token" in table
 
 
 def test_half_a_target_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

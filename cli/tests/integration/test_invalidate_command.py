@@ -1,100 +1,105 @@
-"""`perfcheck invalidate` against a real NATS."""
+"""`perfcheck invalidate` against a small API that checks tokens and keys."""
 
-import json
-import threading
 from pathlib import Path
 from typing import Any
 
-import nats as nats_client
 import pytest
-from asgi_isr.events import STREAM
 from perfcheck.app import main
 
 
-async def last_message(url: str, seq: int) -> tuple[str, dict[str, str], dict[str, Any]]:
-    """Return subject, headers and body of a message in the log."""
-    connection = await nats_client.connect(url)
-    found = await connection.jetstream().get_msg(STREAM, seq)
-    await connection.close()
-    return found.subject or "", found.headers or {}, json.loads(found.data or b"")
-
-
-def run(*arguments: str) -> int:
-    """Run the command in a thread of its own: it starts an event loop itself."""
-    codes: list[int] = []
-    thread = threading.Thread(target=lambda: codes.append(main(list(arguments))))
-    thread.start()
-    thread.join(20)
-    return codes[0]
-
-
-async def test_an_event_is_published_and_its_sequence_printed(
-    log_url: str, capsys: pytest.CaptureFixture[str]
+def test_what_was_asked_for_is_published_and_its_id_printed(
+    fake_run: Any, fake_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is in the log is what was asked for, with the headers of CloudEvents."""
+    """The running stack's key signs the token; `--soft` is the mode of that name."""
     names = ["currency:usd", "/pairs/USD/*"]
-    assert (
-        run("invalidate", *names, "--mode", "soft", "--reason", "why", "--nats-url", log_url) == 0
-    )
-    word, seq = capsys.readouterr().out.split()
-    assert word == "published"
-    subject, headers, body = await last_message(log_url, int(seq))
-    assert subject == "cache.invalidations.v1.cli"
-    assert body == {
+    assert main(["invalidate", *names, "--soft", "--reason", "why", *fake_run()]) == 0
+    assert capsys.readouterr().out == "accepted event-1\n"
+    assert fake_api.events["event-1"] == {
         "tags": ["currency:usd"],
         "paths": ["/pairs/USD/*"],
         "mode": "soft",
         "reason": "why",
     }
-    assert headers["ce-id"] == headers["Nats-Msg-Id"]
 
 
-async def test_wait_reports_every_instance(
-    log_url: str, serve: Any, make_bff: Any, capsys: pytest.CaptureFixture[str]
+def test_wait_prints_each_tasks_milliseconds(
+    fake_run: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With --wait the command ends when each instance has applied the event."""
-    bffs = [make_bff(), make_bff()]
-    for bff in bffs:
-        bff.position = 2**60
-    options = [part for bff in bffs for part in ("--bff", serve(bff))]
-    assert run("invalidate", "a", "--wait", "--nats-url", log_url, *options) == 0
-    assert "2/2 tasks applied in " in capsys.readouterr().out
+    """With --wait the command tells how long each task took."""
+    assert main(["invalidate", "a", "--wait", *fake_run()]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "accepted event-1",
+        "2/2 tasks fresh in 5 ms (bff-1 4, bff-2 5)",
+    ]
 
 
-async def test_an_instance_that_is_late_or_silent_is_named(
-    log_url: str, serve: Any, make_bff: Any, capsys: pytest.CaptureFixture[str]
+def test_a_task_that_is_missing_is_named(
+    fake_run: Any, fake_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 4, and both the late and the silent instance are named; the good one is counted."""
-    good, late = make_bff(), make_bff()
-    good.position = 2**60
-    urls = [serve(good), serve(late), "http://127.0.0.1:9"]
-    options = [part for url in urls for part in ("--bff", url)]
-    code = run("invalidate", "a", "--wait", "--timeout", "300ms", "--nats-url", log_url, *options)
+    """Exit code 4; the good task is counted, the silent one named."""
+    fake_api.tasks["bff-2"] = None
+    assert main(["invalidate", "a", "--wait", "--timeout", "300ms", *fake_run()]) == 4
     captured = capsys.readouterr()
-    assert code == 4
-    assert "1/3 tasks applied in " in captured.out
-    assert f"{urls[1]} had not applied " in captured.err
-    assert f"{urls[2]}/api/cache" in captured.err
+    assert "1/2 tasks fresh in 4 ms (bff-1 4), missing: bff-2" in captured.out
+    assert "not applied everywhere after 0.3 s: bff-2 did not report it" in captured.err
 
 
-async def test_a_log_without_the_stream_is_reported(
-    nats_url: str, capsys: pytest.CaptureFixture[str]
+def test_nobody_to_wait_for_is_no_success(
+    fake_run: Any, fake_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An event that no stream takes is not published, and the command says so."""
-    connection = await nats_client.connect(nats_url)
-    stream = connection.jetstream()
-    for name in await stream.streams_info():
-        # deny_delete forbids single messages, not the stream of this throw-away server
-        await stream.delete_stream(name.config.name or "")
-    await connection.close()
-    assert run("invalidate", "a", "--nats-url", nats_url) == 4
-    assert "did not confirm the event" in capsys.readouterr().err
+    """An API that knows of no live task cannot say that all are fresh."""
+    fake_api.tasks.clear()
+    assert main(["invalidate", "a", "--wait", *fake_run()]) == 4
+    assert "knows of no live task" in capsys.readouterr().err
+
+
+def test_its_own_retry_publishes_nothing_twice(fake_run: Any, fake_api: Any) -> None:
+    """Two lost answers: three posts with one key are one event."""
+    fake_api.faults += [503, 409]
+    assert main(["invalidate", "a", *fake_run()]) == 0
+    assert (fake_api.posts, len(fake_api.events)) == (3, 1)
+
+
+def test_retries_end(fake_run: Any, fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """An API that goes on refusing is reported with its reason after a bounded number of calls."""
+    fake_api.faults += [503] * 9
+    assert main(["invalidate", "a", *fake_run()]) == 4
+    assert fake_api.posts == 4
+    assert "answered 503: try again" in capsys.readouterr().err
+
+
+def test_another_api_needs_a_token_of_its_own(
+    serve: Any, fake_api: Any, make_token: Any, fake_run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The key of the stack signs nothing for other addresses; a given token is used."""
+    state = fake_run()
+    other = ["--api", serve(fake_api)]
+    assert main(["invalidate", "a", *other, *state]) == 2
+    assert "no token for the api: give one with --token" in capsys.readouterr().err
+    token = make_token("invalidations:write")
+    assert main(["invalidate", "a", *other, "--token", token]) == 0
+    assert list(fake_api.events) == ["event-1"]
+
+
+def test_a_token_that_is_not_accepted_is_told_with_the_reason(
+    fake_run: Any, fake_api: Any, make_token: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A token without the scope: nothing is published, exit code 4."""
+    assert main(["invalidate", "a", "--token", make_token("rates:write"), *fake_run()]) == 4
+    assert "does not allow invalidations:write" in capsys.readouterr().err
+    assert not fake_api.events
+
+
+def test_a_text_that_is_no_token_is_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """A token with a line break would be another header field."""
+    assert main(["invalidate", "a", "--api", "http://127.0.0.1:9", "--token", "a\nb"]) == 2
+    assert "a token is one word" in capsys.readouterr().err
 
 
 def test_nothing_listening_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong address is one line that names it."""
-    assert main(["invalidate", "a", "--nats-url", "nats://127.0.0.1:9"]) == 4
-    assert capsys.readouterr().err.startswith("perfcheck: NATS at nats://127.0.0.1:9 does not")
+    assert main(["invalidate", "a", "--api", "http://127.0.0.1:9", "--token", "t"]) == 4
+    assert capsys.readouterr().err.startswith("perfcheck: http://127.0.0.1:9/api/v1/invalidations")
 
 
 def test_without_a_running_stack_it_says_what_to_do(

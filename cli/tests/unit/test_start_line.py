@@ -1,5 +1,7 @@
 """What `perfcheck up` prints."""
 
+from pathlib import Path
+
 import click
 import pytest
 from perfcheck.console import Console
@@ -55,8 +57,11 @@ def test_the_addresses_that_a_user_wants() -> None:
 
 
 def test_the_variables_of_the_readme_come_ready_to_paste() -> None:
-    """Base addresses, without the paths that the list of addresses shows."""
-    assert exports(RUN) == "export BFF=http://127.0.0.1:2 API=http://127.0.0.1:1"
+    """Base addresses, and a token that is made where the state is, from any directory."""
+    assert exports(RUN, Path("/some where/state"), ["perfcheck"]) == (
+        "export BFF=http://127.0.0.1:2 API=http://127.0.0.1:1 "
+        "TOKEN=$(perfcheck token --state '/some where/state')"
+    )
 
 
 def test_process_ids_of_the_instances_in_the_order_of_their_numbers() -> None:

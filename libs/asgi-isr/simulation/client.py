@@ -138,7 +138,8 @@ class Exchange:
         changed = known.own.get(page.path)
         if self.fresh:
             overdue = self._world.announced.overdue(self._world.loop.time())
-            yardsticks = {"seen": known.any, "lease": overdue}
+            applied = self._world.observer.versions
+            yardsticks = {"seen": known.any, "lease": overdue, "everywhere": applied}
         elif self.kind in STALE:
             yardsticks = {"stale": known.hard}
         else:

@@ -11,6 +11,7 @@ import msgspec
 from asgi_isr import PageCache
 from asgi_isr.engine import Arrival
 from asgi_isr.flight import Flight, Kept, Overtaken, PageRequest, Personal
+from asgi_isr.live import MARGIN_S, LiveSet, Report
 from asgi_isr.local import Entry
 from asgi_isr.model import Page
 from asgi_isr.policy import Use
@@ -18,6 +19,8 @@ from asgi_isr.ports import Bounds, LogMessage, Mark
 from asgi_isr.renders import Renders
 
 from simulation.instance import ObservedCache, ObservedFollower, ObservedIndex
+from simulation.observer import Observer
+from simulation.profile import LEASE_S
 
 Made = Kept | Overtaken | Personal
 
@@ -193,16 +196,81 @@ class _WithoutHardApart(ObservedCache):
     index_type = _SoftOverHard
 
 
+class _LeasedUnregistered(ObservedFollower):
+    async def _renew_once(self, asked_at: float, lease_s: float) -> bool:
+        self.register = None
+        return await super()._renew_once(asked_at, lease_s)
+
+
+class _LeavingWithItsLease(ObservedFollower):
+    def end_lease(self) -> None:
+        """Go on."""
+
+
+class _WithoutRegistration(ObservedCache):
+    follower_type = _LeasedUnregistered
+
+
+class _WithoutEndOfLease(ObservedCache):
+    follower_type = _LeavingWithItsLease
+
+
+class _ForgettingAtOnce(LiveSet):
+    def expire(self, now: float) -> list[str]:
+        return super().expire(now + LEASE_S + MARGIN_S)
+
+
+class _SureAfterABreak(LiveSet):
+    def lost(self) -> None:
+        """Trust that nobody entered."""
+
+
+class _KeepingOldEnds(LiveSet):
+    def loaded(self, reports: Iterable[tuple[Report, float]], now: float) -> None:
+        known = self.names()
+        super().loaded([one for one in reports if one[0].instance not in known], now)
+
+
+class _ForgettingObserver(Observer):
+    live_type = _ForgettingAtOnce
+
+
+class _SureObserver(Observer):
+    live_type = _SureAfterABreak
+
+    def _load(self, connection: int) -> None:
+        if connection == 1:
+            super()._load(connection)
+
+
+class _KeepingObserver(Observer):
+    live_type = _KeepingOldEnds
+
+
+class _BelievingObserver(Observer):
+    def _look(self, connection: int) -> None:
+        self._silent_until(self._loop.time())
+        self._judge()
+        super()._look(connection)
+
+
 class Fault(NamedTuple):
     """A guard that is left out, and the invariants of which its absence breaks one."""
 
     cache_type: type[PageCache]
     what: str
     breaks: frozenset[str]
+    observer_type: type[Observer] = Observer
+
+    @property
+    def types(self) -> tuple[type[PageCache], type[Observer]]:
+        """Of what a schedule with this fault is made."""
+        return self.cache_type, self.observer_type
 
 
 _AGE = frozenset({"seen", "stale", "quiet"})
 _UNSAFE = frozenset({"unsafe"})
+_EVERYWHERE = frozenset({"everywhere"})
 
 FAULTS = {
     "fence": Fault(_WithoutFence, "an overtaken render is kept", _AGE),
@@ -258,4 +326,26 @@ FAULTS = {
         "a client gets a page that a soft event for its own write made stale",
         frozenset({"written"}),
     ),
-}
+    "live-registration": Fault(
+        _WithoutRegistration, "an instance renews its lease without registering", _EVERYWHERE
+    ),
+    "live-leaving": Fault(
+        _WithoutEndOfLease, "an instance leaves and still calls pages fresh", _EVERYWHERE
+    ),
+    "live-lease": Fault(
+        ObservedCache, "an observer forgets an instance before its lease ended", _EVERYWHERE,
+        _ForgettingObserver,
+    ),
+    "live-loading": Fault(
+        ObservedCache, "an observer is sure after its link broke, without loading", _EVERYWHERE,
+        _SureObserver,
+    ),
+    "live-missed": Fault(
+        ObservedCache, "an observer takes nothing of what it missed of those it knows",
+        _EVERYWHERE, _KeepingObserver,
+    ),
+    "live-silence": Fault(
+        ObservedCache, "an observer takes the silence of its own link for that of all",
+        _EVERYWHERE, _BelievingObserver,
+    ),
+}  # fmt: skip

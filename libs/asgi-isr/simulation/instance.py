@@ -94,8 +94,9 @@ class Instance:
         self.gone = False
         self._world = world
         self.link = Link(
-            name, world.writers, world.announced, rng=world.rng, tally=world.tally, note=world.note
-        )
+            name, world.writers, world.announced, world.observer, rng=world.rng,
+            tally=world.tally, note=world.note,
+        )  # fmt: skip
         self.store = StoreLink(
             name, world.store, world.weather, world.locks, rng=world.rng, tally=world.tally
         )

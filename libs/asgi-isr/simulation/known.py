@@ -1,7 +1,7 @@
 """What an instance has been told, and what everybody should know by now: the yardsticks."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from simulation.pages import Page, Vector
@@ -17,7 +17,8 @@ class Change(NamedTuple):
     hard: bool
 
 
-def _raise(known: Versions, versions: Versions) -> None:
+def raise_to(known: Versions, versions: Versions) -> None:
+    """Raise each version to that of a change, where that is newer."""
     for name, version in versions.items():
         if version > known.get(name, 0):
             known[name] = version
@@ -44,20 +45,20 @@ class Known:
 
     def take(self, change: Change) -> None:
         """Hear of a change."""
-        _raise(self.any, change.versions)
+        raise_to(self.any, change.versions)
         if change.hard:
-            _raise(self.hard, change.versions)
+            raise_to(self.hard, change.versions)
 
     def take_all(self, changes: Iterable[Change]) -> None:
         """Hear of changes, all as hard: whoever joins behind them trusts nothing older."""
         for change in changes:
-            _raise(self.any, change.versions)
-            _raise(self.hard, change.versions)
+            raise_to(self.any, change.versions)
+            raise_to(self.hard, change.versions)
 
     def merge(self, other: "Known") -> None:
         """Take over what another one knew."""
-        _raise(self.any, other.any)
-        _raise(self.hard, other.hard)
+        raise_to(self.any, other.any)
+        raise_to(self.hard, other.hard)
 
     def common(self, other: "Known | None") -> "Known":
         """Return a copy: what this one knows, and the other one too if there is one."""
@@ -78,11 +79,13 @@ class Announced:
         # What the writers of a snapshot knew, by its position and stamp.
         self.told: dict[tuple[int, str | None], Known] = {}
         self.everything: list[tuple[int, Change]] = []  # (sequence, change), in order
+        self.on_add: Callable[[int, Change], None] = lambda _seq, _change: None
 
     def add(self, seq: int, change: Change, now: float) -> None:
         """Note that the log got a change."""
         self.everything.append((seq, change))
         self._recent.append((now, change))
+        self.on_add(seq, change)
 
     def write_snapshot(self, at: tuple[int, str | None], writer: Known) -> None:
         """Note what the writer of a snapshot knows: whoever joins from it is as well informed."""
@@ -91,7 +94,7 @@ class Announced:
     def overdue(self, now: float) -> Versions:
         """Return the versions that no fresh page may be older than, whatever its instance knows."""
         while self._recent and self._recent[0][0] <= now - self._lease_s:
-            _raise(self._overdue, self._recent.popleft()[1].versions)
+            raise_to(self._overdue, self._recent.popleft()[1].versions)
         return self._overdue
 
     def until(self, seq: int) -> Iterable[Change]:

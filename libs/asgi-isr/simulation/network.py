@@ -13,6 +13,7 @@ from asgi_isr.live import PopularPages, Report
 from asgi_isr.ports import Bounds, LogMessage, Mark
 
 from simulation.known import Announced, Known
+from simulation.observer import Observer
 from simulation.tally import Tally
 from simulation.writers import Writers
 
@@ -60,8 +61,8 @@ class Link:
     """
 
     def __init__(
-        self, name: str, writers: Writers, announced: Announced, *, rng: random.Random,
-        tally: Tally, note: Callable[[str, str, str], None],
+        self, name: str, writers: Writers, announced: Announced, observer: Observer, *,
+        rng: random.Random, tally: Tally, note: Callable[[str, str, str], None],
     ) -> None:  # fmt: skip
         self.name = name
         self.rng = rng
@@ -74,6 +75,7 @@ class Link:
         self.delivery = Gate()
         self._writers = writers
         self._announced = announced
+        self._observer = observer
         self._tally = tally
         self._note = note
 
@@ -95,11 +97,11 @@ class Link:
 
     async def register(self, report: Report) -> None:
         """Tell the broker, which keeps it."""
-        await self._asked(lambda: self._writers.log.register(report))
+        await self._asked(lambda: self._tell(report, self._observer.registered))
 
     async def report(self, report: Report) -> None:
         """Tell whoever listens."""
-        await self._asked(lambda: self._writers.log.report(report))
+        await self._asked(lambda: self._tell(report, self._observer.reported))
 
     async def popular(self, pages: PopularPages) -> None:
         """Tell whoever listens."""
@@ -142,6 +144,10 @@ class Link:
         self.known.merge(self._announced.told[snapshot.position, snapshot.stamp])
         self._tally["instance: joins from a snapshot"] += 1
         self._note(self.name, "", f"has joined from the snapshot of {snapshot.position}")
+
+    async def _tell(self, report: Report, hear: Callable[[Report], None]) -> None:
+        await self._writers.log.report(report)  # raises where the broker is out of reach
+        hear(report)
 
     async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
         await self._travel(LINK_TIMEOUT_S)

@@ -10,6 +10,7 @@ from simulation import steps
 from simulation.fleet import Fleet
 from simulation.instance import ObservedCache
 from simulation.loop import SimulatedLoop, StuckError
+from simulation.observer import Observer
 from simulation.pages import PAGES, WEIGHTS
 from simulation.profile import LEASE_S, draw
 from simulation.quiet import judge, settle
@@ -37,12 +38,14 @@ class Outcome(NamedTuple):
     calls: int
 
 
-def run(seed: int, cache_type: type[PageCache] = ObservedCache) -> Outcome:
-    """Run the schedule of this seed on instances of `cache_type`."""
+def run(
+    seed: int, cache_type: type[PageCache] = ObservedCache, observer_type: type[Observer] = Observer
+) -> Outcome:
+    """Run the schedule of this seed on instances of `cache_type`, seen by an `observer_type`."""
     rng = random.Random(seed)
     profile = draw(rng, troubles=len(TROUBLES), changes=WEIGHTS, pages=len(PAGES))
     loop = SimulatedLoop(None if profile.ordered else random.Random(rng.random()))
-    world = World(loop, rng, profile)
+    world = World(loop, rng, profile, observer_type)
     try:
         loop.run_until_complete(_live(world, cache_type))
     except (StuckError, BaseExceptionGroup) as error:
@@ -63,6 +66,7 @@ def run(seed: int, cache_type: type[PageCache] = ObservedCache) -> Outcome:
 async def _live(world: World, cache_type: type[PageCache]) -> None:
     async with asyncio.TaskGroup() as processes:
         async with asyncio.TaskGroup() as clients:
+            world.observer.attach()
             fleet = Fleet(world, cache_type, processes=processes, clients=clients)
             for _ in range(world.profile.instances):
                 fleet.start()

@@ -230,6 +230,47 @@ def _reach(link: Link) -> None:
     link.delivery.open()
 
 
+async def observer_breaks(fleet: Fleet) -> None:
+    """The observer's connection breaks, and comes back."""
+    observer = fleet.world.observer
+    _begin(fleet, "observer: breaks", observer.detach, observer.reattach)
+
+
+async def observer_freezes(fleet: Fleet) -> None:
+    """Nothing reaches the observer for a while, and nothing tells it so."""
+    observer = fleet.world.observer
+    _begin(
+        fleet, "observer: freezes", lambda: setattr(observer, "frozen", True), observer.thaw
+    )  # fmt: skip
+
+
+async def observer_restarts(fleet: Fleet) -> None:
+    """The observer restarts."""
+    fleet.world.tally["observer: restarts"] += 1
+    fleet.world.note("trouble", "", "the observer restarts")
+    fleet.world.observer.restart()
+
+
+async def reports_lost(fleet: Fleet) -> None:
+    """The observer hears registrations alone."""
+    _switch(fleet, "observer: hears no reports", fleet.world.observer, "deaf", to=True)
+
+
+async def asked_at_the_end(fleet: Fleet) -> None:
+    """An instance stops in order; a client whose connection it still holds asks it once more."""
+    world, rng = fleet.world, fleet.world.rng
+    instance, page = rng.choice(fleet.living), rng.choice(PAGES)
+    world.tally["instance: asked at its end"] += 1
+    fleet.ask(instance, page, Asking())
+    await asyncio.sleep(rng.uniform(0.0, 0.4))
+    fleet.end(instance, kill=False)
+    fleet.start()
+    world.writers.commit(rng.randrange(len(CHANGES)), mode="hard")
+    with suppress(LogUnavailableError):
+        await world.writers.publish(len(world.writers.outbox) - 1)
+    fleet.ask_later(instance, page, Asking(), after_s=rng.uniform(0.05, LEASE_S))
+
+
 async def vary(fleet: Fleet) -> None:
     """The app begins to vary a page on the language, or stops to."""
     world = fleet.world
@@ -245,6 +286,8 @@ TROUBLES: tuple[tuple[float, Callable[[Fleet], Awaitable[None]]], ...] = (
     (1, log_down), (1.5, relay_dead), (1.5, log_lost), (1.5, tail_lost), (1, stranger),
     (1, store_cleared), (2, old_values), (1.5, puts_lost), (1, answers_lost), (1, store_errs),
     (1, store_slow), (1, store_frozen), (1, store_down), (2, vary), (4, changed_apart),
+    (1.5, observer_breaks), (1, observer_freezes), (1, observer_restarts), (1.5, reports_lost),
+    (2, asked_at_the_end),
 )  # fmt: skip
 
 
@@ -253,6 +296,9 @@ def heal(fleet: Fleet) -> None:
     world = fleet.world
     world.writers.log.down = world.store.down = False
     world.writers.alive = True
+    world.observer.deaf = False
+    world.observer.thaw()
+    world.observer.reattach()
     weather = world.weather
     weather.slow = weather.loses_puts = weather.loses_answers = weather.errs = False
     weather.gate.open()

@@ -8,6 +8,7 @@ from asgi_isr.index import Snapshot
 from simulation.known import Announced
 from simulation.locks import FleetLocks
 from simulation.loop import SimulatedLoop
+from simulation.observer import Observer
 from simulation.pages import PAGES
 from simulation.profile import LEASE_S, Profile
 from simulation.store import SimulatedStore, StoreWeather
@@ -31,7 +32,10 @@ class WorldClock:
 class World:
     """What all parts of a schedule share. `calm` is set when nothing shall go wrong any more."""
 
-    def __init__(self, loop: SimulatedLoop, rng: random.Random, profile: Profile) -> None:
+    def __init__(
+        self, loop: SimulatedLoop, rng: random.Random, profile: Profile,
+        observer_type: type[Observer],
+    ) -> None:  # fmt: skip
         self.loop = loop
         self.rng = rng
         self.profile = profile
@@ -41,7 +45,9 @@ class World:
         self.violation: str | None = None
         self.violated_page = ""
         self.clock = WorldClock(loop)
+        self.observer = observer_type(loop, random.Random(rng.random()), self.tally)
         self.announced = Announced(LEASE_S)
+        self.announced.on_add = self.observer.published
         self.writers = Writers(self.announced, self.clock, messages_max=profile.messages_max)
         self.store = SimulatedStore(self.clock)
         self.weather = StoreWeather()

@@ -1,18 +1,19 @@
 """How long an invalidation takes to be true everywhere.
 
-A trial makes a page a hit on every instance, publishes an invalidation of a tag of the page, and
-asks every instance until the page it serves is as new as the event (`fence` >= its sequence in the
-log). It ends with the last instance. What is measured is what a reader sees, not a report.
+A trial makes a page a hit on every instance, invalidates a tag of the page through the API, and
+waits until every live task has reported that it applied the event: the time that the API tells for
+the last one. Then every instance is asked for the page, once: it must be newer than before. So what
+is measured is a report, and what is checked is that a reader sees the same.
 """
 
 import asyncio
-import datetime as dt
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from asgi_isr.events import Invalidation
+from perfcheck_contracts import InvalidationWrite
 
 from perfcheck import environment
+from perfcheck.api import WAIT_S_MAX, Api
 from perfcheck.check.cachestatus import fence, is_hit
 from perfcheck.check.config import Invalidation as Settings
 from perfcheck.check.judge import Measurement
@@ -22,46 +23,42 @@ from perfcheck.check.statistics import percentile
 from perfcheck.concurrent import together
 from perfcheck.exits import NoAnswerInTimeError, TargetError
 from perfcheck.http import Http
+from perfcheck.invalidate import fresh
 
 TIMED_OUT = float("inf")
 
 
-class Log(Protocol):
-    """Where invalidations are published."""
+class Trial(NamedTuple):
+    """How long it took, infinite when it failed, and then why."""
 
-    async def publish(self, event: Invalidation, *, now: dt.datetime, timeout_s: float) -> int:
-        """Publish an event and return its sequence in the log; raises `TargetError`."""
+    time_ms: float
+    problem: str = ""
 
 
 async def measure(
-    http: Http,
-    log: Log,
-    plan: Plan,
-    instances: Sequence[str],
-    settings: Settings,
-    *,
-    api: str,
+    http: Http, api: Api, plan: Plan, instances: Sequence[str], settings: Settings, *, api_url: str
 ) -> list[Measurement]:
     """Run the trials and return the group `invalidation`; a trial over its time limit counts.
 
     Raises:
-        TargetError: when a service or the log does not answer.
+        TargetError: when a service does not answer, or the API does not know all instances.
 
     """
-    times_ms = []
+    trials = []
     for number in range(settings.trials):
         code = plan.currencies[number % len(plan.currencies)]
-        tag = await _tag(http, f"{api}/api/v1/currencies/{code}")
+        tag = await _tag(http, f"{api_url}/api/v1/currencies/{code}")
         urls = [f"{instance}/currencies/{code}" for instance in instances]
-        times_ms.append(await _trial(http, log, urls, tag, settings))
-    return summarise(times_ms)
+        trials.append(await _trial(http, api, urls, tag, settings))
+    return summarise(trials)
 
 
-def summarise(times_ms: Sequence[float]) -> list[Measurement]:
-    """Return median and maximum of the trials; an infinite time is one that timed out. Pure."""
-    late = sum(time_ms == TIMED_OUT for time_ms in times_ms)
-    detail = f"{late} of {len(times_ms)} trials timed out" if late else ""
+def summarise(trials: Sequence[Trial]) -> list[Measurement]:
+    """Return median and maximum of the trials; the detail tells the first that failed. Pure."""
+    failed = [trial for trial in trials if trial.time_ms == TIMED_OUT]
+    detail = f"{len(failed)} of {len(trials)} trials failed: {failed[0].problem}" if failed else ""
     shares = dict(zip(of_group(Group.INVALIDATION), (0.5, 1.0), strict=True))
+    times_ms = [trial.time_ms for trial in trials]
     return [
         Measurement(
             metric=name,
@@ -82,42 +79,54 @@ async def _tag(http: Http, url: str) -> str:
     return tag
 
 
-async def _trial(http: Http, log: Log, urls: Sequence[str], tag: str, settings: Settings) -> float:
-    """Return the milliseconds from before publishing until the last instance is as new, or inf."""
-    clock = environment.monotonic_s
-    deadline_s = clock() + settings.timeout_s
-    if not await _everywhere(http, urls, is_hit, deadline_s, settings):
-        return TIMED_OUT
-    event = Invalidation(tags=(tag,), reason="perfcheck check")
-    start_s = clock()
-    deadline_s = start_s + settings.timeout_s
-    seq = await log.publish(event, now=environment.utc_now(), timeout_s=settings.timeout_s)
+async def _trial(http: Http, api: Api, urls: Sequence[str], tag: str, settings: Settings) -> Trial:
+    fences = await together(_hit(http, url, settings) for url in urls)
+    before = [number for number in fences if number is not None]
+    if len(before) < len(urls):
+        return Trial(TIMED_OUT, f"no hit within {settings.timeout_s:g} s")
+    accepted = await api.invalidate(
+        InvalidationWrite(tags=[tag], reason="perfcheck check"),
+        key=environment.new_id(),
+        wait_s=min(settings.timeout_s, WAIT_S_MAX),
+    )
+    applied = accepted.applied
+    if applied is None:
+        raise TargetError(f"the API does not say who has applied {accepted.id}")
+    if applied.missing:
+        return Trial(TIMED_OUT, f"not applied by {', '.join(sorted(applied.missing))}")
+    if applied.max_ms is None or fresh(applied)[1] < len(urls):
+        raise TargetError(
+            f"the API knows of {fresh(applied)[1]} live tasks, but {len(urls)} instances are "
+            "measured: do all of them reach its log?"
+        )
+    after = await together(_fence(http, url, settings) for url in urls)
+    old = [
+        url for url, was, now in zip(urls, before, after, strict=True) if now is None or now <= was
+    ]
+    if old:
+        return Trial(TIMED_OUT, f"{old[0]} was applied, yet served as it was before")
+    return Trial(applied.max_ms)
 
-    def new(header: str | None) -> bool:
-        return (fence(header) or 0) >= seq
 
-    everywhere = await _everywhere(http, urls, new, deadline_s, settings)
-    return (clock() - start_s) * 1000 if everywhere else TIMED_OUT
+async def _hit(http: Http, url: str, settings: Settings) -> int | None:
+    """Ask until the page is a hit and return how new it is; None when that takes too long."""
+    deadline_s = environment.monotonic_s() + settings.timeout_s
+    while (left_s := deadline_s - environment.monotonic_s()) > 0:
+        try:
+            reply = (await http.get(url, timeout_s=left_s)).expect(200)
+        except NoAnswerInTimeError:
+            return None  # the trial's limit, not the tool's
+        status = reply.headers.get("cache-status")
+        if is_hit(status):
+            return fence(status) or 0
+        await asyncio.sleep(settings.poll_interval_s)
+    return None
 
 
-async def _everywhere(
-    http: Http,
-    urls: Sequence[str],
-    wanted: Callable[[str | None], bool],
-    deadline_s: float,
-    settings: Settings,
-) -> bool:
-    """Ask all instances at once until each one's `Cache-Status` is as wanted; False when late."""
-
-    async def one(url: str) -> bool:
-        while (left_s := deadline_s - environment.monotonic_s()) > 0:
-            try:
-                reply = (await http.get(url, timeout_s=left_s)).expect(200)
-            except NoAnswerInTimeError:
-                return False  # the trial's limit, not the tool's
-            if wanted(reply.headers.get("cache-status")):
-                return True
-            await asyncio.sleep(settings.poll_interval_s)
-        return False
-
-    return all(await together(one(url) for url in urls))
+async def _fence(http: Http, url: str, settings: Settings) -> int | None:
+    """Ask once and return how new the page is; None when it does not tell, or not in time."""
+    try:
+        reply = (await http.get(url, timeout_s=settings.timeout_s)).expect(200)
+    except NoAnswerInTimeError:
+        return None
+    return fence(reply.headers.get("cache-status"))

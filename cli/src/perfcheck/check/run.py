@@ -9,6 +9,7 @@ import msgspec
 from perfcheck_embedded import Event
 
 from perfcheck import environment
+from perfcheck.api import Api
 from perfcheck.check import invalidation, k6, pages, plan, service
 from perfcheck.check.config import Config
 from perfcheck.check.host import fingerprint
@@ -18,9 +19,9 @@ from perfcheck.check.report import Report
 from perfcheck.console import Console
 from perfcheck.exits import TargetError, WrongUsageError
 from perfcheck.http import Http
-from perfcheck.log import publisher
 from perfcheck.stack import running_stack, unless_stopped
-from perfcheck.state import Run, running
+from perfcheck.state import Run, Service, running
+from perfcheck.tokens import Tokens
 
 CALL_TIMEOUT_S = 10.0
 BFFS = 2  # coherence cannot be seen on one instance
@@ -28,11 +29,11 @@ PIDS_UNKNOWN = "process ids are unknown: the target was not started by `perfchec
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What is measured; `nats_url` and `pids` are empty where the target does not tell."""
+    """What is measured; `tokens` and `pids` are empty where the target does not tell."""
 
     bffs: list[str]
     api: str
-    nats_url: str
+    tokens: Tokens
     pids: list[int]
 
 
@@ -44,7 +45,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     skipped: frozenset[Group]
     bffs: list[str]
     api: str | None
-    nats_url: str | None
+    token: str | None
 
 
 async def check(request: Request, environ: Mapping[str, str], console: Console) -> Report:
@@ -59,7 +60,7 @@ async def check(request: Request, environ: Mapping[str, str], console: Console) 
     k6_path = k6.find(environ)  # before anything is started
     target = named_target(request)
     if target is None and (run := running(request.directory)) is not None:
-        target = target_of(run)
+        target = target_of(run, request.token)
     if target is not None:
         return await measure(target, request, k6_path, console)
     console.progress("no stack is running here: bringing one up")
@@ -67,7 +68,7 @@ async def check(request: Request, environ: Mapping[str, str], console: Console) 
         started,
         supervisor,
     ):
-        own = target_of(started)
+        own = target_of(started, None)
         report = await unless_stopped(supervisor, lambda: measure(own, request, k6_path, console))
         console.progress("stopping the stack")
     return report
@@ -80,21 +81,26 @@ def named_target(request: Request) -> Target | None:
         WrongUsageError: when they name only a part of one.
 
     """
-    if not request.bffs and request.api is None and request.nats_url is None:
+    if not request.bffs and request.api is None:
         return None
     if not request.bffs or request.api is None:
         raise WrongUsageError("name a target with both --bff (for each instance) and --api")
     return Target(
         bffs=[url.rstrip("/") for url in request.bffs],
         api=request.api.rstrip("/"),
-        nats_url=request.nats_url or "",
+        tokens=Tokens(given=request.token),
         pids=[],
     )
 
 
-def target_of(run: Run) -> Target:
-    """Return the target that a running stack is."""
-    return Target(bffs=run.urls.bff, api=run.urls.api, nats_url=run.nats_url, pids=run.bff_pids())
+def target_of(run: Run, token: str | None) -> Target:
+    """Return the target that a running stack is; `token` instead of those its key makes."""
+    return Target(
+        bffs=run.urls.bff,
+        api=run.urls.api,
+        tokens=Tokens(given=token, key=run.token_key),
+        pids=run.bff_pids(),
+    )
 
 
 async def measure(target: Target, request: Request, k6_path: Path, console: Console) -> Report:
@@ -211,16 +217,16 @@ class _Measuring:
 
     async def _invalidation(self, http: Http, made: plan.Plan) -> list[Measurement]:
         target, settings = self._target, self._config.invalidation
-        if not target.nats_url:
-            problem = "the log is unknown: name it with --nats-url"
+        if not target.tokens:
+            problem = "invalidations need a token for the API: give one with --token"
             return [
                 Measurement(metric=name, value=None, samples=0, problem=problem)
                 for name in of_group(Group.INVALIDATION)
             ]
-        async with publisher(target.nats_url) as log:
-            return await invalidation.measure(
-                http, log, made, target.bffs, settings, api=target.api
-            )
+        api = Api(http, Service(url=target.api, tokens=target.tokens))
+        return await invalidation.measure(
+            http, api, made, target.bffs, settings, api_url=target.api
+        )
 
 
 def _teller(console: Console) -> Callable[[Event], None]:

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 RETRY_MIN_S = 0.05
 RETRY_MAX_S = 2.0
 POSITION_WAITERS_MAX = 10_000
+SOURCES_MAX = 256  # whose numbers are kept; of others no write counts as reached
 MARKS_MAX = 4096  # the last marks consumed: ours is among them when its sequence is reached
 
 
@@ -85,6 +86,7 @@ class Follower:
         self.counters = FollowerCounters()
         self.position: int | None = None
         self.joined = False
+        self._lease_ended = False
         self.lease_until = float("-inf")  # on the monotonic clock; compared at lookup (rule 8)
         self.failure: str | None = "has not reached the log yet"
 
@@ -256,7 +258,8 @@ class Follower:
             self.position, self._stamp = message.seq, message.stamp
             if message.sequence is not None:
                 known = self.sequences.get(message.source, -1)
-                self.sequences[message.source] = max(known, message.sequence)
+                if known >= 0 or len(self.sequences) < SOURCES_MAX:
+                    self.sequences[message.source] = max(known, message.sequence)
         self._moved()
 
     def _moved(self) -> None:
@@ -278,6 +281,11 @@ class Follower:
                     waiter.set_result(None)
 
     # -- the lease ----------------------------------------------------------------------------
+
+    def end_lease(self) -> None:
+        """Call no page fresh from now on, for good."""
+        self._lease_ended = True
+        self.lease_until = float("-inf")
 
     async def _renew(self, lease_s: float) -> None:
         await self._attached.wait()
@@ -316,6 +324,8 @@ class Follower:
             return False
         rejoins = self.counters.rejoins
         if not await self._consumed(mark, lease_s) or rejoins != self.counters.rejoins:
+            return False
+        if self._lease_ended:
             return False
         self.lease_until = asked_at + lease_s
         return True

@@ -8,11 +8,15 @@ Why "applied everywhere" means everywhere: an instance serves a page as fresh on
 which ends `lease_s` after it was asked for; the registration was acknowledged after that. So
 whoever may serve a page as fresh stands in the stream, and registered less than `lease_s` ago. An
 observer that listens, and then has read the whole stream, knows of all of them (`complete`); it
-waits for each until `lease_s` and a margin after its last word, by its own clock. An instance that
-it does not know yet takes its lease from a mark that comes after what was applied then.
+waits for each until `lease_s` and a margin after its last word, by its own clock; silence counts
+only where what was said would have been heard. An instance that it does not know yet takes its
+lease from a mark that comes after what was applied then.
+
+Each life of an instance has a name of its own, so that no word of an earlier one speaks for it.
 """
 
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -43,19 +47,22 @@ INSTANCES_MAX = 10_000
 MARGIN_S = 1.0  # after a lease: reports are on their way for less
 LEASE_S_MAX = 3600.0
 HISTORY_MAX = 2048  # reports remembered of an instance
+LEFT_MAX = 1024  # names remembered of those that left
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One instance's word: it has applied the log up to `position`.
 
     `sequences` names for each source that counts its events the number up to which all of them are
-    applied (header `Cache-Sequence`). `leaving` is an instance's last word: it answers nobody more.
+    applied (header `Cache-Sequence`). `number` counts an instance's reports: one that comes late is
+    known by it. `leaving` is an instance's last word: it calls no page fresh any more.
     """
 
     version: int = 1
     instance: str
     position: int
     lease_s: float
+    number: int = 0
     sequences: Mapping[str, int] = {}
     leaving: bool = False
 
@@ -108,8 +115,14 @@ class _Instance:
         self.numbers: dict[str, tuple[list[int], list[float]]] = {}
 
     def take(self, report: Report, now: float) -> None:
+        # Also a report that comes late was made after the one before it was heard.
+        lease_s = min(max(report.lease_s, 0.0), LEASE_S_MAX)
+        self.ends = max(self.ends, now + lease_s + MARGIN_S)
+        if self.report is not None and report.number < self.report.number:
+            return
         self.report = report
-        self.ends = now + min(max(report.lease_s, 0.0), LEASE_S_MAX) + MARGIN_S
+        for source in self.numbers.keys() - {"", *report.sequences}:  # it began anew
+            del self.numbers[source]
         for source, number in (("", report.position), *report.sequences.items()):
             numbers, times = self.numbers.setdefault(source, ([], []))
             if numbers and number < numbers[-1]:  # it began anew, in another log perhaps
@@ -133,6 +146,7 @@ class LiveSet:
 
     def __init__(self) -> None:
         self._instances: dict[str, _Instance] = {}
+        self._left: OrderedDict[str, None] = OrderedDict()
         self.complete = False
         self.ignored = 0  # reports that made no sense
 
@@ -141,19 +155,33 @@ class LiveSet:
         return len(self._instances)
 
     def take(self, report: Report, now: float) -> None:
-        """Take in a report; what comes from nobody, or from too many, is counted and ignored."""
+        """Take in a report; one that makes no sense is counted and ignored.
+
+        Beyond `INSTANCES_MAX` instances the set is not known completely.
+        """
         name = report.instance
-        known = self._instances.get(name)
-        if report.leaving:
-            self._instances.pop(name, None)
-            return
-        full = known is None and len(self._instances) >= INSTANCES_MAX
-        if not name or len(name) > INSTANCE_CHARS_MAX or report.position < 0 or full:
+        if not name or len(name) > INSTANCE_CHARS_MAX or report.position < 0:
             self.ignored += 1
             return
+        if report.leaving:
+            self._leave(name)
+            return
+        if name in self._left:  # said before it left, heard after
+            return
+        known = self._instances.get(name)
         if known is None:
+            if len(self._instances) >= INSTANCES_MAX:
+                self.ignored += 1
+                self.complete = False
+                return
             known = self._instances[name] = _Instance()
         known.take(report, now)
+
+    def _leave(self, name: str) -> None:
+        self._instances.pop(name, None)
+        self._left[name] = None
+        if len(self._left) > LEFT_MAX:
+            self._left.popitem(last=False)
 
     def lost(self) -> None:
         """Note that reports may have been missed: somebody may have entered meanwhile."""
@@ -163,15 +191,18 @@ class LiveSet:
         """Take in every registration that is kept, with its age in seconds.
 
         From here on the set is known completely: reports were heard since before it was read.
+        Those known before may have registered unheard, and are waited for anew.
         """
-        for report, age_s in reports:
-            if report.instance not in self._instances:
-                self.take(report, now - age_s)
         self.complete = True
+        for report, age_s in reports:
+            self.take(report, now - age_s)
         self.expire(now)
 
     def expire(self, now: float) -> list[str]:
-        """Forget those whose lease and margin ended without another word; return who they are."""
+        """Forget those whose lease and margin ended without another word; return who they are.
+
+        All that was said before `now` must have been taken in.
+        """
         gone = [name for name, known in self._instances.items() if known.ends <= now]
         for name in gone:
             del self._instances[name]

@@ -23,14 +23,21 @@ INTERVAL_S = 1.0  # a report that was lost is made good so soon
 PAUSE_S = 0.002  # between two reports: events that come faster share one
 REPORT_TIMEOUT_S = 1.0
 LEAVE_TIMEOUT_S = 0.5
+LIFE_CHARS = 12
 PAGES_MAX = 50  # named of one event
 POPULAR_MAX = 1024  # events whose pages wait for the next report
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def instance_name(wanted: str) -> str:
-    """Return a name for an instance that may stand in a subject; a new one where none is wanted."""
-    return _NO_TOKEN.sub("-", wanted)[:INSTANCE_CHARS_MAX] or uuid.uuid4().hex
+    """Return a name for one life of an instance, which may stand in a subject.
+
+    It begins with what is wanted. No two lives share one: what the last one still says, and that it
+    leaves, must not speak for the next.
+    """
+    unique = uuid.uuid4().hex[:LIFE_CHARS]
+    prefix = _NO_TOKEN.sub("-", wanted)[: INSTANCE_CHARS_MAX - LIFE_CHARS - 1]
+    return f"{prefix}-{unique}" if prefix else unique
 
 
 def path_of(key: str) -> str:
@@ -50,6 +57,7 @@ class Reporter:
         self._counters = counters
         self._name = name
         self._lease_s = lease_s
+        self._number = 0
         self._moved = asyncio.Event()
         self._popular: deque[PopularPages] = deque(maxlen=POPULAR_MAX)
         follower.on_move = self._moved.set
@@ -109,21 +117,28 @@ class Reporter:
                 logger.warning("position not reported: %r", error, exc_info=True)
 
     async def _leave(self) -> None:
-        """Say that this instance answers nobody more, so that nobody waits for its lease to end."""
+        """Say that no page is fresh here any more, so that nobody waits for the lease to end."""
+        self._follower.end_lease()
         report = self._report(leaving=True)
-        if report is not None:
-            with suppress(LogUnavailableError, TimeoutError):
-                async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                    await self._log.register(report)
+        if report is None:
+            return
+        try:
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await self._log.register(report)
+        except Exception as error:  # as in `_tell`; the lease of which others know ends by itself
+            if not isinstance(error, LogUnavailableError | TimeoutError):
+                logger.warning("could not leave the live set: %r", error, exc_info=True)
 
     def _report(self, *, leaving: bool = False) -> Report | None:
         follower = self._follower
         if follower.position is None:
             return None
+        self._number += 1
         return Report(
             instance=self._name,
             position=follower.position,
             lease_s=self._lease_s,
+            number=self._number,
             sequences=dict(follower.sequences),
             leaving=leaving,
         )

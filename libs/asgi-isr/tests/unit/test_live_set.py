@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 from asgi_isr import CacheSettings, PageCache
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.live import HISTORY_MAX, INSTANCES_MAX, MARGIN_S, LiveSet, Reached, Report
+from asgi_isr.live import (
+    HISTORY_MAX,
+    INSTANCE_CHARS_MAX,
+    INSTANCES_MAX,
+    LEFT_MAX,
+    MARGIN_S,
+    LiveSet,
+    Reached,
+    Report,
+)
 from asgi_isr.logs import MemoryLog
 from asgi_isr.reporter import instance_name, path_of
 from hypothesis import given
@@ -95,8 +104,8 @@ def test_old_registration_is_waited_for_as_long_as_it_could_be_fresh() -> None:
 def test_what_was_heard_is_newer_than_what_is_read() -> None:
     """A registration does not take back what the instance has said since."""
     live = LiveSet()
-    live.take(report("a", 9), 1.0)
-    live.loaded([(report("a", 5), 3.0)], 2.0)
+    live.take(report("a", 9, number=2), 1.0)
+    live.loaded([(report("a", 5, number=1), 3.0)], 2.0)
     assert live.applied(Reached("", 9)).everywhere
 
 
@@ -141,6 +150,7 @@ def test_live_set_agrees_with_a_naive_one(
     """Whatever is reported, who is live and since when each has reached it is as written down."""
     live, now = known(), 0.0
     told: dict[str, list[tuple[float, int]]] = {}
+    left = set()
     for name, position, pause_s, leaving in steps:
         now += pause_s
         live.expire(now)
@@ -148,6 +158,8 @@ def test_live_set_agrees_with_a_naive_one(
         live.take(report(name, position, leaving=leaving), now)
         if leaving:
             told.pop(name, None)
+            left.add(name)
+        if name in left:
             continue
         said = told.setdefault(name, [])
         if said and position < said[-1][1]:
@@ -164,6 +176,17 @@ def test_live_set_agrees_with_a_naive_one(
     assert applied.everywhere == (not applied.missing)
 
 
+async def test_nothing_is_fresh_after_the_last_word() -> None:
+    """Once an instance has left, it calls no page fresh, though its lease would still run."""
+    log = MemoryLog()
+    async with PageCache(CacheSettings(lease_s=60.0), log=log) as cache:
+        async with asyncio.timeout(5):
+            while cache.follower.lease_until < cache.clock.monotonic():
+                await asyncio.sleep(0.001)
+    assert log.live.names() == frozenset()
+    assert cache.follower.lease_until < cache.clock.monotonic()
+
+
 class DeafLog(MemoryLog):
     """A log that takes no registrations while `deaf`."""
 
@@ -174,6 +197,25 @@ class DeafLog(MemoryLog):
         if self.deaf:
             raise LogUnavailableError("it takes no registrations")
         await super().register(report)
+
+
+class FailingLog(MemoryLog):
+    """A log whose `register` raises what the port does not know, once an instance leaves."""
+
+    async def register(self, report: Report) -> None:
+        """Fail on the last word."""
+        if report.leaving:
+            raise RuntimeError("a fault of this log")
+        await super().register(report)
+
+
+async def test_fault_of_the_log_does_not_break_the_shutdown() -> None:
+    """Whatever a log raises when an instance leaves, the instance ends in order."""
+    async with PageCache(CacheSettings(), log=FailingLog()) as cache:
+        async with asyncio.timeout(5):
+            while cache.follower.lease_until < cache.clock.monotonic():
+                await asyncio.sleep(0.001)
+    assert cache.follower.lease_until < cache.clock.monotonic()
 
 
 async def test_no_lease_without_a_registration() -> None:
@@ -188,14 +230,72 @@ async def test_no_lease_without_a_registration() -> None:
         async with asyncio.timeout(5):
             while cache.follower.lease_until < cache.clock.monotonic():
                 await asyncio.sleep(0.001)
-        assert log.live.names() == {"a-1"}
+        (name,) = log.live.names()
+        assert name.startswith("a-1-")
     assert log.live.names() == frozenset()
 
 
 def test_names_fit_into_subjects() -> None:
-    """A name loses what a subject cannot hold; no name is a new one each time."""
-    assert instance_name("frontend-bff-ip-10.0.0.1-7") == "frontend-bff-ip-10-0-0-1-7"
+    """A name loses what a subject cannot hold, and what is too long."""
+    assert instance_name("bff-10.0.0.1>7").startswith("bff-10-0-0-1-7-")
+    assert len(instance_name("x" * 1000)) == INSTANCE_CHARS_MAX
+    assert instance_name("").isalnum()
+
+
+def test_each_life_has_a_name_of_its_own() -> None:
+    """Two processes with the same setting, one after another or at once, are two instances."""
+    assert instance_name("bff") != instance_name("bff")
     assert instance_name("") != instance_name("")
+
+
+def test_word_after_the_last_one_brings_nobody_back() -> None:
+    """A report that was said before the instance left and heard after it is not waited for."""
+    live = known(report("a", 5), report("b", 1, number=1))
+    live.take(report("b", 1, number=3, leaving=True), 1.0)
+    live.take(report("b", 1, number=2), 1.0)
+    assert live.names() == {"a"}
+
+
+def test_names_of_those_that_left_are_bounded() -> None:
+    """Instances that come and go for ever take no more memory."""
+    live = known(*(report(str(number), 1, leaving=True) for number in range(LEFT_MAX + 10)))
+    assert len(live._left) == LEFT_MAX
+
+
+def test_report_that_was_overtaken_takes_nothing_back() -> None:
+    """An earlier report that is heard after a later one changes neither position nor times."""
+    live = known(report("a", 9, number=2))
+    live.take(report("a", 4, number=1), 1.0)
+    assert live.applied(Reached("", 9)).times == {"a": 0.0}
+    assert live.everywhere("") == 9
+
+
+def test_source_that_is_not_named_any_more_is_forgotten() -> None:
+    """Who rejoined knows no numbers: what was reached before counts no more."""
+    live = known(report("a", 5, sequences={"api": 7}))
+    live.take(report("a", 9), 1.0)
+    assert live.applied(Reached("api", 7)).missing == ("a",)
+    assert live._instances["a"].numbers.keys() == {""}
+
+
+def test_registration_that_was_missed_renews_the_wait() -> None:
+    """Who was known before the link broke and registered meanwhile is waited for anew."""
+    live = known(report("a", 5), report("b", 9, number=4))
+    live.lost()
+    live.loaded([(report("a", 5, number=8), 1.0), (report("b", 8, number=3), 30.0)], 60.0)
+    assert live.names() == {"a"}
+    assert live.applied(Reached("", 9)).missing == ("a",)
+    assert live.expire(60.0 - 1.0 + LEASE_S + MARGIN_S) == ["a"]
+
+
+def test_set_beyond_its_bound_is_not_complete() -> None:
+    """While there are more instances than can be known nothing counts as applied everywhere."""
+    live = known(*(report(str(number), 1) for number in range(INSTANCES_MAX)))
+    assert live.applied(Reached("", 1)).everywhere
+    live.take(report("one too many", 1), 0.0)
+    assert not live.applied(Reached("", 1)).everywhere
+    live.loaded([(report("one too many", 1), 0.0)], 0.0)
+    assert not live.complete
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,11 @@ def _from_http(request: _REQUEST, error: HTTPException) -> Response[bytes]:
 
 
 def _too_large(request: _REQUEST) -> Response[bytes]:
-    limit = request.app.request_max_body_size
-    reason = f"has more than {limit} bytes, the limit (PERFCHECK_BODY_BYTES_MAX)"
+    # A route may have a limit of its own.
+    limit = request.route_handler.resolve_request_max_body_size()
+    reason = f"has more than {limit} bytes, the limit"
+    if limit == request.app.request_max_body_size:
+        reason += " (PERFCHECK_BODY_BYTES_MAX)"
     return _answer(
         Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

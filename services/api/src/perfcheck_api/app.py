@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
 
+from asgi_isr.logs.nats import Instances
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from perfcheck_chassis import (
     ASGIApp,
+    ConsistencyTokens,
     Health,
     RequestTimeLimit,
     Secret,
@@ -20,12 +20,22 @@ from perfcheck_chassis import (
     create_litestar,
     environment,
     load,
+    metrics_route,
 )
+from prometheus_client import CollectorRegistry
 
-from perfcheck_api.clock import today_utc
+from perfcheck_api.backlog import watch_backlog
+from perfcheck_api.clock import today_utc, wall_s
 from perfcheck_api.db import Database, DatabaseError, connect
+from perfcheck_api.invalidations.http import Edge, invalidations_router
+from perfcheck_api.invalidations.intake import ReceiptIntake
+from perfcheck_api.invalidations.rate_limit import RateLimit
+from perfcheck_api.invalidations.service import InvalidationsService, Observer
+from perfcheck_api.metrics import BacklogMetrics, RelayMetrics
 from perfcheck_api.migrate import schema_problem
-from perfcheck_api.rates.http import error_handlers, rates_router
+from perfcheck_api.openapi import openapi_config
+from perfcheck_api.problems import error_handlers
+from perfcheck_api.rates.http import rates_router
 from perfcheck_api.rates.service import RatesService
 from perfcheck_api.relay import Relay
 from perfcheck_api.settings import Settings
@@ -40,8 +50,14 @@ def from_environment() -> ASGIApp:
     return create_app(load(Settings, environment()))
 
 
-def create_app(settings: Settings, *, today: Callable[[], date] = today_utc) -> ASGIApp:
+def create_app(
+    settings: Settings,
+    *,
+    today: Callable[[], date] = today_utc,
+    observer: Observer | None = None,
+) -> ASGIApp:
     """Build the ASGI app. Nothing opens before its lifespan is entered."""
+    keys = settings.token_keys()
     database = Database(
         settings.database_url,
         pool_size_min=settings.pool_size_min,
@@ -49,30 +65,64 @@ def create_app(settings: Settings, *, today: Callable[[], date] = today_utc) -> 
         pool_timeout_s=settings.pool_timeout_s,
         statement_timeout_s=settings.statement_timeout_s,
     )
+    nats_url = settings.nats_url.reveal()
+    ca_file = settings.tls_ca_file
+    registry = CollectorRegistry()
     relay = Relay(
         settings.database_url,
-        settings.nats_url.reveal(),
+        nats_url,
         name=settings.instance_id,
-        tls_ca_file=settings.tls_ca_file,
+        metrics=RelayMetrics(registry),
+        tls_ca_file=ca_file,
+    )
+    backlog = BacklogMetrics(registry)
+    intake = ReceiptIntake(
+        settings.database_url, nats_url, name=settings.instance_id, tls_ca_file=ca_file
+    )
+    if observer is None:
+        observer = Instances(nats_url, name=settings.instance_id, tls_ca_file=ca_file)
+    edge = Edge(
+        service=InvalidationsService(database, observer),
+        tokens=ConsistencyTokens(keys),
+        limit=RateLimit(settings.invalidations_per_s),
+        webhooks=settings.webhook_secrets(),
+        wall_s=wall_s,
     )
     health = Health(settings.service, settings.instance_id)
     health.add("postgres", partial(_postgres_problem, settings.database_url), required=True)
     # Without NATS writes still commit: their events wait in the outbox.
     health.add("nats", relay.trouble, required=False)
+    # And receipts wait in their stream.
+    health.add("receipts", intake.trouble, required=False)
+    health.add("instances", observer.trouble, required=False)
 
     @asynccontextmanager
     async def opened(_: Litestar) -> AsyncGenerator[None, None]:
-        async with database.opened(), background_tasks(relay=relay.run()):
+        async with (
+            database.opened(),
+            background_tasks(
+                relay=relay.run(),
+                receipts=intake.run(),
+                instances=observer.run(),
+                backlog=watch_backlog(database, backlog),
+            ),
+        ):
             yield
 
     litestar = create_litestar(
-        [rates_router],
+        [rates_router(keys), invalidations_router(keys), metrics_route(registry)],
         health=health,
         lifespan=[opened],
-        openapi_config=_openapi(),
+        openapi_config=openapi_config(),
         body_bytes_max=settings.body_bytes_max,
         exception_handlers=error_handlers,
-        state=State({"rates": RatesService(database, today=today)}),
+        state=State(
+            {
+                "rates": RatesService(database, today=today),
+                "consistency_tokens": edge.tokens,
+                "invalidations": edge,
+            }
+        ),
     )
     return ServerTiming(RequestTimeLimit(litestar))
 
@@ -85,15 +135,3 @@ async def _postgres_problem(url: Secret) -> str | None:
     except DatabaseError as error:
         _log.warning("health check of the database: %s", error)
         return "the database cannot be reached; the log says why"
-
-
-def _openapi() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="perfcheck api",
-        version="1.0.0",
-        description="Euro reference rates of the European Central Bank since 1999-01-04. Every"
-        " answer to a GET names what it was made of in `Cache-Tag`.",
-        path="/api/schema",
-        # JSON and YAML only: the pages of the other plugins load scripts from elsewhere.
-        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), YamlRenderPlugin()],
-    )

@@ -6,12 +6,13 @@ session looks at the log again before it publishes (rule 7 of the coherence prot
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 
+import msgspec
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM
-from asgi_isr.logs.nats import close, connect, ensure_stream
+from asgi_isr.logs.nats import close, connect, ensure_instances_stream, ensure_stream
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -45,6 +46,29 @@ class Receipt(NamedTuple):
     duplicate: bool
 
 
+class Message(NamedTuple):
+    """A message for the log; its headers have a `Nats-Msg-Id`."""
+
+    subject: str
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the size that the broker compares with its limits: headers and body."""
+        lines = sum(
+            len(name.encode()) + len(text.encode()) + 4 for name, text in self.headers.items()
+        )
+        return len("NATS/1.0\r\n\r\n") + lines + len(self.body)
+
+
+class Sent(NamedTuple):
+    """What became of messages: receipts of the first ones, and why the next one has none."""
+
+    receipts: list[Receipt]
+    error: "BrokerError | None"
+
+
 class Broker:
     """One connection to NATS. Every method raises `BrokerError`, within a bounded time."""
 
@@ -52,6 +76,7 @@ class Broker:
         self._client = client
         self._js = client.jetstream(timeout=REQUEST_TIMEOUT_S)
         self._broken = broken
+        self._window: _Window | None = None
 
     async def wait_until_broken(self) -> None:
         """Return when the connection is gone; the session must end then."""
@@ -59,7 +84,9 @@ class Broker:
 
     async def ensure_log(self) -> bool:
         """Create the stream unless it exists; return whether it was created."""
-        return await self._bounded("create the stream", ensure_stream(self._js))
+        created = await self._bounded("create the stream", ensure_stream(self._js))
+        await self._bounded("create the stream of instances", ensure_instances_stream(self._js))
+        return created
 
     async def state(self) -> LogState | None:
         """Return what the stream holds, or None if there is no stream."""
@@ -77,21 +104,42 @@ class Broker:
             return None
         return str((message.headers or {}).get(_ID_HEADER, ""))
 
+    async def message_bytes_max(self) -> int:
+        """Return the size of the largest message that the log takes, headers and body."""
+        info = await self._bounded("read the stream's limits", self._js.stream_info(STREAM))
+        limit = info.config.max_msg_size or -1
+        payload: int = self._client.max_payload
+        return payload if limit < 0 else min(payload, limit)
+
     async def replace_log(self) -> None:
         """Delete the stream if it exists, and create it anew beyond every sequence ever used."""
         with contextlib.suppress(_MissingError):
             await self._bounded("delete the stream", self._js.delete_stream(STREAM))
         await self.ensure_log()
 
-    async def publish(self, subject: str, body: bytes, headers: Mapping[str, str]) -> Receipt:
-        """Publish one message with a `Nats-Msg-Id` and wait until the stream has it."""
+    async def publish(self, message: Message) -> Receipt:
+        """Publish one message and wait until the stream has it."""
         ack = await self._bounded(
             "publish",
             self._js.publish(
-                subject, body, timeout=REQUEST_TIMEOUT_S, stream=STREAM, headers=dict(headers)
+                message.subject,
+                message.body,
+                timeout=REQUEST_TIMEOUT_S,
+                stream=STREAM,
+                headers=dict(message.headers),
             ),
         )
         return Receipt(ack.seq, bool(ack.duplicate))
+
+    async def publish_ahead(self, messages: Sequence[Message]) -> Sent:
+        """Publish all without waiting in between, then wait until each has an answer.
+
+        Where one is refused, those after it may stand in the log all the same.
+        """
+        if self._window is None:
+            self._window = _Window(self._client)
+            await self._bounded("subscribe", self._window.open())
+        return await self._bounded("publish", self._window.send(messages))
 
     async def listen_for_mark_requests(self, accept: Callable[[str], None]) -> None:
         """Call `accept` with the reply subject of each request for a mark from now on."""
@@ -118,6 +166,83 @@ class Broker:
         except (NatsError, OSError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise BrokerError(f"cannot {what}: {reason}") from error
+
+
+class _Refusal(msgspec.Struct):
+    description: str = ""
+
+
+class _Answer(msgspec.Struct):
+    """JetStream's answer to a published message."""
+
+    seq: int = 0
+    duplicate: bool = False
+    error: _Refusal | None = None
+
+
+class _Window:
+    """Messages sent ahead of their answers, each with a reply subject of our one inbox.
+
+    nats-py's `publish_async` does the same for 25 to 30 µs of CPU a message; this takes 15, and a
+    request for each, one after the other, 80 (measured on two cores with uvloop).
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._inbox: str = client.new_inbox()
+        self._sent = 0  # messages of this connection: late answers of an old window match none
+        self._answers: dict[int, bytes | None] = {}
+        self._unanswered = 0
+        self._all_answered = asyncio.Event()
+
+    async def open(self) -> None:
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._received)
+
+    async def send(self, messages: Sequence[Message]) -> Sent:
+        first, self._sent = self._sent, self._sent + len(messages)
+        self._answers = dict.fromkeys(range(first, self._sent))
+        self._unanswered = len(messages)
+        self._all_answered.clear()
+        for number, message in enumerate(messages, start=first):
+            await self._client.publish(
+                message.subject,
+                message.body,
+                reply=f"{self._inbox}.{number}",
+                headers=dict(message.headers),
+            )
+        with contextlib.suppress(TimeoutError):  # then some have no answer
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                await self._all_answered.wait()
+        receipts: list[Receipt] = []
+        for answer in self._answers.values():
+            try:
+                receipts.append(_receipt(answer))
+            except BrokerError as error:
+                return Sent(receipts, error)
+        return Sent(receipts, None)
+
+    async def _received(self, message: Msg) -> None:
+        number = int(message.subject.rpartition(".")[2])
+        if self._answers.get(number, b"") is None:
+            self._answers[number] = message.data
+            self._unanswered -= 1
+            if not self._unanswered:
+                self._all_answered.set()
+
+
+def _receipt(answer: bytes | None) -> Receipt:
+    """Read an answer. Raises `BrokerError` for a refusal, and where there is none."""
+    if answer is None:
+        raise BrokerError(f"cannot publish: no answer within {REQUEST_TIMEOUT_S:g} s")
+    if not answer:  # the server's own answer: status 503
+        raise BrokerError(f"cannot publish: the stream {STREAM} does not exist")
+    try:
+        decoded = msgspec.json.decode(answer, type=_Answer)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise BrokerError(f"cannot publish: an answer of another form: {error}") from error
+    if decoded.error is not None:
+        raise BrokerError(f"cannot publish: {decoded.error.description}")
+    return Receipt(decoded.seq, decoded.duplicate)
 
 
 class _MissingError(BrokerError):

@@ -22,6 +22,7 @@ from perfcheck_api.errors import DatabaseUnavailableError
 Connection: TypeAlias = psycopg.AsyncConnection[TupleRow]
 # Whatever the driver raises; for those who run their own connection and start again after it.
 DatabaseError = psycopg.Error
+DataError = psycopg.DataError  # a value that PostgreSQL cannot hold
 
 CONNECT_TIMEOUT_S = 3
 WAITING_PER_CONNECTION = 50
@@ -109,17 +110,22 @@ class Database:
             await self._pool.close(timeout=_CLOSE_TIMEOUT_S)
 
     async def row(self, query: str, parameters: Mapping[str, Any] | None = None) -> TupleRow | None:
-        """Run one reading statement and return its first row.
+        """Run one reading statement and return its first row, as `rows` does."""
+        found = await self.rows(query, parameters)
+        return found[0] if found else None
+
+    async def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[TupleRow]:
+        """Run one reading statement and return its rows.
 
         It is run once more when its connection turns out to have been closed meanwhile, as after a
         restart of PostgreSQL.
         """
         try:
-            return await self._row(query, parameters)
+            return await self._rows(query, parameters)
         except _ConnectionLostError:
             await self._drop_broken()
         try:
-            return await self._row(query, parameters)
+            return await self._rows(query, parameters)
         except _ConnectionLostError as error:
             raise DatabaseUnavailableError("the database closed the connection") from error
 
@@ -133,10 +139,10 @@ class Database:
             await self._drop_broken()
             raise DatabaseUnavailableError("the database closed the connection") from error
 
-    async def _row(self, query: str, parameters: Mapping[str, Any] | None) -> TupleRow | None:
+    async def _rows(self, query: str, parameters: Mapping[str, Any] | None) -> list[TupleRow]:
         async with self._translated() as connection:
             cursor = await connection.execute(query.encode(), parameters, binary=True)
-            return await cursor.fetchone()
+            return await cursor.fetchall()
 
     async def _drop_broken(self) -> None:
         """Replace the pool's connections that died; all of them do when PostgreSQL restarts."""

@@ -54,3 +54,11 @@ class MigrationError(ApiError):
 
 class SourceError(ApiError):
     """The file to ingest is not what it should be; nothing was written."""
+
+
+class ConflictError(ApiError):
+    """The same request is under way; nothing was written by this one."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"{fault.field}: {fault.detail}")
+        self.fault = fault

@@ -5,6 +5,12 @@ works in sessions: a connection to NATS, one to PostgreSQL for the lock and the 
 woken by. Whatever breaks ends the session, and after a bounded wait the next one begins by
 verifying the log. Writes go on meanwhile; their rows wait.
 
+Who holds the lock must show that it lives: PostgreSQL ends its session after two seconds without a
+statement, be its process frozen, its host gone or the network cut; a process that dies is noticed
+at once. Then another takes over. A frozen relay that thaws finds its session ended when it touches
+the database next, which it does before each batch; what it sends before that of a batch that it
+had begun, the log knows by its id already.
+
 Marks (rule 8): a pass that began after a request came, and published every row that it found,
 proves that the relay and the log work. Then one mark is published for all who wait.
 """
@@ -16,10 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID, uuid4
 
-import msgspec
 from asgi_isr.errors import IsrError
-from asgi_isr.events import MARK_SUBJECT_PREFIX, mark_body
-from asgi_isr.events import headers as event_headers
 from perfcheck_chassis import Secret
 
 from perfcheck_api import outbox
@@ -27,13 +30,14 @@ from perfcheck_api.backoff import Backoff
 from perfcheck_api.broker import Broker, BrokerError, connected
 from perfcheck_api.db import Connection, DatabaseError, connect
 from perfcheck_api.log_identity import verify
-from perfcheck_api.outbox import Acknowledged, Pending
+from perfcheck_api.metrics import RelayMetrics
+from perfcheck_api.publisher import Publisher
 
 LOCK = 7_265_002  # advisory lock of the active relay
-MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{outbox.SOURCE}"
-BATCH_ROWS_MAX = 256
 POLL_S = 1.0  # a lost notification costs no more
 STANDBY_S = 0.5
+BEAT_S = 0.5
+SILENCE_S_MAX = 2.0  # then PostgreSQL ends the session and frees the lock
 MARKS_WAITING_MAX = 4096
 STATEMENT_TIMEOUT_S = 10.0
 STEP_TIMEOUT_S = (
@@ -47,6 +51,11 @@ PRUNE_ROWS_MAX = 1000
 ROWS_KEPT = 1000
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
+_BEAT = "SELECT 1"
+_END_WHEN_SILENT = f"""
+SELECT set_config('idle_session_timeout', '{SILENCE_S_MAX:g}s', false),
+    set_config('idle_in_transaction_session_timeout', '{SILENCE_S_MAX:g}s', false)
+"""
 _LISTEN = f"LISTEN {outbox.CHANNEL}"
 _EXPECTED = (BrokerError, IsrError, DatabaseError, OSError, TimeoutError)
 
@@ -62,6 +71,7 @@ class Relay:
         nats_url: str,
         *,
         name: str,
+        metrics: RelayMetrics,
         tls_ca_file: str = "",
         backoff: Backoff | None = None,
         new_id: Callable[[], UUID] = uuid4,
@@ -71,6 +81,7 @@ class Relay:
         self._nats_url = nats_url
         self._name = name
         self._tls_ca_file = tls_ca_file
+        self._metrics = metrics
         self._backoff = backoff or Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
         self._new_id = new_id
         self._monotonic = monotonic
@@ -89,6 +100,8 @@ class Relay:
                 await self._session()
             except Exception as error:  # noqa: BLE001  a session may end for any reason
                 self._report(error)
+            finally:
+                self._metrics.active(now=False)
             await asyncio.sleep(self._backoff.next_s())
 
     def _report(self, error: Exception) -> None:
@@ -110,11 +123,15 @@ class Relay:
         async with (
             connected(self._nats_url, name=self._name, tls_ca_file=self._tls_ca_file) as broker,
             connect(
-                self._database_url, name="relay", statement_timeout_s=STATEMENT_TIMEOUT_S
+                self._database_url,
+                name=f"relay {self._name}",
+                statement_timeout_s=STATEMENT_TIMEOUT_S,
             ) as connection,
             asyncio.TaskGroup() as group,
         ):
+            await connection.execute(_END_WHEN_SILENT)
             group.create_task(_end_when_broken(broker))
+            group.create_task(_beat(connection))
             group.create_task(self._lead(connection, broker))
 
     async def _lead(self, connection: Connection, broker: Broker) -> None:
@@ -123,13 +140,16 @@ class Relay:
             await asyncio.sleep(STANDBY_S)
         async with asyncio.timeout(STEP_TIMEOUT_S):
             acknowledged = await verify(connection, broker)
+            publisher = await Publisher.begin(connection, broker, acknowledged, self._metrics)
         _log.info("relay publishes to the log from now on")
-        publisher = _Publisher(connection, broker, acknowledged)
+        self._metrics.active(now=True)
         self._waiting.clear()
         await broker.listen_for_mark_requests(self._accept)
         async with (
             connect(
-                self._database_url, name="relay-wake", statement_timeout_s=STATEMENT_TIMEOUT_S
+                self._database_url,
+                name=f"relay-wake {self._name}",
+                statement_timeout_s=STATEMENT_TIMEOUT_S,
             ) as listener,
             asyncio.TaskGroup() as group,
         ):
@@ -147,88 +167,39 @@ class Relay:
         async for _ in listener.notifies():
             self._wake.set()
 
-    async def _passes(self, connection: Connection, publisher: "_Publisher") -> None:
+    async def _passes(self, connection: Connection, publisher: Publisher) -> None:
         prune_at = self._monotonic()
+        more = True
         while True:
+            if not more:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await self._wake.wait()
             self._wake.clear()
             waiting, self._waiting = self._waiting, []
-            more = True
-            while more:
-                async with asyncio.timeout(STEP_TIMEOUT_S):
-                    more = await publisher.publish_batch()
-            if waiting:
-                async with asyncio.timeout(STEP_TIMEOUT_S):
-                    await publisher.mark(waiting, self._new_id())
+            more = await self._pass(connection, publisher, waiting)
             self._trouble = None
             self._backoff.reset()
             due = self._monotonic() >= prune_at and not self._wake.is_set()
             if due and await _prune(connection) < PRUNE_ROWS_MAX:
                 prune_at = self._monotonic() + PRUNE_INTERVAL_S
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S):
-                    await self._wake.wait()
 
+    async def _pass(self, connection: Connection, publisher: Publisher, waiting: list[str]) -> bool:
+        """Publish a batch; with requests waiting all that was committed before, and a mark.
 
-class _Publisher:
-    """What one session publishes, one message after the other: each waits for its acknowledgement.
-
-    Sending ahead would be faster, but a message refused in the middle would come after its
-    followers.
-    """
-
-    def __init__(
-        self, connection: Connection, broker: Broker, acknowledged: Acknowledged | None
-    ) -> None:
-        self._connection = connection
-        self._broker = broker
-        self._acknowledged = acknowledged
-
-    async def publish_batch(self) -> bool:
-        """Publish the oldest rows, stop at the first failure; return whether there may be more."""
-        rows = await outbox.claim(self._connection, rows_max=BATCH_ROWS_MAX)
-        published: list[tuple[Pending, int]] = []
-        try:
-            for row in rows:
-                published.append((row, await self._publish_row(row)))  # noqa: PERF401  see finally
-        finally:
-            if published and self._acknowledged is not None:
-                await outbox.mark_published(self._connection, published, self._acknowledged)
-        return len(rows) == BATCH_ROWS_MAX
-
-    async def mark(self, waiting: list[str], mark_id: UUID) -> None:
-        """Publish a mark and tell its sequence and id to everyone in `waiting`."""
-        named = str(mark_id)
-        seq, duplicate = await self._broker.publish(
-            MARK_SUBJECT, mark_body(named), {"Nats-Msg-Id": named}
-        )
-        self._acknowledge(seq, mark_id, duplicate=duplicate)
-        # Recorded first: a log that loses this mark must be found out, as pages may bear its fence.
-        await outbox.mark_acknowledged(self._connection, Acknowledged(seq, mark_id))
-        await self._broker.reply(waiting, msgspec.json.encode({"seq": seq, "id": named}))
-
-    async def _publish_row(self, row: Pending) -> int:
-        seq, duplicate = await self._broker.publish(
-            row.subject,
-            row.payload,
-            event_headers(str(row.event_id), outbox.SOURCE, row.event_time),
-        )
-        if duplicate and row.attempts == 1:
-            _log.error(
-                "the log answered that event %s (outbox %s) stands at %s already, on the first"
-                " attempt: another event bears its id, and this one may not have been announced",
-                row.event_id, row.id, seq,
-            )  # fmt: skip
-        self._acknowledge(seq, row.event_id, duplicate=duplicate)
-        return seq
-
-    def _acknowledge(self, seq: int, message_id: UUID, *, duplicate: bool) -> None:
-        """Note an acknowledged message. Raises `BrokerError` when sequences went back."""
-        last = self._acknowledged
-        if last is not None and seq <= last.seq:
-            if duplicate:
-                return
-            raise BrokerError(f"the log gave sequence {seq} after {last.seq}: it lost events")
-        self._acknowledged = Acknowledged(seq, message_id)
+        Return whether there may be more. Rows that come later do not delay the mark, so that a
+        relay which is busy without a pause answers too.
+        """
+        target = await outbox.newest(connection) if waiting else 0
+        while True:
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                more = await publisher.publish_batch()
+            if not more or publisher.through >= target:
+                break
+        if waiting:
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                await publisher.mark(waiting, self._new_id())
+        return more
 
 
 async def _prune(connection: Connection) -> int:
@@ -242,6 +213,14 @@ async def _try_lock(connection: Connection) -> bool:
     async with asyncio.timeout(STEP_TIMEOUT_S):
         row = await (await connection.execute(_TRY_LOCK, (LOCK,))).fetchone()
     return row is not None and bool(row[0])
+
+
+async def _beat(connection: Connection) -> None:
+    """Keep the session, and with it the lock, while this process runs."""
+    while True:
+        await asyncio.sleep(BEAT_S)
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            await connection.execute(_BEAT)
 
 
 async def _end_when_broken(broker: Broker) -> None:

@@ -6,6 +6,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 from perfcheck_chassis import BODY_BYTES_MAX, Secret, ServiceSettings, check_ca_file
 
+from perfcheck_api.invalidations.signature import WebhookSecrets
+
 
 class Settings(ServiceSettings, frozen=True, kw_only=True):
     """What the api service needs beyond what every service needs.
@@ -20,7 +22,13 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
             probe takes one of its own, so that a busy pool does not look like a lost database.
         pool_timeout_s: how long a request waits for a connection before it is answered 503.
         statement_timeout_s: PostgreSQL ends any statement after this time.
-        body_bytes_max: larger request bodies are refused with 413.
+        body_bytes_max: larger request bodies are refused with 413; those of invalidations may
+            have 512 KiB.
+        webhook_secret: verifies webhooks, `whsec_` and base64 of 24 to 64 bytes; without it every
+            webhook is refused.
+        webhook_secret_previous: verifies too; the secret before, while it is changed.
+        invalidations_per_s: how many invalidations each token subject, and the webhook's sender,
+            may publish through this instance in the long run; twice as many at once.
 
     """
 
@@ -33,17 +41,25 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     pool_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
     statement_timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
     body_bytes_max: Annotated[int, msgspec.Meta(ge=1, le=16 * 1024 * 1024)] = BODY_BYTES_MAX
+    webhook_secret: Secret | None = None
+    webhook_secret_previous: Secret | None = None
+    invalidations_per_s: Annotated[float, msgspec.Meta(ge=0.1, le=100_000)] = 100.0
 
     def __post_init__(self) -> None:
-        """Name the CAs of the database; refuse a pool that cannot be, in a ValueError."""
+        """Name the database's CAs; refuse bad secrets and a pool that cannot be (ValueError)."""
         super().__post_init__()
         trusting = with_root_certificate(self.database_url, self.tls_ca_file)
         msgspec.structs.force_setattr(self, "database_url", trusting)
+        self.webhook_secrets()
         if self.pool_size_min > self.pool_size_max:
             raise ValueError(
                 f"PERFCHECK_POOL_SIZE_MIN: {self.pool_size_min} is above"
                 f" PERFCHECK_POOL_SIZE_MAX, {self.pool_size_max}"
             )
+
+    def webhook_secrets(self) -> WebhookSecrets:
+        """Return the secrets of webhooks; ValueError says which is malformed."""
+        return WebhookSecrets(self.webhook_secret, self.webhook_secret_previous)
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -25,8 +25,10 @@ from perfcheck_api.ingest.source import packaged_source
 from perfcheck_api.migrate import migrate, packaged
 from perfcheck_api.settings import Settings
 from perfcheck_chassis import ASGIApp, Secret
+from perfcheck_contracts import SCOPES
 from perfcheck_embedded import Servers, free_port, servers
 
+TOKEN_KEY = "a key that only the tests know, of more than 32 bytes"  # noqa: S105  of tests
 TODAY = date(2026, 11, 2)  # the Monday after the last day of the data
 
 
@@ -54,8 +56,20 @@ class Client:
     app: ASGIApp
     settings: Settings
 
-    async def send(self, method: str, target: str, body: bytes = b"") -> Answer:
-        """Send a request to `/api` + `target` and return the whole answer."""
+    async def send(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request to `/api` + `target` and return the whole answer.
+
+        It bears a token for everything, unless `headers` has `authorization`: empty sends none.
+        """
+        fields = {"host": "test", "content-length": str(len(body))}
+        fields |= {"authorization": f"Bearer {self.token()}"} | dict(headers or {})
         path, _, query = f"/api{target}".partition("?")
         scope = {
             "type": "http",
@@ -67,7 +81,7 @@ class Client:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "root_path": "",
-            "headers": [(b"host", b"test"), (b"content-length", str(len(body)).encode())],
+            "headers": [(name.encode(), text.encode()) for name, text in fields.items() if text],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
         }
@@ -84,6 +98,20 @@ class Client:
         headers = {name.decode().lower(): text.decode() for name, text in sent[0]["headers"]}
         return Answer(
             sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
+        )
+
+    def token(self, *scopes: str, subject: str = "test", audience: str = "api") -> str:
+        """Return a service token with `scopes`, by default all of them."""
+        return self.settings.token_keys().issue(
+            subject=subject, audience=audience, scopes=scopes or SCOPES
+        )
+
+    async def post(
+        self, target: str, document: Any, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """POST a JSON document to `/api/v1` + `target`."""
+        return await self.send(
+            "POST", f"/v1{target}", msgspec.json.encode(document), headers=headers
         )
 
     async def get(self, target: str) -> Answer:
@@ -159,7 +187,7 @@ def full_data(running: Servers) -> FullData:
         ) as connection:
             await migrate(connection, packaged())
             summary = await ingest(connection)
-            await connection.execute("TRUNCATE outbox")
+            await connection.execute("TRUNCATE outbox, receipts")
             return summary
 
     return FullData("full", url, asyncio.run(fill()))
@@ -204,13 +232,15 @@ def open_client(running: Servers) -> Opener:
 
     @asynccontextmanager
     async def opened(database_url: str, **options: Any) -> AsyncIterator[Client]:
+        observer = options.pop("observer", None)
         settings = Settings(
             database_url=Secret(database_url),
             nats_url=Secret(options.pop("nats_url", running.nats_urls["api"])),
+            token_key=Secret(TOKEN_KEY),
             instance_id="api-test",
             **options,
         )
-        app = create_app(settings, today=lambda: TODAY)
+        app = create_app(settings, today=lambda: TODAY, observer=observer)
         async with _lifespan(app):
             yield Client(app, settings)
 

@@ -15,11 +15,18 @@ from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream, inbox_pre
 from nats.aio.client import Client
 from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
+from perfcheck_api.metrics import RelayMetrics
 from perfcheck_api.relay import Relay
 from perfcheck_chassis import Secret, background_tasks
 from perfcheck_embedded import Servers, servers
+from prometheus_client import CollectorRegistry
 
 BFF = "frontend-bff"
+
+
+def new_metrics() -> RelayMetrics:
+    """Return metrics in a registry of their own."""
+    return RelayMetrics(CollectorRegistry())
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +53,9 @@ async def relay(schema_url: str, own: Servers, clients: dict[str, Client]) -> As
     js = clients["test"].jetstream()
     await ensure_stream(js)
     async with background_tasks(
-        relay=Relay(Secret(schema_url), own.nats_urls["api"], name="relay-test").run()
+        relay=Relay(
+            Secret(schema_url), own.nats_urls["api"], name="relay-test", metrics=new_metrics()
+        ).run()
     ):
         yield schema_url
 
@@ -209,7 +218,7 @@ async def test_a_wrong_password_is_told_and_not_shown(
 ) -> None:
     """Health and log name the server and the reason; the password is in neither."""
     url = f"nats://api:hunter2@{own.nats_url.rpartition('@')[2]}"
-    relay = Relay(Secret(schema_url), url, name="relay-test")
+    relay = Relay(Secret(schema_url), url, name="relay-test", metrics=new_metrics())
 
     async def told() -> bool:
         return "Authorization Violation" in (await relay.trouble() or "")

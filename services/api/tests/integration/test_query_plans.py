@@ -1,14 +1,16 @@
 """Each statement of the repositories runs on an index of the rates, explained on the full data."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from perfcheck_api.ingest import repository as ingest_repository
+from perfcheck_api.invalidations import repository as invalidations_repository
 from perfcheck_api.rates import repository as rates_repository
 
 _DAY = {"day": date(2026, 10, 29)}
@@ -41,11 +43,45 @@ NOT_EXPLAINABLE = {"STAGE", "COPY", "SETTLE"}  # PostgreSQL explains queries onl
 
 
 def _statements(module: ModuleType) -> set[str]:
-    return {name for name, value in vars(module).items() if name.isupper() and type(value) is str}
+    return {
+        name
+        for name, value in vars(module).items()
+        if name.isupper() and type(value) is str and not name.startswith("_")
+    }
+
+
+_LISTED = {
+    "source": "api",
+    "stage": "dead",
+    "tag": "x",
+    "at": datetime.now(tz=UTC),  # noqa: TID251  a moment like any other
+    "id": "x",
+    "since": datetime(2020, 1, 1, tzinfo=UTC),
+    "limit": 50,
+    "walked_max": 5000,
+}
+_KEYED = {"caller": "c", "key": "k", "lifetime_s": 86_400.0}
+INVALIDATIONS: Mapping[str, Mapping[str, Any]] = {
+    "TRY_KEY": {"key_lock": 1},
+    "KEY": _KEYED,
+    "KEEP_KEY": {**_KEYED, "body_hash": b"", "outbox_id": 1, "event_id": uuid4()},
+    "RECEIPT": {"id": "x"},
+    "LIST": _LISTED,
+    "LIST_OF_SOURCE": _LISTED,
+    "LIST_DEAD": _LISTED,
+    "END": _LISTED,
+    "END_OF_SOURCE": _LISTED,
+    "END_DEAD": _LISTED,
+    "MERGE": {"parts": "[]"},
+    "TRY_PRUNE": {"prune_lock": 1},
+    "PRUNE_RECEIPTS": {"age_s": 600_000.0, "rows_kept": 1_000_000, "rows_max": 1000},
+    "PRUNE_KEYS": {"lifetime_s": 86_400.0, "rows_max": 1000},
+}
 
 
 def test_every_statement_is_explained_here() -> None:
     """Whoever adds a statement adds its parameters above."""
+    assert _statements(invalidations_repository) == set(INVALIDATIONS)
     assert _statements(rates_repository) == set(RATES)
     assert _statements(ingest_repository) == INGEST | NOT_EXPLAINABLE
 
@@ -87,3 +123,36 @@ def test_the_upsert_reads_only_what_it_was_given(full_data: Any) -> None:
     assert row is not None
     scans = [node for node in _nodes(row[0][0]["Plan"]) if node["Node Type"] == "Seq Scan"]
     assert [scan["Relation Name"] for scan in scans] == ["stage"]
+
+
+@pytest.fixture(scope="session")
+def many_receipts(full_data: Any) -> str:
+    """Give the URL of the data with so many receipts and keys that a scan of all would show."""
+    with psycopg.connect(full_data.url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO receipts (event_id, at, source, event, dead) SELECT n,"
+            " now() - interval '1 s' * n, CASE WHEN n % 100 = 0 THEN 'shop' ELSE 'api' END,"
+            " '{\"tags\": [\"x\"]}', CASE WHEN n % 1000 = 0 THEN 'why' ELSE '' END"
+            " FROM generate_series(1, 30000) AS n"
+        )
+        connection.execute(
+            "INSERT INTO idempotency_keys SELECT 'c', n, '', n, gen_random_uuid(),"
+            " now() - interval '1 s' * n FROM generate_series(1, 30000) AS n"
+        )
+        connection.execute("ANALYZE receipts, idempotency_keys")
+    return str(full_data.url)
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("name", sorted(INVALIDATIONS))
+def test_statements_of_the_invalidations_use_an_index(
+    many_receipts: str, name: str, mode: str
+) -> None:
+    """No plan reads receipts or keys from end to end, nor sorts what it reads."""
+    nodes = _explain(
+        many_receipts, getattr(invalidations_repository, name), INVALIDATIONS[name], mode
+    )
+    kinds = {node["Node Type"] for node in nodes}
+    assert "Seq Scan" not in kinds, nodes
+    if name.startswith(("LIST", "END", "PRUNE")):
+        assert "Sort" not in kinds, nodes

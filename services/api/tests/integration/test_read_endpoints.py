@@ -194,7 +194,7 @@ async def test_openapi_is_served(reader: Reader) -> None:
     """The schema names the API, the body of a write, and the problems with an example."""
     schema = (await reader.send("GET", "/schema")).json()
     assert (schema["info"]["title"], schema["info"]["version"]) == ("perfcheck api", "1.0.0")
-    assert len(schema["paths"]) == 8
+    assert len(schema["paths"]) == 11
     write = schema["paths"]["/api/v1/days/{date}"]["put"]
     assert write["requestBody"]["content"]["application/json"]["schema"]["required"] == ["rates"]
     examples = write["responses"]["422"]["content"]["application/problem+json"]["examples"]

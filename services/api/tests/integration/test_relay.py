@@ -13,10 +13,12 @@ from perfcheck_api import outbox
 from perfcheck_api.broker import connected
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.log_identity import verify
+from perfcheck_api.metrics import RelayMetrics
 from perfcheck_api.outbox import Acknowledged
 from perfcheck_api.relay import Relay
 from perfcheck_chassis import Secret
 from perfcheck_embedded import Servers, servers
+from prometheus_client import CollectorRegistry
 
 UNPUBLISHED = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
 ROWS = "SELECT event_id::text, seq FROM outbox ORDER BY id"
@@ -30,7 +32,7 @@ async def _end(js: JetStreamContext) -> int:
 async def _append(url: str, *reasons: str) -> list[UUID]:
     async with connect_to_database(Secret(url), name="test", statement_timeout_s=20) as connection:
         return [
-            await outbox.append(connection, Invalidation(tags=("x",), reason=reason))
+            (await outbox.append(connection, Invalidation(tags=("x",), reason=reason))).event_id
             for reason in reasons
         ]
 
@@ -39,7 +41,8 @@ class Running:
     """A relay in a task; `stop` ends it as a shutdown does."""
 
     def __init__(self, url: str, nats_url: str) -> None:
-        self.relay = Relay(Secret(url), nats_url, name="relay-test")
+        metrics = RelayMetrics(CollectorRegistry())
+        self.relay = Relay(Secret(url), nats_url, name="relay-test", metrics=metrics)
         self._task = asyncio.ensure_future(self.relay.run())
 
     async def __aenter__(self) -> None:

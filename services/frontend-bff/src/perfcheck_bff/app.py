@@ -54,6 +54,7 @@ def create_app(settings: Settings) -> ASGIApp:
             vary_host=False,
             unsafe_invalidates=False,  # nothing is written here, and the broker would refuse it
             lease_s=settings.lease_s,
+            forward_cdn_cache_control=settings.cdn,
         ),
         log=NatsLog(settings.nats_url.reveal(), source=_SERVICE, tls_ca_file=settings.tls_ca_file),
         store=store,
@@ -91,7 +92,7 @@ def _litestar(
         name: Language(texts.load(name), templating.environment(texts.load(name), assets))
         for name in texts.LANGUAGES
     }
-    pages = Pages(languages, clock=time.perf_counter)
+    pages = Pages(languages, clock=time.perf_counter, cdn=settings.cdn)
     instance = settings.instance_id
 
     @asynccontextmanager

@@ -24,14 +24,20 @@ _ISR = {
     "CDN-Cache-Control": "max-age=86400, stale-while-revalidate=60, stale-if-error=86400",
     "Cache-Control": "public, max-age=0, must-revalidate",
 }
+# For caches between us and browsers, where something purges them (rule 10 of the protocol).
+_CDN = {"Cache-Control": "public, max-age=0, s-maxage=86400, must-revalidate"}
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def cached(mode: Mode, render: Render) -> dict[str, str]:
-    """Return the headers of a complete page: kept under its tags in ISR, else never stored."""
+def cached(mode: Mode, render: Render, *, cdn: bool) -> dict[str, str]:
+    """Return the headers of a complete page: kept under its tags in ISR, else never stored.
+
+    With `cdn` the page may also be kept by a CDN in front, which must be purged by tag.
+    """
     if mode != "isr" or render.refusal is not None:
         return never_stored()
-    return {**SECURITY, **_ISR, "Cache-Tag": ", ".join(render.tags)}
+    fields = {**SECURITY, **_ISR, **(_CDN if cdn else {})}
+    return {**fields, "Cache-Tag": ", ".join(render.tags)}
 
 
 def never_stored() -> dict[str, str]:

@@ -64,9 +64,15 @@ class Language(NamedTuple):
 
 
 class Pages:
-    """Renders pages in all languages; `clock` gives seconds for Server-Timing."""
+    """Renders pages in all languages; `clock` gives seconds for Server-Timing.
 
-    def __init__(self, languages: Mapping[str, Language], *, clock: Callable[[], float]) -> None:
+    With `cdn` a CDN in front may keep them.
+    """
+
+    def __init__(
+        self, languages: Mapping[str, Language], *, clock: Callable[[], float], cdn: bool = False
+    ) -> None:
+        self._cdn = cdn
         self._languages = languages
         self._clock = clock
 
@@ -92,7 +98,7 @@ class Pages:
         try:
             page = await read(render)
         except MissingError:
-            fields = headers.cached(site.mode, render)
+            fields = headers.cached(site.mode, render, cdn=self._cdn)
             response = self.error(site, HTTPStatus.NOT_FOUND, missing, fields=fields)
         except RefusedError as error:
             _log.warning("%s: %s", path, error)
@@ -105,7 +111,9 @@ class Pages:
             if render.refusal is not None:
                 _log.warning("%s is rendered but not kept: %s", path, render.refusal)
             body = self.html(site, path, page)
-            response = Response(body, media_type=HTML, headers=headers.cached(site.mode, render))
+            response = Response(
+                body, media_type=HTML, headers=headers.cached(site.mode, render, cdn=self._cdn)
+            )
         timing = headers.server_timing(render, self._clock() - started)
         response.headers["Server-Timing"] = timing
         return response

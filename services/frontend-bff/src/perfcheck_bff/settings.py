@@ -15,6 +15,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
         api_url: address of the api service, without a path.
         nats_url: broker with the invalidation log; may hold a password.
         valkey_url: shared store of pages; may hold a password.
+        cdn: whether a CDN in front may keep pages; the revalidator must be set to purge it.
         lease_s: how long after the last proof that the log flows pages count as fresh.
 
     """
@@ -24,4 +25,5 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     api_url: Annotated[str, Meta(pattern=r"^https?://[^/]+/?$")]
     nats_url: Secret
     valkey_url: Secret
+    cdn: bool = False
     lease_s: Annotated[float, Meta(gt=0, le=300)] = 15.0

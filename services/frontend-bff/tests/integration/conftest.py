@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from perfcheck_chassis import Secret, TokenKeys
 from perfcheck_embedded import Servers, free_port, servers
 
 READY_S = 30.0
 STOP_S = 45.0
 HOST = "127.0.0.1"
+TOKEN_KEY = "k" * 32
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,7 @@ def api(backing: Servers, folder: Path) -> Iterator[Service]:
     environ = {
         "PERFCHECK_DATABASE_URL": backing.database_url,
         "PERFCHECK_NATS_URL": backing.nats_urls["api"],
+        "PERFCHECK_TOKEN_KEY": TOKEN_KEY,
     }
     source = folder / "rates.csv"
     source.write_text(csv_text())
@@ -268,7 +271,17 @@ def bff_environ(backing: Servers, relay: Relay) -> dict[str, str]:
         "PERFCHECK_API_URL": f"http://{HOST}:{relay.port}",
         "PERFCHECK_NATS_URL": backing.nats_urls["frontend-bff"],
         "PERFCHECK_VALKEY_URL": backing.valkey_url,
+        "PERFCHECK_TOKEN_KEY": TOKEN_KEY,
     }
+
+
+@pytest.fixture
+def writer() -> dict[str, str]:
+    """Return the fields of a request to the api that may change rates."""
+    token = TokenKeys(Secret(TOKEN_KEY)).issue(
+        subject="test", audience="api", scopes=["rates:write"]
+    )
+    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture(scope="session")

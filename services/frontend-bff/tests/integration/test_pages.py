@@ -227,19 +227,23 @@ def test_what_browsers_and_robots_ask_for_is_there(bff: Any, path: str) -> None:
     assert bff.call("HEAD", path).status == 200
 
 
-def test_a_day_that_is_written_appears(bff: Any, api: Any, eventually: Any) -> None:
+def test_a_day_that_is_written_appears(
+    bff: Any, api: Any, writer: dict[str, str], eventually: Any
+) -> None:
     """A page follows its data: a rate changes, a day comes into being where a 404 was cached."""
     assert bff.get("/days/2026-10-25").status == 404
     assert bff.get("/days/2026-10-25").headers["cache-status"].startswith("asgi-isr; hit")
     body = json.dumps({"rates": {"USD": 1.2345}}).encode()
 
-    written = api.call("PUT", "/api/v1/days/2026-10-25", body=body)
+    written = api.call("PUT", "/api/v1/days/2026-10-25", headers=writer, body=body)
 
     assert written.status == 201
     eventually(lambda: exact(1.2345) in bff.get("/days/2026-10-25").text, "the new day has a page")
     eventually(
         lambda: exact(1.2345) in bff.get("/currencies/USD").text, "its currency's page shows it"
     )
-    removed = api.call("PATCH", "/api/v1/days/2026-10-25", body=b'{"rates": {"USD": null}}')
+    removed = api.call(
+        "PATCH", "/api/v1/days/2026-10-25", headers=writer, body=b'{"rates": {"USD": null}}'
+    )
     assert removed.status == 200
     eventually(lambda: bff.get("/days/2026-10-25").status == 404, "the day is gone again")

@@ -82,7 +82,7 @@ def test_the_longest_tag_is_allowed() -> None:
 
 def test_isr_pages_are_kept_under_their_tags() -> None:
     """The page cache may keep the page for a day, a browser asks each time."""
-    fields = cached("isr", render("currency:usd", "currency:jpy"))
+    fields = cached("isr", render("currency:usd", "currency:jpy"), cdn=False)
 
     assert fields["CDN-Cache-Control"] == (
         "max-age=86400, stale-while-revalidate=60, stale-if-error=86400"
@@ -93,7 +93,7 @@ def test_isr_pages_are_kept_under_their_tags() -> None:
 
 def test_ssr_pages_are_never_stored() -> None:
     """The mode is a matter of headers: the same page, but nobody keeps it."""
-    fields = cached("ssr", render("latest"))
+    fields = cached("ssr", render("latest"), cdn=True)
 
     assert fields == never_stored()
     assert fields["Cache-Control"] == "no-store"
@@ -103,10 +103,17 @@ def test_ssr_pages_are_never_stored() -> None:
 
 def test_unfit_isr_pages_are_never_stored() -> None:
     """A render that must not be kept says so, whatever its mode."""
-    assert cached("isr", render("latest", None)) == never_stored()
+    assert cached("isr", render("latest", None), cdn=True) == never_stored()
 
 
-@pytest.mark.parametrize("fields", [cached("isr", render("latest")), never_stored()])
+def test_cdn_may_keep_a_page_where_one_is_purged() -> None:
+    """With a CDN in front a page names a lifetime for shared caches; browsers still ask."""
+    fields = cached("isr", render("latest"), cdn=True)
+    assert fields["Cache-Control"] == "public, max-age=0, s-maxage=86400, must-revalidate"
+    assert "s-maxage" not in cached("isr", render("latest"), cdn=False)["Cache-Control"]
+
+
+@pytest.mark.parametrize("fields", [cached("isr", render("latest"), cdn=False), never_stored()])
 def test_every_page_has_security_headers(fields: dict[str, str]) -> None:
     """They are part of the page, also of error pages."""
     assert fields["Content-Security-Policy"] == CONTENT_SECURITY_POLICY

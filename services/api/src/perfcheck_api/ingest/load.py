@@ -51,14 +51,14 @@ async def ingest(
     if if_empty and await repository.has_rates(connection):
         return Summary(source=path.name, skipped=True)
     quotes = parse(read(path), await repository.known_codes(connection))
-    event_id = None
+    appended = None
     async with connection.transaction():
         await repository.lock_writers(connection)
         inserted, changed = await repository.upsert(connection, quotes)
         if inserted or changed:
             event = Invalidation(tags=(EVERYTHING_TAG,), reason=f"rates loaded from {path.name}")
-            event_id = await outbox.append(connection, event)
-    if event_id is not None:
+            appended = await outbox.append(connection, event)
+    if appended is not None:
         await repository.settle(connection)
     days = {quote.day for quote in quotes}
     return Summary(
@@ -69,6 +69,6 @@ async def ingest(
         last_day=max(days).isoformat(),
         inserted=inserted,
         changed=changed,
-        event_id=None if event_id is None else str(event_id),
+        event_id=None if appended is None else str(appended.event_id),
         duration_s=round(monotonic() - started, 3),
     )

@@ -1,17 +1,15 @@
-"""The HTTP edge of the rates: routes, headers, and the table from errors to problem details."""
+"""The HTTP edge of the rates: routes and headers."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
-from litestar import Request, Response, Router, get, patch, put
-from litestar.datastructures import State
+from litestar import Response, Router, get, patch, put
+from litestar.datastructures import ResponseHeader, State
 from litestar.params import FromPath, QueryParameter, RawBody
-from litestar.types import ExceptionHandlersMap
-from perfcheck_chassis import Problem, problem_handlers
+from perfcheck_chassis import ConsistencyTokens, TokenKeys, requires
 from perfcheck_contracts import (
     Currency,
     CurrencyList,
     Day,
-    FieldError,
     History,
     Pair,
     WriteResult,
@@ -19,22 +17,22 @@ from perfcheck_contracts import (
     YearList,
 )
 
-from perfcheck_api.errors import (
-    BadRequestError,
-    DatabaseUnavailableError,
-    Fault,
-    NotFoundError,
-    RejectedError,
-)
-from perfcheck_api.rates.openapi import DayWriteOperation, problem_responses
+from perfcheck_api import outbox
+from perfcheck_api.openapi import BEARER, problem_responses
+from perfcheck_api.rates.openapi import DayWriteOperation
 from perfcheck_api.rates.service import RatesService, Tagged
 
 # The pages' cache is in front of this service, and knows from events what is old; a second cache
 # between the two would not (rule 3 of the coherence protocol).
 _CACHE_CONTROL = "no-cache"
-RETRY_AFTER_S = 1
 
 AnswerT = TypeVar("AnswerT")
+
+CONSISTENCY_TOKEN = ResponseHeader(
+    name="Consistency-Token",
+    description="send it with a read of a page: that is then no older than this write",
+    documentation_only=True,
+)
 
 First = Annotated[
     str | None,
@@ -145,7 +143,9 @@ async def year(state: State, year: FromPath[str]) -> Response[Year]:
     operation_id="replaceDay",
     summary="Replace a day",
     operation_class=DayWriteOperation,
-    responses=problem_responses(400, 413, 422, 503),
+    responses=problem_responses(400, 401, 413, 422, 503),
+    response_headers=[CONSISTENCY_TOKEN],
+    security=BEARER,
 )
 async def replace_day(state: State, date: FromPath[str], body: RawBody) -> Response[WriteResult]:
     """Set the day's rates to those given; announce the change."""
@@ -157,7 +157,9 @@ async def replace_day(state: State, date: FromPath[str], body: RawBody) -> Respo
     operation_id="mergeDay",
     summary="Change some rates of a day",
     operation_class=DayWriteOperation,
-    responses=problem_responses(400, 413, 422, 503),
+    responses=problem_responses(400, 401, 413, 422, 503),
+    response_headers=[CONSISTENCY_TOKEN],
+    security=BEARER,
 )
 async def merge_day(state: State, date: FromPath[str], body: RawBody) -> Response[WriteResult]:
     """Set the rates given, remove those that are null, keep the rest; announce the change."""
@@ -165,88 +167,21 @@ async def merge_day(state: State, date: FromPath[str], body: RawBody) -> Respons
 
 
 async def _write(state: State, date: str, body: bytes, *, merge: bool) -> Response[WriteResult]:
+    tokens: ConsistencyTokens = state.consistency_tokens
     written = await _rates(state).write_day(date, body, merge=merge)
     return Response(
         written.result,
         status_code=201 if written.created else 200,
-        headers={"Cache-Control": "no-store"},
+        headers={
+            "Cache-Control": "no-store",
+            "Consistency-Token": tokens.issue(outbox.SOURCE, written.number),
+        },
     )
 
 
-rates_router = Router(
-    "/api/v1",
-    route_handlers=[
-        currencies,
-        currency,
-        history,
-        pair,
-        latest_day,
-        day,
-        years,
-        year,
-        replace_day,
-        merge_day,
-    ],
-    tags=["rates"],
-)
-
-
-def _fields(faults: tuple[Fault, ...]) -> list[FieldError]:
-    return [FieldError(field=fault.field, detail=fault.detail) for fault in faults]
-
-
-def _detail(faults: tuple[Fault, ...]) -> str:
-    return "; ".join(f"{fault.field}: {fault.detail}" for fault in faults)
-
-
-_REQUEST = Request[Any, Any, Any]
-
-
-def _send(request: _REQUEST, problem: Problem) -> Response[Any]:
-    response: Response[Any] = problem_handlers[Problem](request, problem)
-    return response
-
-
-def _not_found(request: _REQUEST, error: NotFoundError) -> Response[Any]:
-    # What is missing may come: the answer names what would change it, as every other does.
-    headers = {"Cache-Control": _CACHE_CONTROL, "Cache-Tag": ", ".join(error.tags)}
-    faults = (error.fault,)
-    problem = Problem(
-        404, type=error.kind, detail=_detail(faults), errors=_fields(faults), headers=headers
-    )
-    return _send(request, problem)
-
-
-def _bad_request(request: _REQUEST, error: BadRequestError) -> Response[Any]:
-    problem = Problem(
-        400, type="invalid-request", detail=_detail(error.faults), errors=_fields(error.faults)
-    )
-    return _send(request, problem)
-
-
-def _rejected(request: _REQUEST, error: RejectedError) -> Response[Any]:
-    problem = Problem(
-        422,
-        type="rejected",
-        detail=f"nothing was written. {_detail(error.faults)}",
-        errors=_fields(error.faults),
-    )
-    return _send(request, problem)
-
-
-def _unavailable(request: _REQUEST, error: DatabaseUnavailableError) -> Response[Any]:
-    problem = Problem(
-        503,
-        type="database-unavailable",
-        detail=f"{error.reason}; try again in {RETRY_AFTER_S} s",
-        headers={"Retry-After": str(RETRY_AFTER_S)},
-    )
-    return _send(request, problem)
-
-
-error_handlers: ExceptionHandlersMap = {
-    NotFoundError: _not_found,
-    BadRequestError: _bad_request,
-    RejectedError: _rejected,
-    DatabaseUnavailableError: _unavailable,
-}
+def rates_router(keys: TokenKeys) -> Router:
+    """Return the routes; writes need a token of `keys` with the scope `rates:write`."""
+    reads = [currencies, currency, history, pair, latest_day, day, years, year]
+    guard = requires(keys, audience="api", scope="rates:write")
+    writes = Router("/", route_handlers=[replace_day, merge_day], guards=[guard])
+    return Router("/api/v1", route_handlers=[*reads, writes], tags=["rates"])

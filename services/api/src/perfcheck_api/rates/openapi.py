@@ -1,72 +1,8 @@
-"""What Litestar cannot know of the routes: the body of a write, and the problem answers."""
+"""What Litestar cannot know of the routes: the body of a write."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import (
-    Example,
-    OpenAPIMediaType,
-    OpenAPIType,
-    Operation,
-    RequestBody,
-    Schema,
-)
-from perfcheck_contracts import PROBLEM_MEDIA_TYPE, FieldError, ProblemDetails
-
-_EXAMPLES: Mapping[int, ProblemDetails] = {
-    400: ProblemDetails(
-        type="invalid-request",
-        title="Bad Request",
-        status=400,
-        detail="date: '2026-02-30' is no date; expected YYYY-MM-DD",
-        errors=[
-            FieldError(field="date", detail="'2026-02-30' is no date; expected YYYY-MM-DD"),
-        ],
-    ),
-    404: ProblemDetails(
-        type="unknown-currency",
-        title="Not Found",
-        status=404,
-        detail="code: no rates of XYZ are known",
-        errors=[FieldError(field="code", detail="no rates of XYZ are known")],
-    ),
-    413: ProblemDetails(
-        type="content-too-large",
-        title="Content Too Large",
-        status=413,
-        detail="body: has more than 65536 bytes, the limit (PERFCHECK_BODY_BYTES_MAX)",
-        errors=[FieldError(field="body", detail="has more than 65536 bytes, the limit")],
-    ),
-    422: ProblemDetails(
-        type="rejected",
-        title="Unprocessable Content",
-        status=422,
-        detail="nothing was written. rates.XYZ: is no known currency",
-        errors=[FieldError(field="rates.XYZ", detail="is no known currency")],
-    ),
-    503: ProblemDetails(
-        type="database-unavailable",
-        title="Service Unavailable",
-        status=503,
-        detail="no database connection became free in time; try again in 1 s",
-    ),
-}
-
-
-def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return the documentation of the problem answers with these statuses."""
-    return {
-        status: ResponseSpec(
-            data_container=ProblemDetails,
-            description=HTTPStatus(status).phrase,
-            media_type=PROBLEM_MEDIA_TYPE,
-            generate_examples=False,
-            examples=[Example(summary=HTTPStatus(status).phrase, value=_EXAMPLES[status])],
-        )
-        for status in statuses
-    }
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 
 
 def _write_body() -> RequestBody:

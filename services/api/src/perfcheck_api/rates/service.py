@@ -61,10 +61,11 @@ class Tagged(NamedTuple, Generic[AnswerT]):
 
 
 class Written(NamedTuple):
-    """What a write left; `created` when the day had no rates before."""
+    """What a write left; `created` when the day had no rates before, `number` in the outbox."""
 
     result: WriteResult
     created: bool
+    number: int
 
 
 class RatesService:
@@ -244,16 +245,16 @@ class RatesService:
                 exists=bool(rates or old - removed),
             )
             event = Invalidation(tags=tags, reason=f"rates of {day} written")
-            event_id = await outbox.append(connection, event)
+            appended = await outbox.append(connection, event)
             found = _day_from(day, await repository.day_as_written(connection, day))
         result = WriteResult(
             day=day,
             previous=found.previous,
             next=found.next,
             rates=found.rates,
-            event_id=str(event_id),
+            event_id=str(appended.event_id),
         )
-        return Written(result, created=bool(found.rates) and not old)
+        return Written(result, created=bool(found.rates) and not old, number=appended.id)
 
 
 def _bounds(start: date | None, end: date | None) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from asgi_isr.logs.nats.connection import (
     inbox_prefix,
     without_credentials,
 )
-from asgi_isr.logs.nats.instances import Instances, ensure_instances_stream
+from asgi_isr.logs.nats.instances import Instances
 from asgi_isr.logs.nats.log import NatsLog
+from asgi_isr.logs.nats.registrations import ensure_instances_stream
 from asgi_isr.logs.nats.stream import LogConfigurationError, ensure_stream
 
 __all__ = [

@@ -5,24 +5,16 @@ import heapq
 import logging
 import random
 from contextlib import suppress
-from datetime import datetime
 from itertools import count
-from typing import TypeVar
 
-import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
 
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.live import (
-    INSTANCES_STREAM,
     INSTANCES_SUBJECT_PREFIX,
-    LEASE_S_MAX,
     POSITIONS_SUBJECT_PREFIX,
     Applied,
     LiveSet,
@@ -30,70 +22,41 @@ from asgi_isr.live import (
     Report,
 )
 from asgi_isr.logs.nats.connection import close, connect
-from asgi_isr.logs.nats.requests import NO_MESSAGE_FOUND, RefusedError, request
+from asgi_isr.logs.nats.registrations import decoded, load
 from asgi_isr.ports import Clock, SystemClock
 
 TIMEOUT_S = 2.0
 RETRY_MIN_S = 0.05
 RETRY_MAX_S = 2.0
 LOAD_TIMEOUT_S = 10.0
-LOOK_S = 1.0  # between two looks at leases that ended and at the connection
+LOOK_S_MIN = 0.01
+LOOK_S = 0.5  # between two looks at leases that ended and at the connection
 WAITERS_MAX = 10_000
 PENDING_MAX = 65_536
-AGE_S_MAX = LEASE_S_MAX + 60.0  # a registration is kept for longer than any lease
-CLOCKS_S = 5.0  # by which the brokers of one cluster may disagree
-BYTES_MAX = 16 * 1024 * 1024
 
-T = TypeVar("T")
 _logger = logging.getLogger(__name__)
-_decoder = msgspec.json.Decoder(Report)
 
 
-class _State(msgspec.Struct):
-    subjects: dict[str, int] = {}
+class _Hearing:
+    """One subscription to registrations, and one to reports, since the client last connected."""
 
+    def __init__(self, client: Client, subscriptions: list[Subscription]) -> None:
+        self.subscriptions = subscriptions  # that to registrations is the first
+        self._client = client
+        self._reconnects = client.stats["reconnects"]
 
-class _Info(msgspec.Struct):
-    state: _State
-    ts: datetime
+    def unbroken(self) -> bool:
+        """Say whether nothing can have been missed so far as is known."""
+        client = self._client
+        return client.is_connected and client.stats["reconnects"] == self._reconnects
 
+    def whole(self) -> bool:
+        """Say whether no registration waits, perhaps overtaken by reports that came after it."""
+        return self.unbroken() and not any(one.pending_msgs for one in self.subscriptions[:1])
 
-class _Stored(msgspec.Struct):
-    time: datetime
-    data: bytes = b""
-
-
-class _StoredReply(msgspec.Struct):
-    message: _Stored
-
-
-async def ensure_instances_stream(js: JetStreamContext, *, replicas: int = 1) -> None:
-    """Create the stream of registrations unless it exists, whatever its bounds.
-
-    Raises `LogUnavailableError` if JetStream does not answer.
-    """
-    wanted = StreamConfig(
-        name=INSTANCES_STREAM,
-        description="The last word of each instance of the page cache",
-        subjects=[f"{INSTANCES_SUBJECT_PREFIX}.>"],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.OLD,
-        storage=StorageType.FILE,
-        num_replicas=replicas,
-        max_msgs_per_subject=1,
-        max_age=AGE_S_MAX,
-        max_bytes=BYTES_MAX,
-    )
-    try:
-        async with asyncio.timeout(2 * TIMEOUT_S):
-            try:
-                await js.stream_info(INSTANCES_STREAM)
-            except NotFoundError:
-                await js.add_stream(wanted)
-    except (NatsError, OSError, TimeoutError) as error:
-        raise LogUnavailableError(
-            f"cannot create the stream {INSTANCES_STREAM}: {error!r}"
-        ) from error
+    def idle(self) -> bool:
+        """Say whether nothing waits that was heard."""
+        return self.unbroken() and not any(one.pending_msgs for one in self.subscriptions)
 
 
 class Instances:
@@ -101,7 +64,8 @@ class Instances:
 
     `connection` is a client of the caller's, who closes it, or a URL. Whatever may have cost a
     report (a broken connection, messages dropped) makes the live set incomplete until it was loaded
-    again; until then nothing counts as applied everywhere.
+    again; until then nothing counts as applied everywhere. An instance counts as silent only while
+    the broker answers here: a frozen connection says nothing of anybody's lease.
     """
 
     def __init__(
@@ -122,6 +86,7 @@ class Instances:
         self._rng = random.Random()  # noqa: S311  jitter, not a secret
         self._live = LiveSet()
         self._broken = asyncio.Event()
+        self._hearing: _Hearing | None = None
         self._waiting: dict[str, list[tuple[int, int, asyncio.Future[None]]]] = {}
         self._waiters = 0
         self._waiter_ids = count()
@@ -137,16 +102,29 @@ class Instances:
 
     def applied(self, reached: Reached) -> Applied:
         """Return who has reached it, as known now."""
-        self._live.expire(self._clock.monotonic())
-        return self._live.applied(reached)
+        return self._applied(reached, frozenset())
+
+    def _applied(self, reached: Reached, asked: frozenset[str]) -> Applied:
+        applied = self._live.applied(reached, asked)
+        return applied._replace(everywhere=applied.everywhere and self._heard_all())
+
+    def _heard_all(self) -> bool:
+        """Say whether every registration that reached this process was taken in."""
+        return self._live.complete and self._hearing is not None and self._hearing.whole()
 
     async def wait(self, reached: Reached, timeout_s: float) -> Applied:
         """Return once every live instance has reached it, or as far as it came in `timeout_s`."""
-        self._live.expire(self._clock.monotonic())
         asked = self._live.names()
-        applied = self._live.applied(reached, asked)
-        if applied.everywhere or self._waiters >= WAITERS_MAX:
-            return applied
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not self._applied(reached, asked).everywhere:
+                    if self._waiters >= WAITERS_MAX:
+                        break
+                    await self._wait(reached)
+        return self._applied(reached, asked)
+
+    async def _wait(self, reached: Reached) -> None:
+        """Wait until it seemed to be applied everywhere: somebody may have entered since."""
         waiter = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(reached.source, [])
         if len(waiting) > 2 * WAITERS_MAX:  # most of them gave up
@@ -155,12 +133,9 @@ class Instances:
         heapq.heappush(waiting, (reached.number, next(self._waiter_ids), waiter))
         self._waiters += 1
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await waiter
+            await waiter
         finally:
             self._waiters -= 1
-        return self._live.applied(reached, asked)
 
     async def run(self) -> None:
         """Observe until cancelled; whatever breaks is tried again."""
@@ -187,7 +162,7 @@ class Instances:
         )  # fmt: skip
         subscriptions: list[Subscription] = []
         try:
-            reconnects = client.stats["reconnects"]
+            hearing = self._hearing = _Hearing(client, subscriptions)
             for prefix in (INSTANCES_SUBJECT_PREFIX, POSITIONS_SUBJECT_PREFIX):
                 subscription = await client.subscribe(
                     f"{prefix}.>", cb=self._received, pending_msgs_limit=PENDING_MAX
@@ -195,72 +170,51 @@ class Instances:
                 subscriptions.append(subscription)
             async with asyncio.timeout(LOAD_TIMEOUT_S):
                 await client.flush()  # the server has the subscriptions now
-                self._live.loaded(await self._load(client), self._clock.monotonic())
+                self._live.loaded(
+                    await load(client, timeout_s=self._timeout_s), self._clock.monotonic()
+                )
             self._trouble = None
             self._moved()
-            while client.is_connected and client.stats["reconnects"] == reconnects:
-                await self._look(subscriptions)
+            while hearing.unbroken():
+                await self._look(client, hearing)
         finally:
             self._live.lost()
+            self._hearing = None
             await self._leave(client, subscriptions)
         raise LogUnavailableError("the connection to NATS broke")
 
-    async def _look(self, subscriptions: list[Subscription]) -> None:
+    async def _look(self, client: Client, hearing: _Hearing) -> None:
         """Wait until something may have changed without a report."""
+        end = self._live.next_end()
+        left_s = LOOK_S if end is None else end - self._clock.monotonic()
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_S):
+            async with asyncio.timeout(min(LOOK_S, max(LOOK_S_MIN, left_s))):
                 await self._broken.wait()
         self._broken.clear()
-        if any(one.pending_msgs > PENDING_MAX // 2 for one in subscriptions):
+        if not hearing.unbroken():
+            return
+        if not self._live.complete:
+            raise LogUnavailableError("there are more instances than an observer can know of")
+        if any(one.pending_msgs > PENDING_MAX // 2 for one in hearing.subscriptions):
             raise LogUnavailableError("reports come faster than they are read")
-        if self._live.expire(self._clock.monotonic()):
+        asked_at = self._clock.monotonic()
+        async with asyncio.timeout(self._timeout_s):
+            await client.flush()
+        # What was said before the question was asked has come before its answer.
+        if hearing.idle() and self._live.expire(asked_at):
             self._moved()
-
-    async def _load(self, client: Client) -> list[tuple[Report, float]]:
-        """Return every registration that the stream keeps, and its age by the broker's clock."""
-        asked = {"subjects_filter": f"{INSTANCES_SUBJECT_PREFIX}.>"}
-        info = await self._ask(client, "INFO", asked, _Info)
-        found = []
-        for subject in info.state.subjects:
-            try:
-                stored = (
-                    await self._ask(client, "MSG.GET", {"last_by_subj": subject}, _StoredReply)
-                ).message
-            except RefusedError as error:
-                if error.code == NO_MESSAGE_FOUND:  # it left meanwhile
-                    continue
-                raise
-            report = self._decoded(subject, stored.data)
-            if report is not None and not report.leaving:
-                age_s = (info.ts - stored.time).total_seconds() - CLOCKS_S
-                found.append((report, max(0.0, age_s)))
-        return found
-
-    async def _ask(self, client: Client, what: str, asked: dict[str, str], reply: type[T]) -> T:
-        subject = f"$JS.API.STREAM.{what}.{INSTANCES_STREAM}"
-        body = msgspec.json.encode(asked)
-        return await request(client, subject, body, reply, timeout_s=self._timeout_s)
 
     async def _received(self, message: Msg) -> None:
-        report = self._decoded(message.subject, message.data)
-        if report is not None:
-            self._live.take(report, self._clock.monotonic())
-            self._moved()
-
-    def _decoded(self, subject: str, body: bytes) -> Report | None:
-        """Read a report; None where it is none, or not that of the instance it is published as."""
-        try:
-            report = _decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            report = None
-        if report is None or not subject.endswith(f".{report.instance}"):
+        report = decoded(message.subject, message.data)
+        if report is None:
             self._live.ignored += 1
-            return None
-        return report
+            return
+        self._live.take(report, self._clock.monotonic())
+        self._moved()
 
     def _moved(self) -> None:
         """Let those go on whose event was applied everywhere."""
-        if not self._live.complete:
+        if not self._waiting or not self._heard_all():
             return
         for source, waiting in list(self._waiting.items()):
             level = self._live.everywhere(source)

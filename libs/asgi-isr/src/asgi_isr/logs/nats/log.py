@@ -31,8 +31,8 @@ from asgi_isr.live import (
     Report,
 )
 from asgi_isr.logs.nats.connection import close, connect
-from asgi_isr.logs.nats.instances import ensure_instances_stream
 from asgi_isr.logs.nats.reader import PENDING_MESSAGES_MAX, Reader
+from asgi_isr.logs.nats.registrations import ensure_instances_stream
 from asgi_isr.logs.nats.requests import (
     NO_MESSAGE_FOUND,
     STREAM_NOT_FOUND,

@@ -1,0 +1,143 @@
+"""An observer of the live set: what it says is applied everywhere no instance may lack (rule 11).
+
+It stands for `Instances` on NATS: one connection, on which everything comes in its order.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+from asgi_isr.live import LiveSet, Report
+
+from simulation.known import Change, Versions, raise_to
+from simulation.loop import SimulatedLoop
+from simulation.tally import Tally
+
+LOOK_S = 0.25
+DELAYS_S = (0.0, 0.0005, 0.003, 0.02)
+LOST = 0.1  # share of reports that get lost
+
+
+class Coming(NamedTuple):
+    """What is on its way to the observer; `kept` is told again where the connection breaks."""
+
+    take: Callable[[], None]
+    kept: bool
+
+
+class Observer:
+    """Hears registrations, which the broker keeps, and reports, which may get lost.
+
+    `versions` are those of all changes that it has called applied everywhere. `frozen`: nothing
+    comes, and nobody knows; `deaf`: all reports get lost.
+    """
+
+    live_type: ClassVar[type[LiveSet]] = LiveSet
+
+    def __init__(self, loop: SimulatedLoop, rng: random.Random, tally: Tally) -> None:
+        self.versions: Versions = {}
+        self.deaf = False
+        self.frozen = False
+        self.live = self.live_type()
+        self._loop = loop
+        self._rng = rng
+        self._tally = tally
+        self._kept: dict[str, tuple[Report, float]] = {}  # by the broker, with the time
+        self._coming: deque[Coming] = deque()
+        self._waiting: list[tuple[int, Change]] = []
+        self._connections = 0
+        self._attached = False
+
+    def published(self, seq: int, change: Change) -> None:
+        """Ask when the change at `seq` is applied everywhere."""
+        self._send(lambda: self._waiting.append((seq, change)), kept=True)
+
+    def registered(self, report: Report) -> None:
+        """Keep a registration, and pass it on."""
+        self._kept[report.instance] = (report, self._loop.time())
+        self._send(lambda: self.live.take(report, self._loop.time()))
+
+    def reported(self, report: Report) -> None:
+        """Pass a report on, or lose it."""
+        if not self.deaf and self._rng.random() >= LOST:
+            self._send(lambda: self.live.take(report, self._loop.time()))
+
+    def attach(self) -> None:
+        """Connect: listen, then read what is kept."""
+        self._connections += 1
+        self._attached = True
+        connection = self._connections
+        self._loop.call_later(self._delay_s(), lambda: self._load(connection))
+        self._look(connection)
+
+    def detach(self) -> None:
+        """Lose the connection, and all that was on its way."""
+        self._attached = False
+        for coming in self._coming:
+            if coming.kept:
+                coming.take()
+        self._coming.clear()
+        self.live.lost()
+
+    def reattach(self) -> None:
+        """Connect, unless it is connected."""
+        if not self._attached:
+            self.attach()
+
+    def restart(self) -> None:
+        """Begin anew, knowing nothing."""
+        self.detach()
+        self.live = self.live_type()
+        self.attach()
+
+    def thaw(self) -> None:
+        """Let all come that was held up."""
+        self.frozen = False
+        while self._coming:
+            self._arrive()
+
+    def _load(self, connection: int) -> None:
+        if connection == self._connections and self._attached:
+            now = self._loop.time()
+            kept = [(report, now - at) for report, at in self._kept.values()]
+            self._send(lambda: self.live.loaded(kept, self._loop.time()))
+
+    def _look(self, connection: int) -> None:
+        """Ask the broker for a sign: whoever was silent until then, and long enough, is gone."""
+        if connection == self._connections and self._attached:
+            asked_at = self._loop.time()
+            self._send(lambda: self._silent_until(asked_at))
+            self._loop.call_later(LOOK_S, lambda: self._look(connection))
+
+    def _silent_until(self, at: float) -> None:
+        self._tally["observer: instances vanish"] += len(self.live.expire(at))
+
+    def _send(self, take: Callable[[], None], *, kept: bool = False) -> None:
+        if self._attached:
+            self._coming.append(Coming(take, kept))
+            self._loop.call_later(self._delay_s(), self._arrive)
+        elif kept:
+            take()
+
+    def _arrive(self) -> None:
+        if self._coming and not self.frozen:
+            self._coming.popleft().take()
+            self._judge()
+
+    def _judge(self) -> None:
+        """Call applied everywhere what every live instance has applied."""
+        if not self._waiting or not self.live.complete:
+            return
+        level = self.live.everywhere("")
+        waiting = []
+        for seq, change in self._waiting:
+            if level is None or seq <= level:
+                raise_to(self.versions, change.versions)
+                self._tally["observer: everywhere"] += 1
+            else:
+                waiting.append((seq, change))
+        self._waiting = waiting
+
+    def _delay_s(self) -> float:
+        return self._rng.choice(DELAYS_S)

@@ -1,0 +1,35 @@
+"""Looks at the outbox every few seconds, whoever publishes and whether or not anybody does."""
+
+import asyncio
+import logging
+
+from perfcheck_api import outbox
+from perfcheck_api.db import Database, DatabaseError
+from perfcheck_api.errors import DatabaseUnavailableError
+from perfcheck_api.metrics import BacklogMetrics
+
+INTERVAL_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+async def watch_backlog(
+    database: Database, metrics: BacklogMetrics, *, interval_s: float = INTERVAL_S
+) -> None:
+    """Keep `metrics` up to date until cancelled."""
+    while True:
+        try:
+            row = await database.row(outbox.BACKLOG)
+        except (DatabaseUnavailableError, DatabaseError) as error:
+            # Out of reach, or without its tables yet: health says so, this loop goes on.
+            _log.debug("the outbox cannot be looked at: %s", error)
+            row = None
+            # When a statement fails just as it is cancelled, its error takes that one's place.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError from error
+        if row is None:
+            metrics.unknown()
+        else:
+            metrics.known(*row)
+        await asyncio.sleep(interval_s)

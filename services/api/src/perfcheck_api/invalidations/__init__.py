@@ -1,0 +1,1 @@
+"""Invalidations over HTTP, and the receipts that say what became of each."""

@@ -1,0 +1,140 @@
+"""Reading what publishers send and what readers of receipts ask for. Each mistake names its field.
+
+Pure: no I/O, no clock.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import get_args
+
+import msgspec
+from asgi_isr.errors import InvalidEventError
+from asgi_isr.events import Invalidation, check
+from asgi_isr.keys import canonical_tag
+from perfcheck_contracts import InvalidationWrite, Stage
+
+from perfcheck_api.errors import BadRequestError, Fault, RejectedError
+from perfcheck_api.invalidations.model import (
+    IDEMPOTENCY_KEY_CHARS_MAX,
+    LIST_LIMIT_MAX,
+    ReceiptFilter,
+    position_of,
+)
+
+_DECODER = msgspec.json.Decoder(InvalidationWrite)
+_PLACE = re.compile(r"(?P<reason>.*?) - at `\$\.?(?P<place>[^`]*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_KEY = re.compile(r"[ -~]+", re.ASCII)
+_SHOWN_CHARS_MAX = 40
+
+
+def event_from(body: bytes) -> Invalidation:
+    """Return the event that a body asks for, its tags in their canonical form and each once.
+
+    Raises:
+        BadRequestError: the body is no JSON.
+        RejectedError: it is, but must not be published.
+
+    """
+    try:
+        write = _DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        raise RejectedError(_fault(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequestError(Fault("body", f"is no JSON that can be read: {error}")) from error
+    event = Invalidation(
+        tags=tuple(write.tags), paths=tuple(write.paths), mode=write.mode, reason=write.reason
+    )
+    try:
+        check(event)
+    except InvalidEventError as error:
+        raise RejectedError(Fault(error.field, error.reason)) from error
+    return msgspec.structs.replace(
+        event,
+        tags=tuple(dict.fromkeys(map(canonical_tag, event.tags))),
+        paths=tuple(dict.fromkeys(event.paths)),
+    )
+
+
+def _fault(text: str) -> Fault:
+    """Return msgspec's words as a fault of a field."""
+    unknown = _UNKNOWN.match(text)
+    if unknown is not None:
+        name = unknown["name"]
+        shown = name if len(name) <= _SHOWN_CHARS_MAX else name[:_SHOWN_CHARS_MAX] + "…"
+        return Fault(shown, "is no field of this body; it has tags, paths, mode and reason")
+    placed = _PLACE.fullmatch(text)
+    if placed is None:
+        return Fault("body", text)
+    return Fault(placed["place"], placed["reason"].replace("`", ""))
+
+
+def idempotency_key_from(text: str | None) -> str | None:
+    """Return the key of an `Idempotency-Key` header; raise `BadRequestError` for a bad one.
+
+    The draft makes it a structured string (RFC 8941, section 3.3.3); most clients leave the quotes
+    out, and mean the same.
+    """
+    if text is None:
+        return None
+    key = text.strip()
+    if len(key) > 1 and key.startswith('"') and key.endswith('"'):
+        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not _KEY.fullmatch(key):
+        detail = f"expected 1 to {IDEMPOTENCY_KEY_CHARS_MAX} ASCII characters, such as a UUID"
+        raise BadRequestError(Fault("Idempotency-Key", detail))
+    return key
+
+
+def filter_from(
+    *,
+    source: str | None,
+    stage: str | None,
+    tag: str | None,
+    since: str | None,
+    until: str | None,
+    limit: str,
+    cursor: str | None,
+) -> ReceiptFilter:
+    """Return which receipts are wanted; raise `BadRequestError` naming every bad parameter."""
+    faults: list[Fault] = []
+    for field, text in (("source", source), ("tag", tag)):
+        if text is not None and "\0" in text:
+            faults.append(Fault(field, "contains the character NUL"))
+    stages: tuple[Stage, ...] = get_args(Stage)
+    wanted = next((known for known in stages if known == stage), None)
+    if stage is not None and wanted is None:
+        faults.append(Fault("stage", f"expected one of {', '.join(stages)}"))
+    count = int(limit) if re.fullmatch("[0-9]{1,4}", limit, re.ASCII) else 0
+    if not 1 <= count <= LIST_LIMIT_MAX:
+        faults.append(Fault("limit", f"expected a whole number from 1 to {LIST_LIMIT_MAX}"))
+    after = None if cursor is None else position_of(cursor)
+    if cursor is not None and after is None:
+        faults.append(Fault("cursor", "is none that a list gave as `next`; begin without one"))
+    start, end = _time(since, "since", faults), _time(until, "until", faults)
+    if start is not None and end is not None and start >= end:
+        faults.append(Fault("since", "is not before `until`"))
+    if faults:
+        raise BadRequestError(*faults)
+    return ReceiptFilter(
+        source=source,
+        stage=wanted,
+        tag=None if tag is None else canonical_tag(tag),
+        since=start,
+        until=end,
+        limit=count,
+        after=after,
+    )
+
+
+def _time(text: str | None, field: str, faults: list[Fault]) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        # UTC is what is meant where nothing is said; year 1 has no hours before UTC's.
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        detail = "expected a time such as 2026-10-30T15:00:00Z (RFC 3339)"
+        faults.append(Fault(field, detail))
+        return None

@@ -1,0 +1,229 @@
+"""The intake of receipts: revalidators publish them in batches, each is merged into the table.
+
+One durable consumer for all instances of this service. It works in sessions, as the relay does: a
+connection to NATS and one to PostgreSQL; whatever breaks ends the session, and what was not
+acknowledged comes again. A batch is acknowledged once it is committed. While PostgreSQL is away no
+session begins, so batches wait in the stream.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+from asgi_isr.errors import IsrError
+from asgi_isr.logs.nats import close, connect
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import NotFoundError
+from perfcheck_chassis import Secret
+from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, Receipt, ReceiptBatch
+
+from perfcheck_api.backoff import Backoff
+from perfcheck_api.db import Connection, DatabaseError, DataError
+from perfcheck_api.db import connect as connect_to_database
+from perfcheck_api.invalidations import repository
+from perfcheck_api.invalidations.model import (
+    IDEMPOTENCY_KEY_LIFETIME_S,
+    PRUNE_LOCK,
+    RECEIPT_AGE_S_MAX,
+    RECEIPTS_KEPT,
+    parts_of,
+    rounds,
+    storable,
+)
+
+CONSUMER = "api"
+STREAM_AGE_S_MAX = 7 * 86_400.0
+STREAM_BYTES_MAX = 256 * 1024 * 1024
+BATCHES_MAX = 16  # fetched at once
+FETCH_TIMEOUT_S = 2.0
+ACK_WAIT_S = 30.0
+ACK_PENDING_MAX = 256  # batches at all instances that are not acknowledged
+STATEMENT_TIMEOUT_S = 10.0
+STEP_TIMEOUT_S = 25.0  # below `ACK_WAIT_S`: what is still being merged is not given to another
+REQUEST_TIMEOUT_S = 2.0
+GIVE_BACK_S = 1.0  # after a failed merge
+RETRY_FIRST_S = 0.1
+RETRY_MAX_S = 5.0
+PRUNE_INTERVAL_S = 60.0
+PRUNE_ROWS_MAX = 2000
+
+_EXPECTED = (IsrError, DatabaseError, NatsError, OSError, TimeoutError)
+
+_log = logging.getLogger(__name__)
+_decoder = msgspec.json.Decoder(ReceiptBatch)
+
+
+class ReceiptIntake:
+    """Runs sessions until it is cancelled; `trouble` tells the health page what is wrong, if so."""
+
+    def __init__(
+        self,
+        database_url: Secret,
+        nats_url: str,
+        *,
+        name: str,
+        tls_ca_file: str = "",
+        backoff: Backoff | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database_url = database_url
+        self._nats_url = nats_url
+        self._name = name
+        self._tls_ca_file = tls_ca_file
+        self._backoff = backoff or Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
+        self._monotonic = monotonic
+        self._trouble: str | None = "receipts are not taken in yet"
+
+    async def trouble(self) -> str | None:
+        """Return None while receipts are taken in, else what is wrong."""
+        return self._trouble
+
+    async def run(self) -> None:
+        """Take in receipts until cancelled. Never raises: trouble is logged, and tried again."""
+        while True:
+            try:
+                await self._session()
+            except Exception as error:  # noqa: BLE001  a session may end for any reason
+                self._report(error)
+            await asyncio.sleep(self._backoff.next_s())
+
+    def _report(self, error: Exception) -> None:
+        # The text of a driver's error may hold addresses and names: it belongs in the log only.
+        shown = str(error) if isinstance(error, IsrError) else type(error).__name__
+        trouble = f"receipts are not taken in: {shown}"
+        if trouble == self._trouble:
+            return  # said already; the next attempt comes soon
+        self._trouble = trouble
+        if isinstance(error, _EXPECTED):
+            _log.warning("%s (%s)", trouble, error)
+        else:
+            _log.error("%s", trouble, exc_info=error)
+
+    async def _session(self) -> None:
+        client = await connect(
+            self._nats_url, name=f"{self._name} receipts", tls_ca_file=self._tls_ca_file
+        )
+        try:
+            async with connect_to_database(
+                self._database_url, name="receipts", statement_timeout_s=STATEMENT_TIMEOUT_S
+            ) as connection:
+                await self._take_in(connection, client.jetstream(timeout=REQUEST_TIMEOUT_S))
+        finally:
+            await close(client)
+
+    async def _take_in(self, connection: Connection, js: JetStreamContext) -> None:
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            await ensure_consumer(js)
+            subscription = await js.pull_subscribe_bind(consumer=CONSUMER, stream=RECEIPTS_STREAM)
+        prune_at = self._monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(2 * FETCH_TIMEOUT_S):
+                    messages = await subscription.fetch(BATCHES_MAX, timeout=FETCH_TIMEOUT_S)
+            except NatsTimeoutError:
+                messages = []  # nothing came
+            try:
+                async with asyncio.timeout(STEP_TIMEOUT_S):
+                    await _merge(connection, messages)
+            except Exception:
+                await _give_back(messages)
+                raise
+            self._trouble = None
+            self._backoff.reset()
+            if self._monotonic() >= prune_at and await _prune(connection) < PRUNE_ROWS_MAX:
+                prune_at = self._monotonic() + PRUNE_INTERVAL_S
+
+
+async def ensure_consumer(js: JetStreamContext) -> None:
+    """Create the stream of receipts and the consumer, unless they exist."""
+    try:
+        await js.stream_info(RECEIPTS_STREAM)
+    except NotFoundError:
+        await js.add_stream(
+            StreamConfig(
+                name=RECEIPTS_STREAM,
+                description="Receipts of invalidations on their way to the api",
+                subjects=[RECEIPTS_SUBJECT],
+                retention=RetentionPolicy.WORK_QUEUE,
+                storage=StorageType.FILE,
+                discard=DiscardPolicy.OLD,
+                max_age=STREAM_AGE_S_MAX,
+                max_bytes=STREAM_BYTES_MAX,
+            )
+        )
+    await js.add_consumer(
+        RECEIPTS_STREAM,
+        ConsumerConfig(
+            durable_name=CONSUMER,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+            # No bound: what cannot be read is ended at once, and all else can be merged once
+            # PostgreSQL is back, however often it broke down meanwhile.
+            max_deliver=-1,
+            max_ack_pending=ACK_PENDING_MAX,
+        ),
+    )
+
+
+async def _give_back(messages: list[Msg]) -> None:
+    """Let batches come again soon; those that cannot be given back come after `ACK_WAIT_S`."""
+    with suppress(NatsError, OSError, TimeoutError):
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            for message in messages:
+                if not message.is_acked:
+                    await message.nak(delay=GIVE_BACK_S)
+
+
+async def _merge(connection: Connection, messages: list[Msg]) -> None:
+    """Merge all batches, then acknowledge them."""
+    receipts: list[Receipt] = []
+    readable: list[Msg] = []
+    for message in messages:
+        try:
+            receipts += storable(_decoder.decode(message.data).receipts)
+            readable.append(message)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            _log.error("a batch of receipts (%d bytes) was dropped: %s", len(message.data), error)
+            await message.term()
+    for parts in rounds(receipts):
+        await _merge_round(connection, parts)
+    for message in readable:
+        await message.ack()
+
+
+async def _merge_round(connection: Connection, receipts: list[Receipt]) -> None:
+    """Merge receipts in one statement; if one cannot be stored, each by itself."""
+    try:
+        await repository.merge(connection, parts_of(receipts))
+    except DataError as error:
+        if len(receipts) > 1:
+            for receipt in receipts:
+                await _merge_round(connection, [receipt])
+        else:
+            _log.error("the receipt of %r was dropped: %s", receipts[0].id, error)
+
+
+async def _prune(connection: Connection) -> int:
+    async with asyncio.timeout(STEP_TIMEOUT_S):
+        return await repository.prune(
+            connection,
+            prune_lock=PRUNE_LOCK,
+            age_s=RECEIPT_AGE_S_MAX,
+            rows_kept=RECEIPTS_KEPT,
+            keys_age_s=IDEMPOTENCY_KEY_LIFETIME_S,
+            rows_max=PRUNE_ROWS_MAX,
+        )

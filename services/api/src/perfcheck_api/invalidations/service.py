@@ -1,0 +1,143 @@
+"""Use cases of invalidations: publish one, wait until it is applied, read what became of it.
+
+It knows neither Litestar nor the driver.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from asgi_isr.events import Invalidation
+from asgi_isr.live import Applied as Reach
+from asgi_isr.live import Reached
+from perfcheck_contracts import Applied, Receipt, ReceiptList
+
+from perfcheck_api import outbox
+from perfcheck_api.db import Connection, Database
+from perfcheck_api.errors import ConflictError, Fault, NotFoundError, RejectedError
+from perfcheck_api.invalidations import repository
+from perfcheck_api.invalidations.model import (
+    IDEMPOTENCY_KEY_LIFETIME_S,
+    LIST_WALKED_MAX,
+    ReceiptFilter,
+    applied_since,
+    cursor_of,
+    key_lock,
+)
+from perfcheck_api.invalidations.repository import KeptAnswer
+from perfcheck_api.outbox import Appended
+
+WAITING_MAX = 1000  # requests that wait until their event is applied; others get what is known
+
+_log = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """Who knows how far each instance of the page cache has applied the log."""
+
+    async def run(self) -> None:
+        """Observe until cancelled."""
+
+    async def trouble(self) -> str | None:
+        """Say why the live set is not known, or None."""
+
+    async def wait(self, reached: Reached, timeout_s: float) -> Reach:
+        """Return once every live instance has `reached`, or how far they came in time."""
+
+    def applied(self, reached: Reached) -> Reach:
+        """Return how far they are now."""
+
+
+class InvalidationsService:
+    """Publishes invalidations through the outbox and reads their receipts.
+
+    Every method but `wait` raises `DatabaseUnavailableError` when PostgreSQL cannot answer.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        observer: Observer,
+        *,
+        waiting_max: int = WAITING_MAX,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._observer = observer
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._monotonic = monotonic
+
+    def now(self) -> float:
+        """Return the time from which `wait` counts, in seconds."""
+        return self._monotonic()
+
+    async def publish(
+        self, event: Invalidation, body: bytes, *, caller: str, key: str | None
+    ) -> Appended:
+        """Commit `event` to the outbox; with a `key`, once a day for each `caller`.
+
+        Raises:
+            ConflictError: a request with the same key is under way.
+            RejectedError: the key was used for another `body`.
+
+        """
+        async with self._database.transaction() as connection:
+            if key is None:
+                return await outbox.append(connection, event)
+            return await self._publish_once(connection, event, body, caller=caller, key=key)
+
+    async def _publish_once(
+        self, connection: Connection, event: Invalidation, body: bytes, *, caller: str, key: str
+    ) -> Appended:
+        body_hash = hashlib.sha256(body).digest()
+        if not await repository.try_key(connection, key_lock(caller, key)):
+            raise ConflictError(
+                Fault("Idempotency-Key", "a request with it is under way; try again in a moment")
+            )
+        kept = await repository.kept_answer(
+            connection, caller=caller, key=key, lifetime_s=IDEMPOTENCY_KEY_LIFETIME_S
+        )
+        if kept is None:
+            appended = await outbox.append(connection, event)
+            answer = KeptAnswer(body_hash, appended)
+            await repository.keep_answer(connection, caller=caller, key=key, answer=answer)
+            return appended
+        if kept.body_hash != body_hash:
+            raise RejectedError(
+                Fault("Idempotency-Key", "was used for another body; take a new key")
+            )
+        return kept.appended
+
+    async def wait(self, appended: Appended, *, timeout_s: float, started: float) -> Applied:
+        """Wait until every live instance has applied the event, or `timeout_s`.
+
+        Milliseconds count from `started`, a result of `now`.
+        """
+        reached = Reached(outbox.SOURCE, appended.id)
+        if self._waiting >= self._waiting_max:
+            _log.warning("%d requests wait for instances; one more does not", self._waiting)
+            return applied_since(self._observer.applied(reached), started)
+        self._waiting += 1
+        try:
+            return applied_since(await self._observer.wait(reached, timeout_s), started)
+        finally:
+            self._waiting -= 1
+
+    async def receipt(self, event_id: str) -> Receipt:
+        """Return what became of an event; raise `NotFoundError` if it is not known (any more)."""
+        found = None if "\0" in event_id else await repository.receipt(self._database, event_id)
+        if found is None:
+            detail = "no invalidation of this id is known; receipts are kept for 7 days"
+            raise NotFoundError("unknown-invalidation", Fault("id", detail), tags=())
+        return found
+
+    async def receipts(self, wanted: ReceiptFilter) -> ReceiptList:
+        """Return one page of receipts, newest first.
+
+        It may be shorter than asked for while `next` is given: what fits was rare on the way.
+        """
+        found, more = await repository.receipts(self._database, wanted, walked_max=LIST_WALKED_MAX)
+        return ReceiptList(receipts=found, next=None if more is None else cursor_of(more))

@@ -1,0 +1,79 @@
+"""The numbers that the outbox and its relay keep, each in the registry that it is given.
+
+Ages and lags are of the database's clock alone.
+"""
+
+import math
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_LAG_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
+_ROWS = (1, 4, 16, 64, 256)
+
+
+class RelayMetrics:
+    """What one instance's relay did; numbers stay where they were while another one is active."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._lag_s = Histogram(
+            "perfcheck_outbox_publish_lag_seconds",
+            "From the writing of an event, just before its commit, until it is in the log.",
+            buckets=_LAG_S,
+            registry=registry,
+        )
+        self._batch_rows = Histogram(
+            "perfcheck_outbox_batch_rows",
+            "Events that were published together.",
+            buckets=_ROWS,
+            registry=registry,
+        )
+        self._dead = Counter(
+            "perfcheck_outbox_dead", "Events that the log will never take.", registry=registry
+        )
+        self._active = Gauge(
+            "perfcheck_relay_active",
+            "Whether this instance is the one that publishes.",
+            registry=registry,
+        )
+
+    def published(self, lags_s: list[float]) -> None:
+        """Note a batch: for each of its events, how long it took to get into the log."""
+        if lags_s:
+            self._batch_rows.observe(len(lags_s))
+        for lag_s in lags_s:
+            self._lag_s.observe(max(0.0, lag_s))  # the database's clock may be set back
+
+    def dead(self) -> None:
+        """Note an event that the log will never take."""
+        self._dead.inc()
+
+    def active(self, *, now: bool) -> None:
+        """Note whether this instance publishes from `now` on."""
+        self._active.set(now)
+
+
+class BacklogMetrics:
+    """What waits in the outbox, the same at every instance."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._rows = Gauge(
+            "perfcheck_outbox_unpublished_rows",
+            "Events that wait to be published; counted up to ten thousand.",
+            registry=registry,
+        )
+        self._oldest_age_s = Gauge(
+            "perfcheck_outbox_oldest_unpublished_age_seconds",
+            "How long the oldest of them waits; 0 when none does.",
+            registry=registry,
+        )
+        self.unknown()
+
+    def known(self, rows: int, oldest_age_s: float) -> None:
+        """Note what was found."""
+        self._rows.set(rows)
+        self._oldest_age_s.set(max(0.0, oldest_age_s))
+
+    def unknown(self) -> None:
+        """Note that the database does not answer: an old number would say that all is well."""
+        self._rows.set(math.nan)
+        self._oldest_age_s.set(math.nan)

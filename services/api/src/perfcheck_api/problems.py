@@ -1,0 +1,95 @@
+"""The table from the service's own errors to problem details (RFC 9457), for every feature."""
+
+from typing import Any
+
+from litestar import Request, Response
+from litestar.types import ExceptionHandlersMap
+from perfcheck_chassis import Problem, problem_handlers
+from perfcheck_contracts import FieldError
+
+from perfcheck_api.errors import (
+    BadRequestError,
+    ConflictError,
+    DatabaseUnavailableError,
+    Fault,
+    NotFoundError,
+    RejectedError,
+)
+
+RETRY_AFTER_S = 1
+
+
+def _fields(faults: tuple[Fault, ...]) -> list[FieldError]:
+    return [FieldError(field=fault.field, detail=fault.detail) for fault in faults]
+
+
+def _detail(faults: tuple[Fault, ...]) -> str:
+    return "; ".join(f"{fault.field}: {fault.detail}" for fault in faults)
+
+
+_REQUEST = Request[Any, Any, Any]
+
+
+def _send(request: _REQUEST, problem: Problem) -> Response[Any]:
+    response: Response[Any] = problem_handlers[Problem](request, problem)
+    return response
+
+
+def _not_found(request: _REQUEST, error: NotFoundError) -> Response[Any]:
+    # What is missing may come: the answer names what would change it, as every other does.
+    headers = {"Cache-Control": "no-cache", "Cache-Tag": ", ".join(error.tags)}
+    if not error.tags:
+        headers = {}
+    faults = (error.fault,)
+    problem = Problem(
+        404, type=error.kind, detail=_detail(faults), errors=_fields(faults), headers=headers
+    )
+    return _send(request, problem)
+
+
+def _bad_request(request: _REQUEST, error: BadRequestError) -> Response[Any]:
+    problem = Problem(
+        400, type="invalid-request", detail=_detail(error.faults), errors=_fields(error.faults)
+    )
+    return _send(request, problem)
+
+
+def _rejected(request: _REQUEST, error: RejectedError) -> Response[Any]:
+    problem = Problem(
+        422,
+        type="rejected",
+        detail=f"nothing was written. {_detail(error.faults)}",
+        errors=_fields(error.faults),
+    )
+    return _send(request, problem)
+
+
+def _conflict(request: _REQUEST, error: ConflictError) -> Response[Any]:
+    faults = (error.fault,)
+    problem = Problem(
+        409,
+        type="under-way",
+        detail=_detail(faults),
+        errors=_fields(faults),
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+    return _send(request, problem)
+
+
+def _unavailable(request: _REQUEST, error: DatabaseUnavailableError) -> Response[Any]:
+    problem = Problem(
+        503,
+        type="database-unavailable",
+        detail=f"{error.reason}; try again in {RETRY_AFTER_S} s",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+    return _send(request, problem)
+
+
+error_handlers: ExceptionHandlersMap = {
+    NotFoundError: _not_found,
+    BadRequestError: _bad_request,
+    RejectedError: _rejected,
+    ConflictError: _conflict,
+    DatabaseUnavailableError: _unavailable,
+}

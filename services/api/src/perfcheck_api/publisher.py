@@ -1,0 +1,181 @@
+"""What one session of the relay publishes: rows in batches, and marks.
+
+All rows of a batch but the last are sent ahead of their answers; the last one follows when the log
+has them all. So a batch takes two round trips, and a single row, which is usual, one. Where the
+broker refuses a row in the middle, rows after it may stand in the log before it: the session ends,
+and the next one publishes them again from there. Events come to no harm by that, in another order
+or twice, and `Cache-Sequence` is true all the same: rows sent ahead bear the number below the
+batch, only the last one its own.
+"""
+
+import logging
+from typing import Self
+from uuid import UUID
+
+import msgspec
+from asgi_isr.events import MARK_SUBJECT_PREFIX, SEQUENCE_HEADER, mark_body
+from asgi_isr.events import headers as event_headers
+
+from perfcheck_api import outbox
+from perfcheck_api.broker import Broker, BrokerError, Message, Receipt
+from perfcheck_api.db import Connection
+from perfcheck_api.metrics import RelayMetrics
+from perfcheck_api.outbox import Acknowledged, Pending
+
+MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{outbox.SOURCE}"
+BATCH_ROWS_MAX = 256
+BATCH_BYTES_MAX = 4 * 1024 * 1024  # what a broker takes well within the time limit of an answer
+
+_log = logging.getLogger(__name__)
+
+
+class Publisher:
+    """Publishes over one connection to each of PostgreSQL and NATS, until either breaks."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        broker: Broker,
+        *,
+        acknowledged: Acknowledged | None,
+        through: int,
+        message_bytes_max: int,
+        metrics: RelayMetrics,
+    ) -> None:
+        self._connection = connection
+        self._broker = broker
+        self._acknowledged = acknowledged
+        self._through = through
+        self._message_bytes_max = message_bytes_max
+        self._metrics = metrics
+
+    @classmethod
+    async def begin(
+        cls,
+        connection: Connection,
+        broker: Broker,
+        acknowledged: Acknowledged | None,
+        metrics: RelayMetrics,
+    ) -> Self:
+        """Begin where the last session ended; `acknowledged` is the last message in the log."""
+        return cls(
+            connection,
+            broker,
+            acknowledged=acknowledged,
+            through=await outbox.published_through(connection),
+            message_bytes_max=await broker.message_bytes_max(),
+            metrics=metrics,
+        )
+
+    @property
+    def through(self) -> int:
+        """Every row up to this id is in the log, or dead."""
+        return self._through
+
+    async def publish_batch(self) -> bool:
+        """Publish the oldest rows; return whether there may be more.
+
+        Raises:
+            BrokerError: for the first row that was not taken; those before it are on record.
+
+        """
+        rows = await outbox.claim(
+            self._connection, rows_max=BATCH_ROWS_MAX, bytes_max=BATCH_BYTES_MAX
+        )
+        if not rows:
+            return False
+        # A row below, unpublished again since by hand, must not pass for one that is in the log.
+        self._through = rows[0].id - 1
+        alive = [row for row in rows if not await self._buried(row)]
+        published: list[tuple[Pending, int]] = []
+        try:
+            await self._publish(alive, published)
+        finally:
+            if published and self._acknowledged is not None:
+                lags_s = await outbox.mark_published(
+                    self._connection, published, self._acknowledged
+                )
+                self._metrics.published(lags_s)
+        self._through = rows[-1].id
+        size = sum(len(row.payload) for row in rows)
+        return len(rows) == BATCH_ROWS_MAX or size >= BATCH_BYTES_MAX
+
+    async def mark(self, waiting: list[str], mark_id: UUID) -> None:
+        """Publish a mark and tell its sequence and id to everyone in `waiting`."""
+        named = str(mark_id)
+        seq, duplicate = await self._broker.publish(
+            Message(
+                MARK_SUBJECT,
+                mark_body(named),
+                {"Nats-Msg-Id": named, SEQUENCE_HEADER: str(self._through)},
+            )
+        )
+        self._acknowledge(seq, mark_id, duplicate=duplicate)
+        # Recorded first: a log that loses this mark must be found out, as pages may bear its fence.
+        await outbox.mark_acknowledged(self._connection, Acknowledged(seq, mark_id))
+        await self._broker.reply(waiting, msgspec.json.encode({"seq": seq, "id": named}))
+
+    async def _publish(self, rows: list[Pending], published: list[tuple[Pending, int]]) -> None:
+        """Publish `rows`, noting in `published` each one that the log has, in order."""
+        if not rows:
+            return
+        *ahead, last = rows
+        if ahead:
+            receipts, error = await self._broker.publish_ahead(
+                [_message(row, self._through) for row in ahead]
+            )
+            for row, receipt in zip(ahead, receipts, strict=False):
+                published.append((row, self._taken(row, receipt)))
+            if error is not None:
+                raise error
+        receipt = await self._broker.publish(_message(last, last.id))
+        published.append((last, self._taken(last, receipt)))
+
+    async def _buried(self, row: Pending) -> bool:
+        """Whether the log will never take `row`: then that is on record now."""
+        reason = _refusal(_message(row, row.id), self._message_bytes_max)
+        if reason is None:
+            return False
+        await outbox.mark_dead(self._connection, row, reason)
+        self._metrics.dead()
+        _log.error(
+            "event %s (outbox %s) is never published, pages that it names stay as they are: %s",
+            row.event_id, row.id, reason,
+        )  # fmt: skip
+        return True
+
+    def _taken(self, row: Pending, receipt: Receipt) -> int:
+        """Note that the log has `row`; return its sequence."""
+        seq, duplicate = receipt
+        if duplicate and row.attempts == 1:
+            _log.error(
+                "the log answered that event %s (outbox %s) stands at %s already, on the first"
+                " attempt: another event bears its id, and this one may not have been announced",
+                row.event_id, row.id, seq,
+            )  # fmt: skip
+        self._acknowledge(seq, row.event_id, duplicate=duplicate)
+        return seq
+
+    def _acknowledge(self, seq: int, message_id: UUID, *, duplicate: bool) -> None:
+        """Note an acknowledged message. Raises `BrokerError` when sequences went back."""
+        last = self._acknowledged
+        if last is not None and seq <= last.seq:
+            if duplicate:
+                return
+            raise BrokerError(f"the log gave sequence {seq} after {last.seq}: it lost events")
+        self._acknowledged = Acknowledged(seq, message_id)
+
+
+def _message(row: Pending, through: int) -> Message:
+    headers = event_headers(str(row.event_id), outbox.SOURCE, row.event_time)
+    headers[SEQUENCE_HEADER] = str(through)
+    return Message(row.subject, row.payload, headers)
+
+
+def _refusal(message: Message, bytes_max: int) -> str | None:
+    """Say why the log will never take `message`, or return None."""
+    if message.subject != outbox.SUBJECT:
+        return f"its subject is {message.subject!r}, the log takes {outbox.SUBJECT} from here"
+    if message.size_bytes > bytes_max:
+        return f"it has {message.size_bytes} bytes, the log takes {bytes_max}: raise max_payload"
+    return None

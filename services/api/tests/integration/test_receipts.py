@@ -1,0 +1,369 @@
+"""Receipts: written with the event, put together from parts, listed, pruned."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from asgi_isr.events import Invalidation
+from nats.js import JetStreamContext
+from nats.js.errors import NoStreamResponseError, NotFoundError
+from perfcheck_api import outbox
+from perfcheck_api.db import Database, connect
+from perfcheck_api.invalidations import repository
+from perfcheck_api.invalidations.model import ReceiptFilter, parts_of, rounds
+from perfcheck_chassis import Secret
+from perfcheck_contracts import (
+    RECEIPTS_STREAM,
+    RECEIPTS_SUBJECT,
+    Applied,
+    CdnPurge,
+    Receipt,
+    ReceiptBatch,
+    Warmed,
+)
+
+NOON = datetime(2026, 10, 30, 12, tzinfo=UTC)
+
+PARTS = [
+    Receipt(id="e1", source="shop", tags=["X"], paths=["/a"], mode="soft", reason="why", seq=7),
+    Receipt(id="e1", stage="published", published_at=NOON),
+    Receipt(id="e1", stage="applied", applied=Applied(instances=2, min_ms=1.0, missing=["late"])),
+    Receipt(id="e1", stage="applied", applied=Applied(instances=3, min_ms=1.0, max_ms=9.5)),
+    Receipt(id="e1", cdn=[CdnPurge(provider="varnish", submitted_at=NOON, reference="r")]),
+    Receipt(id="e1", cdn=[CdnPurge(provider="varnish", status="completed", completed_at=NOON)]),
+    Receipt(id="e1", cdn=[CdnPurge(provider="varnish", again=True, status="refused", detail="d")]),
+    Receipt(id="e1", stage="done", warmed=Warmed(pages=3, failed=1, left=0, ms=12.5)),
+]
+WHOLE = Receipt(
+    id="e1",
+    source="shop",
+    stage="done",
+    tags=["x"],
+    paths=["/a"],
+    mode="soft",
+    reason="why",
+    seq=7,
+    published_at=NOON,
+    applied=Applied(instances=3, min_ms=1.0, max_ms=9.5),
+    warmed=Warmed(pages=3, failed=1, left=0, ms=12.5),
+    cdn=[
+        CdnPurge(
+            provider="varnish",
+            status="completed",
+            submitted_at=NOON,
+            completed_at=NOON,
+            reference="r",
+        ),
+        CdnPurge(provider="varnish", again=True, status="refused", detail="d"),
+    ],
+)
+
+
+@pytest.fixture
+async def reading(schema_url: str, open_client: Any, no_nats_url: str) -> AsyncIterator[Any]:
+    """Give an app on an empty database that takes nothing in."""
+    async with open_client(schema_url, nats_url=no_nats_url) as client:
+        yield client
+
+
+async def _merge(url: str, *receipts: Receipt) -> None:
+    async with connect(Secret(url), name="test", statement_timeout_s=10) as connection:
+        for parts in rounds(receipts):
+            await repository.merge(connection, parts_of(parts))
+
+
+async def _execute(url: str, sql: str) -> None:
+    async with connect(Secret(url), name="test", statement_timeout_s=10) as connection:
+        await connection.execute(sql.encode())
+
+
+async def _receipt(client: Any, event_id: str) -> Receipt:
+    answer = await client.get(f"/invalidations/{event_id}")
+    assert answer.status == 200, answer
+    return msgspec.json.decode(answer.body, type=Receipt)
+
+
+async def test_a_receipt_is_committed_with_its_event(reading: Any) -> None:
+    """Right after the 202 there is one that says what was asked, and when it was committed."""
+    document = {"tags": ["x"], "paths": ["/a/*"], "mode": "soft", "reason": "because"}
+    answer = await reading.post("/invalidations", document)
+    found = await _receipt(reading, answer.json()["id"])
+    assert (found.source, found.stage) == ("api", "committed")
+    assert (found.tags, found.paths, found.mode, found.reason) == (
+        ["x"], ["/a/*"], "soft", "because",
+    )  # fmt: skip
+    assert found.committed_at is not None
+    assert found.seq is None
+    write = await reading.put("/days/2020-05-04", {"rates": {"USD": 1.1}})
+    assert "currency:usd" in (await _receipt(reading, write.json()["event_id"])).tags
+
+
+async def test_a_rolled_back_event_has_no_receipt(schema_url: str, fetch: Any) -> None:
+    """The receipt is of the same transaction."""
+    async with connect(Secret(schema_url), name="test", statement_timeout_s=10) as connection:
+        await connection.execute("BEGIN")
+        await outbox.append(connection, Invalidation(tags=("x",)))
+        await connection.execute("ROLLBACK")
+    assert fetch(schema_url, "SELECT * FROM receipts") == []
+
+
+async def test_a_reason_with_nul_does_no_harm(reading: Any) -> None:
+    """PostgreSQL cannot hold NUL in JSON: the receipt shows a replacement, the event keeps it."""
+    answer = await reading.post("/invalidations", {"tags": ["x"], "reason": "a\0b"})
+    assert answer.status == 202
+    assert (await _receipt(reading, answer.json()["id"])).reason == "a\ufffdb"
+
+
+async def test_parts_are_put_together_in_any_order(reading: Any, schema_url: str) -> None:
+    """Forwards, backwards and twice, in one batch or many, they make the same receipt."""
+    await _merge(schema_url, *PARTS)
+    assert await _receipt(reading, "e1") == WHOLE
+    await _merge(schema_url, *PARTS)
+    assert await _receipt(reading, "e1") == WHOLE
+    for part in reversed(PARTS):
+        await _merge(schema_url, part)
+    assert await _receipt(reading, "e1") == WHOLE
+    backwards = [msgspec.structs.replace(part, id="e2") for part in reversed(PARTS)]
+    await _merge(schema_url, *backwards)
+    assert await _receipt(reading, "e2") == msgspec.structs.replace(WHOLE, id="e2")
+
+
+async def test_a_dead_letter_stays_one(reading: Any, schema_url: str) -> None:
+    """No later stage hides that an event's work could not be done."""
+    await _merge(schema_url, Receipt(id="e", stage="dead", dead="unreadable"))
+    await _merge(schema_url, Receipt(id="e", stage="done"))
+    found = await _receipt(reading, "e")
+    assert (found.stage, found.dead) == ("dead", "unreadable")
+
+
+async def test_an_unknown_receipt_is_not_found(reading: Any) -> None:
+    """404 with the reason, also for what can be no id."""
+    for identity in ("nothing", "a%00b", "x" * 3000):
+        answer = await reading.get(f"/invalidations/{identity}")
+        assert (answer.status, answer.json()["type"]) == (404, "unknown-invalidation")
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def _ids(client: Any, query: str) -> tuple[list[str], str | None]:
+    answer = await client.get(f"/invalidations?{query}")
+    assert answer.status == 200, answer
+    return [item["id"] for item in answer.json()["receipts"]], answer.json()["next"]
+
+
+async def _fill(url: str, count: int) -> None:
+    receipts = [
+        Receipt(
+            id=f"e{number:04}",
+            source="shop" if number % 3 == 0 else "api",
+            stage="dead" if number % 50 == 0 else "applied",
+            tags=["all", f"tag:{number % 7}"],
+        )
+        for number in range(count)
+    ]
+    await _merge(url, *receipts)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE receipts SET at = timestamptz '2026-10-30 12:00Z'"
+            " + interval '1 second' * (substr(event_id, 2)::integer / 2)"
+        )
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ("", lambda _: True),
+        ("source=shop", lambda n: n % 3 == 0),
+        ("stage=dead", lambda n: n % 50 == 0),
+        ("stage=dead&source=shop", lambda n: n % 150 == 0),
+        ("stage=done", lambda _: False),
+        ("tag=TAG:3", lambda n: n % 7 == 3),
+        ("since=2026-10-30T12:01:00Z", lambda n: n // 2 >= 60),
+        ("until=2026-10-30T12:01:00Z", lambda n: n // 2 < 60),
+        ("since=2026-10-30T12:01:00&until=2026-10-30T14:02:00%2B02:00&tag=all&source=api",
+         lambda n: 60 <= n // 2 < 120 and n % 3),
+    ],
+)  # fmt: skip
+async def test_a_list_gives_each_receipt_once(
+    reading: Any, schema_url: str, query: str, fits: Any
+) -> None:
+    """Page after page, newest first, exactly what fits, also where many have the same time."""
+    await _fill(schema_url, 400)
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        after = f"&cursor={cursor}" if cursor else ""
+        page, cursor = await _ids(reading, f"{query}&limit=7{after}")
+        assert len(page) <= 7
+        found += page
+    assert found == [f"e{number:04}" for number in reversed(range(400)) if fits(number)]
+
+
+async def test_a_walk_is_bounded(schema_url: str) -> None:
+    """Where little fits, a page ends early and says from where to go on."""
+    await _fill(schema_url, 400)
+    wanted = ReceiptFilter(tag="tag:3", limit=200)
+    found: list[str] = []
+    pages = 0
+    database = Database(
+        Secret(schema_url), pool_size_min=1, pool_size_max=1, pool_timeout_s=5,
+        statement_timeout_s=5,
+    )  # fmt: skip
+    async with database.opened():
+        while True:
+            page, after = await repository.receipts(database, wanted, walked_max=100)
+            found += [receipt.id for receipt in page]
+            pages += 1
+            if after is None:
+                break
+            wanted = wanted._replace(after=after)
+    assert pages == 5  # four walks of 100, and one that finds the end
+    assert found == [f"e{number:04}" for number in reversed(range(400)) if number % 7 == 3]
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("limit=0", ["limit"]),
+        ("limit=201", ["limit"]),
+        ("limit=x", ["limit"]),
+        ("stage=over", ["stage"]),
+        ("since=yesterday", ["since"]),
+        ("until=2026-13-01", ["until"]),
+        ("since=2026-10-30&until=2026-10-29", ["since"]),
+        ("cursor=abc", ["cursor"]),
+        ("cursor=bnVsbA", ["cursor"]),
+        ("tag=%00", ["tag"]),
+        ("stage=x&limit=-1", ["stage", "limit"]),
+    ],
+)
+async def test_a_bad_list_is_refused(reading: Any, query: str, fields: list[str]) -> None:
+    """400 that names every bad parameter."""
+    answer = await reading.get(f"/invalidations?{query}")
+    assert answer.status == 400
+    assert [error["field"] for error in answer.json()["errors"]] == fields
+
+
+@pytest.fixture
+async def receipts_stream(js: JetStreamContext) -> AsyncIterator[JetStreamContext]:
+    """Give JetStream without a stream of receipts of an earlier test."""
+    with suppress(NotFoundError):
+        await js.delete_stream(RECEIPTS_STREAM)
+    yield js
+    await js.delete_stream(RECEIPTS_STREAM)
+
+
+def _batch(*receipts: Receipt) -> bytes:
+    return msgspec.json.encode(ReceiptBatch(receipts=list(receipts)))
+
+
+async def _publish(js: JetStreamContext, body: bytes) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await js.publish(RECEIPTS_SUBJECT, body, stream=RECEIPTS_STREAM)
+            except NoStreamResponseError:
+                await asyncio.sleep(0.02)  # the app creates the stream
+            else:
+                return
+
+
+async def _left(js: JetStreamContext) -> int:
+    count: int = (await js.stream_info(RECEIPTS_STREAM)).state.messages
+    return count
+
+
+async def test_batches_are_taken_in(
+    receipts_stream: JetStreamContext, schema_url: str, open_client: Any, until: Any
+) -> None:
+    """What revalidators publish is merged and leaves the stream; bad ones harm no others."""
+    js = receipts_stream
+    async with open_client(schema_url) as client:
+
+        async def ready() -> bool:
+            health = (await client.send("GET", "/health")).json()
+            return bool(health["checks"]["receipts"]["detail"] == "")
+
+        await until(ready)
+        await _publish(js, b"{")
+        await _publish(js, _batch(*PARTS, Receipt(id="big", seq=2**70), Receipt(id="")))
+        await _publish(js, _batch(Receipt(id="nul", source="a", reason="\0", tags=["\0"])))
+
+        async def taken_in() -> bool:
+            return await _left(js) == 0
+
+        await until(taken_in)
+        assert await _receipt(client, "e1") == WHOLE
+        assert (await _receipt(client, "nul")).reason == "\ufffd"
+        assert (await client.get("/invalidations/big")).status == 404
+
+
+async def test_batches_wait_while_postgres_is_away(
+    receipts_stream: JetStreamContext, schema_url: str, open_client: Any, until: Any
+) -> None:
+    """A batch whose merge failed stays in the stream, and is merged when that is possible again."""
+    js = receipts_stream
+    async with open_client(schema_url) as client:
+        await _publish(js, _batch(Receipt(id="first")))
+
+        async def first() -> bool:
+            answer = await client.get("/invalidations/first")
+            return bool(answer.status == 200)
+
+        await until(first)
+        # Not by `fetch`: it would keep the app from ending what holds a lock on the table.
+        await _execute(schema_url, "ALTER TABLE receipts RENAME TO away")
+        await _publish(js, _batch(*PARTS))
+
+        async def troubled() -> bool:
+            health = (await client.send("GET", "/health")).json()
+            return "not taken in" in health["checks"]["receipts"]["detail"]
+
+        await until(troubled)
+        assert await _left(js) == 1
+        await _execute(schema_url, "ALTER TABLE away RENAME TO receipts")
+        async with asyncio.timeout(60):
+            while await _left(js):
+                await asyncio.sleep(0.1)
+        assert await _receipt(client, "e1") == WHOLE
+
+
+async def test_old_receipts_and_keys_are_pruned(schema_url: str, fetch: Any) -> None:
+    """By age and by number, in bounded batches, by one at a time."""
+    await _fill(schema_url, 100)
+    fetch(
+        schema_url,
+        "UPDATE receipts SET at = now() - interval '1 s' * (100 - right(event_id, 4)::integer)",
+    )
+    fetch(
+        schema_url,
+        "INSERT INTO idempotency_keys SELECT 'c', n, '', n, gen_random_uuid(),"
+        " now() - interval '1 h' * n FROM generate_series(1, 30) AS n",
+    )
+    bounds: dict[str, Any] = {"prune_lock": 1, "keys_age_s": 86_400.0}
+    async with (
+        connect(Secret(schema_url), name="a", statement_timeout_s=10) as one,
+        connect(Secret(schema_url), name="b", statement_timeout_s=10) as two,
+    ):
+        async with two.transaction():
+            await two.execute("SELECT pg_advisory_xact_lock(1)")
+            assert await repository.prune(one, age_s=0, rows_kept=0, rows_max=10, **bounds) == 0
+        assert await repository.prune(one, age_s=50, rows_kept=1000, rows_max=10, **bounds) == 10
+        assert fetch(schema_url, "SELECT count(*) FROM idempotency_keys") == [(23,)]
+        while await repository.prune(one, age_s=50, rows_kept=1000, rows_max=10, **bounds):
+            pass
+        assert fetch(schema_url, "SELECT min(event_id) > 'e0049' FROM receipts") == [(True,)]
+        while await repository.prune(one, age_s=9e9, rows_kept=5, rows_max=10, **bounds):
+            pass
+    assert fetch(schema_url, "SELECT min(event_id), count(*) FROM receipts") == [("e0095", 5)]
+
+
+def test_rounds_have_each_id_once() -> None:
+    """Parts of one receipt come one after the other, in their order."""
+    first, second, other = Receipt(id="a", seq=1), Receipt(id="a", seq=2), Receipt(id="b")
+    assert rounds([first, other, second]) == [[first, other], [second]]
+    assert rounds([]) == []
