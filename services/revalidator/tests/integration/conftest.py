@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from asgi_isr.logs.nats import NatsLog, connect, ensure_stream
+from asgi_isr.logs.nats import NatsLog, connect, ensure_instances_stream, ensure_stream
 from asgi_isr.stores.redis import RedisStore
 from nats.aio.client import Client
 from perfcheck_chassis import Secret
@@ -85,10 +85,11 @@ def running() -> Iterator[Servers]:
 
 @pytest.fixture
 async def publisher(running: Servers) -> AsyncIterator[NatsLog]:
-    """Give the log as a publisher has it; the stream exists."""
+    """Give the log as a publisher has it; its stream exists, and that of the instances."""
     client = await connect(running.nats_url, name="test")
     try:
         await ensure_stream(client.jetstream())
+        await ensure_instances_stream(client.jetstream())  # the api creates both
         yield NatsLog(client, source="test")
     finally:
         await client.close()

@@ -158,4 +158,4 @@ async def test_starts_before_its_servers(settings: Settings, running: Servers) -
     async with AsyncTestClient(create_app(settings)) as client:
         answer = await client.get("/api/health")
         assert answer.status_code == 503
-        assert set(answer.json()["checks"]) == {"log", "store"}
+        assert set(answer.json()["checks"]) == {"log", "store", "work", "instances"}
