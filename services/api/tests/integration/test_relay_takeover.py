@@ -1,17 +1,17 @@
 """Two processes of the service on one outbox; the one that publishes dies or stands still."""
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import pytest
 from asgi_isr.events import SEQUENCE_HEADER, STREAM, Invalidation
@@ -25,19 +25,21 @@ ROWS = "SELECT id, event_id::text, seq FROM outbox ORDER BY id"
 KILLED_S_MAX = 2.0
 FROZEN_S_MAX = 4.0
 
+_log = logging.getLogger(__name__)
+
 
 class Instance:
     """A process of the service, with its worker in a process group of its own."""
 
     def __init__(self, folder: Path, name: str, database_url: str, nats_url: str) -> None:
-        port = free_port()
-        self._metrics = f"http://127.0.0.1:{port}/metrics"
-        environ = os.environ | {
+        self._port = free_port()
+        environ = {
+            "PATH": os.defpath,
             "PERFCHECK_DATABASE_URL": database_url,
             "PERFCHECK_NATS_URL": nats_url,
             "PERFCHECK_TOKEN_KEY": "a key that only this test knows, of 32 bytes and more",
             "PERFCHECK_HOST": "127.0.0.1",
-            "PERFCHECK_PORT": str(port),
+            "PERFCHECK_PORT": str(self._port),
             "PERFCHECK_INSTANCE_ID": name,
         }
         self._log = (folder / f"{name}.log").open("wb")
@@ -60,17 +62,27 @@ class Instance:
         self._process.wait(timeout=10)
         self._log.close()
 
+    async def metrics(self) -> list[str] | None:
+        """Return the lines of its metrics, None while it does not answer."""
+        return await asyncio.to_thread(self._get)
+
+    async def up(self) -> bool:
+        """Whether it answers."""
+        return await self.metrics() is not None
+
     async def active(self) -> bool:
         """Whether it says that it is the one that publishes."""
-        return await asyncio.to_thread(self._active)
+        return "perfcheck_relay_active 1.0" in (await self.metrics() or [])
 
-    def _active(self) -> bool:
+    def _get(self) -> list[str] | None:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=5)
         try:
-            with urllib.request.urlopen(self._metrics, timeout=5) as answer:
-                lines = answer.read().decode().splitlines()
-        except URLError, ConnectionError, TimeoutError:
-            return False  # not up yet
-        return "perfcheck_relay_active 1.0" in lines
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode().splitlines()
+        except OSError:
+            return None
+        finally:
+            connection.close()
 
 
 @pytest.fixture
@@ -133,19 +145,8 @@ async def _two(
     await until(one.active)
     two = instance("two")
 
-    async def ready() -> bool:
-        return await asyncio.to_thread(_answers, two)
-
-    await until(ready)
+    await until(two.up)
     return one, two
-
-
-def _answers(one: Instance) -> bool:
-    try:
-        with urllib.request.urlopen(one._metrics, timeout=5):
-            return True
-    except URLError, ConnectionError, TimeoutError:
-        return False
 
 
 @pytest.mark.parametrize(
@@ -189,6 +190,6 @@ async def test_a_standby_takes_over(
             assert await second.active()
         stop.set()
     await all_published(schema_url)
-    print(f"gap {gap_s:.2f} s")
+    _log.info("nothing was published for %.2f s", gap_s)
     assert gap_s < within_s
     await _check(js, start, fetch(schema_url, ROWS))
