@@ -6,6 +6,7 @@ import pytest
 from asgi_isr.events import SEQUENCE_HEADER, STREAM, Invalidation, decode
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy
 from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_chassis import Secret
@@ -182,7 +183,7 @@ async def test_a_log_that_is_full_in_the_middle_of_a_batch(
         await all_published(schema_url)
         info = await log.stream_info(STREAM)
         kept = info.config.max_msgs, info.config.discard
-        info.config.max_msgs, info.config.discard = 8, "new"
+        info.config.max_msgs, info.config.discard = 8, DiscardPolicy.NEW
         await log.update_stream(info.config)
         await _append(schema_url, *_events(30))
 
