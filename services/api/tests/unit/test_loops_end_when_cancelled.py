@@ -15,13 +15,15 @@ NATS_URL = "nats://127.0.0.1:1"
 
 
 class Breaking:
-    """A session in which a statement fails just when its caller is cancelled."""
+    """Sessions: in the first a statement fails just when its caller is cancelled."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
+        self.sessions = 0
 
     async def session(self) -> None:
         """Wait for the cancellation, and raise an error in its place, as a task group does."""
+        self.sessions += 1
         async with asyncio.TaskGroup() as group:
             group.create_task(self._statement())
 
@@ -30,6 +32,8 @@ class Breaking:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
+            if self.sessions > 1:
+                raise
             raise psycopg.OperationalError("the connection is lost") from None
 
 
@@ -68,3 +72,4 @@ async def test_a_loop_ends_when_cancelled_while_a_statement_fails(
     async with asyncio.timeout(5):
         with pytest.raises(asyncio.CancelledError):
             await task
+    assert breaking.sessions == 1
