@@ -66,14 +66,15 @@ class Client:
         body: bytes = b"",
         *,
         headers: Mapping[str, str] | None = None,
+        root: str = "/api",
     ) -> Answer:
-        """Send a request to `/api` + `target` and return the whole answer.
+        """Send a request to `root` + `target` and return the whole answer.
 
         It bears a token for everything, unless `headers` has `authorization`: empty sends none.
         """
         fields = {"host": "test", "content-length": str(len(body))}
         fields |= {"authorization": f"Bearer {self.token()}"} | dict(headers or {})
-        path, _, query = f"/api{target}".partition("?")
+        path, _, query = f"{root}{target}".partition("?")
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -120,6 +121,13 @@ class Client:
     async def get(self, target: str) -> Answer:
         """GET `/api/v1` + `target`."""
         return await self.send("GET", f"/v1{target}")
+
+    async def metrics(self) -> dict[str, float]:
+        """Return what `/metrics` shows: series to number."""
+        answer = await self.send("GET", "/metrics", root="")
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+        lines = [line.rpartition(" ") for line in answer.body.decode().splitlines()]
+        return {series: float(number) for series, _, number in lines if series[:1] != "#"}
 
     async def put(self, target: str, document: Any) -> Answer:
         """PUT a JSON document to `/api/v1` + `target`."""
