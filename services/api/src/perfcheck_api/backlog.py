@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from perfcheck_api import outbox
+from perfcheck_api.cancellation import end_if_cancelled
 from perfcheck_api.db import Database, DatabaseError
 from perfcheck_api.errors import DatabaseUnavailableError
 from perfcheck_api.metrics import BacklogMetrics
@@ -24,10 +25,7 @@ async def watch_backlog(
             # Out of reach, or without its tables yet: health says so, this loop goes on.
             _log.debug("the outbox cannot be looked at: %s", error)
             row = None
-            # When a statement fails just as it is cancelled, its error takes that one's place.
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise asyncio.CancelledError from error
+            end_if_cancelled(error)
         if row is None:
             metrics.unknown()
         else:

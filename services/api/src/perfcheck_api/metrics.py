@@ -27,8 +27,10 @@ class RelayMetrics:
             buckets=_ROWS,
             registry=registry,
         )
-        self._dead = Counter(
-            "perfcheck_outbox_dead", "Events that the log will never take.", registry=registry
+        self._refused = Counter(
+            "perfcheck_outbox_refused",
+            "Events that the log will never take; in place of each, everything was invalidated.",
+            registry=registry,
         )
         self._active = Gauge(
             "perfcheck_relay_active",
@@ -43,9 +45,9 @@ class RelayMetrics:
         for lag_s in lags_s:
             self._lag_s.observe(max(0.0, lag_s))  # the database's clock may be set back
 
-    def dead(self) -> None:
+    def refused(self) -> None:
         """Note an event that the log will never take."""
-        self._dead.inc()
+        self._refused.inc()
 
     def active(self, *, now: bool) -> None:
         """Note whether this instance publishes from `now` on."""

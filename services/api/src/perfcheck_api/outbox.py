@@ -6,12 +6,14 @@ that was seen, and "every row up to N is in the log" is a statement that stays t
 that transactions with events commit one after the other; append last, and they hardly meet. The
 wait is bounded by `lock_timeout`.
 
-A row that the log will never take is dead: it says why in `dead_reason`, and is passed over.
+A row that the log will never take is published as an event that names everything: rather too much
+becomes old than too little. Its receipt says why.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from asgi_isr.events import SUBJECT_PREFIX, Invalidation, encode
@@ -25,8 +27,8 @@ APPEND_EVENTS_MAX = 1000  # of one statement
 
 # Identities are drawn after the sort, so ids follow the order of the events.
 APPEND = """
-INSERT INTO outbox (subject, payload)
-SELECT %s, e.payload FROM unnest(%s::bytea[]) WITH ORDINALITY AS e (payload, n) ORDER BY e.n
+INSERT INTO outbox (subject, payload, traceparent)
+SELECT %s, e.payload, %s FROM unnest(%s::bytea[]) WITH ORDINALITY AS e (payload, n) ORDER BY e.n
 RETURNING id, event_id
 """
 
@@ -38,16 +40,17 @@ WITH unhurried AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
 ), oldest AS (
     SELECT id, octet_length(payload) AS bytes FROM outbox
-    WHERE published_at IS NULL AND dead_reason IS NULL ORDER BY id LIMIT %s
+    WHERE published_at IS NULL ORDER BY id LIMIT %s
 ), next AS (
     SELECT id FROM (
         SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM oldest
     ) o WHERE bytes_before < %s
 ), claimed AS (
     UPDATE outbox o SET attempts = attempts + 1 FROM next, unhurried WHERE o.id = next.id
-    RETURNING o.id, o.event_id, o.subject, o.payload, o.event_time, o.attempts
+    RETURNING o.id, o.event_id, o.subject, o.payload, o.event_time, o.attempts,
+        o.traceparent
 )
-SELECT id, event_id, subject, payload, event_time, attempts FROM claimed ORDER BY id
+SELECT id, event_id, subject, payload, event_time, attempts, traceparent FROM claimed ORDER BY id
 """
 
 ACKNOWLEDGED = """
@@ -73,14 +76,12 @@ SELECT lag_s FROM published
 """
 LAST_ACKNOWLEDGED = "SELECT seq, message_id FROM relay_state WHERE source = %s"
 
-DEAD = """
-UPDATE outbox SET dead_reason = %s WHERE id = %s AND published_at IS NULL AND dead_reason IS NULL
-"""
+REFUSED = "UPDATE receipts SET dead = %s WHERE event_id = %s"
 
-# Below the oldest unpublished row everything is in the log, or dead; without one, all that is.
+# Below the oldest unpublished row everything is in the log; without one, all that is.
 PUBLISHED_THROUGH = """
 SELECT coalesce(
-    (SELECT min(id) - 1 FROM outbox WHERE published_at IS NULL AND dead_reason IS NULL),
+    (SELECT min(id) - 1 FROM outbox WHERE published_at IS NULL),
     (SELECT max(id) FROM outbox),
     0
 )
@@ -91,7 +92,7 @@ NEWEST = "SELECT coalesce(max(id), 0) FROM outbox"
 BACKLOG = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(event_time)), 0)::float8
 FROM (
-    SELECT event_time FROM outbox WHERE published_at IS NULL AND dead_reason IS NULL
+    SELECT event_time FROM outbox WHERE published_at IS NULL
     ORDER BY id LIMIT 10000
 ) unpublished
 """
@@ -108,12 +109,18 @@ UPDATE outbox SET published_at = NULL, seq = NULL WHERE seq > %s
 PRUNE = """
 DELETE FROM outbox WHERE id IN (
     SELECT id FROM outbox
-    WHERE (published_at < now() - make_interval(secs => %s)
-        OR dead_reason IS NOT NULL AND created_at < now() - make_interval(secs => %s))
+    WHERE published_at < now() - make_interval(secs => %s)
     AND id < (SELECT max(id) FROM outbox) - %s
     LIMIT %s
 )
 """
+
+
+# Version, trace id, parent id, flags; higher versions may append more, which would not be ours to
+# pass on. Ids of zeros alone, and version ff, are invalid.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 
 
 class Appended(NamedTuple):
@@ -132,6 +139,7 @@ class Pending(NamedTuple):
     payload: bytes
     event_time: datetime
     attempts: int
+    traceparent: str | None
 
 
 class Acknowledged(NamedTuple):
@@ -141,16 +149,22 @@ class Acknowledged(NamedTuple):
     message_id: UUID
 
 
-async def append(connection: Connection, event: Invalidation) -> Appended:
-    """Write `event` in the caller's transaction. Raises as `append_many` does."""
-    [appended] = await append_many(connection, [event])
+async def append(
+    connection: Connection, event: Invalidation, *, traceparent: str | None = None
+) -> Appended:
+    """Write `event` in the caller's transaction. Parameters and errors are `append_many`'s."""
+    [appended] = await append_many(connection, [event], traceparent=traceparent)
     return appended
 
 
-async def append_many(connection: Connection, events: Sequence[Invalidation]) -> list[Appended]:
+async def append_many(
+    connection: Connection, events: Sequence[Invalidation], *, traceparent: str | None = None
+) -> list[Appended]:
     """Write `events` in the caller's transaction, with one statement; return their rows in order.
 
-    Until that transaction ends no other can append.
+    Until that transaction ends no other can append. `traceparent` is the header of the request
+    that wrote them, and travels with them; one of another form is left out, as W3C Trace Context
+    wants it (section 3.2).
 
     Raises:
         asgi_isr.errors.InvalidEventError: if one of them must not be published.
@@ -159,8 +173,14 @@ async def append_many(connection: Connection, events: Sequence[Invalidation]) ->
     """
     if len(events) > APPEND_EVENTS_MAX:
         raise ValueError(f"{len(events)} events: append at most {APPEND_EVENTS_MAX} at once")
-    cursor = await connection.execute(APPEND, (SUBJECT, [encode(event) for event in events]))
+    payloads = [encode(event) for event in events]
+    cursor = await connection.execute(APPEND, (SUBJECT, traceparent_from(traceparent), payloads))
     return sorted(Appended(*row) for row in await cursor.fetchall())
+
+
+def traceparent_from(text: str | None) -> str | None:
+    """Return `text` if it is a traceparent (W3C Trace Context, section 3.2.2), else None."""
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 async def claim(connection: Connection, *, rows_max: int, bytes_max: int) -> list[Pending]:
@@ -185,9 +205,9 @@ async def mark_published(
     return [lag_s for (lag_s,) in await cursor.fetchall()]
 
 
-async def mark_dead(connection: Connection, row: Pending, reason: str) -> None:
-    """Record that the log will never take `row`, and why."""
-    await connection.execute(DEAD, (reason, row.id))
+async def mark_refused(connection: Connection, row: Pending, reason: str) -> None:
+    """Say in the receipt of `row` why the log will never take it as it is."""
+    await connection.execute(REFUSED, (reason, str(row.event_id)))
 
 
 async def mark_acknowledged(connection: Connection, last: Acknowledged) -> None:
@@ -202,7 +222,7 @@ async def last_acknowledged(connection: Connection) -> Acknowledged | None:
 
 
 async def published_through(connection: Connection) -> int:
-    """Return the highest N for which every row up to N is in the log or dead; 0 before the first.
+    """Return the highest N for which every row up to N is in the log; 0 before the first.
 
     Rows that do not exist yet get higher ids.
     """
@@ -228,10 +248,9 @@ async def unpublish_after(connection: Connection, seq: int) -> int:
 async def prune(connection: Connection, *, age_s: float, rows_kept: int, rows_max: int) -> int:
     """Delete up to `rows_max` rows that were published more than `age_s` ago; return how many.
 
-    So go dead ones that were written then. The newest `rows_kept` rows stay, however old.
+    The newest `rows_kept` rows stay, however old.
     """
-    parameters: tuple[Any, ...] = (age_s, age_s, rows_kept, rows_max)
-    return (await connection.execute(PRUNE, parameters)).rowcount
+    return (await connection.execute(PRUNE, (age_s, rows_kept, rows_max))).rowcount
 
 
 async def _number(connection: Connection, query: str) -> int:

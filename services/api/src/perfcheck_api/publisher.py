@@ -13,7 +13,13 @@ from typing import Self
 from uuid import UUID
 
 import msgspec
-from asgi_isr.events import MARK_SUBJECT_PREFIX, SEQUENCE_HEADER, mark_body
+from asgi_isr.events import (
+    MARK_SUBJECT_PREFIX,
+    SEQUENCE_HEADER,
+    Invalidation,
+    encode,
+    mark_body,
+)
 from asgi_isr.events import headers as event_headers
 
 from perfcheck_api import outbox
@@ -69,7 +75,7 @@ class Publisher:
 
     @property
     def through(self) -> int:
-        """Every row up to this id is in the log, or dead."""
+        """Every row up to this id is in the log."""
         return self._through
 
     async def publish_batch(self) -> bool:
@@ -86,10 +92,10 @@ class Publisher:
             return False
         # A row below, unpublished again since by hand, must not pass for one that is in the log.
         self._through = rows[0].id - 1
-        alive = [row for row in rows if not await self._buried(row)]
+        taken = [await self._takeable(row) for row in rows]
         published: list[tuple[Pending, int]] = []
         try:
-            await self._publish(alive, published)
+            await self._publish(taken, published)
         finally:
             if published and self._acknowledged is not None:
                 lags_s = await outbox.mark_published(
@@ -117,8 +123,6 @@ class Publisher:
 
     async def _publish(self, rows: list[Pending], published: list[tuple[Pending, int]]) -> None:
         """Publish `rows`, noting in `published` each one that the log has, in order."""
-        if not rows:
-            return
         *ahead, last = rows
         if ahead:
             receipts, error = await self._broker.publish_ahead(
@@ -131,18 +135,21 @@ class Publisher:
         receipt = await self._broker.publish(_message(last, last.id))
         published.append((last, self._taken(last, receipt)))
 
-    async def _buried(self, row: Pending) -> bool:
-        """Whether the log will never take `row`: then that is on record now."""
-        reason = _refusal(_message(row, row.id), self._message_bytes_max)
+    async def _takeable(self, row: Pending) -> Pending:
+        """Return `row`, or what stands in for it because the log will never take it."""
+        reason = _refusal(row, self._message_bytes_max)
         if reason is None:
-            return False
-        await outbox.mark_dead(self._connection, row, reason)
-        self._metrics.dead()
+            return row
+        await outbox.mark_refused(self._connection, row, reason)
+        self._metrics.refused()
         _log.error(
-            "event %s (outbox %s) is never published, pages that it names stay as they are: %s",
+            "event %s (outbox %s) cannot be published, every page becomes old in its place: %s",
             row.event_id, row.id, reason,
         )  # fmt: skip
-        return True
+        everything = Invalidation(
+            tags=("*",), reason=f"event {row.event_id} could not be published: {reason}"
+        )
+        return row._replace(subject=outbox.SUBJECT, payload=encode(everything))
 
     def _taken(self, row: Pending, receipt: Receipt) -> int:
         """Note that the log has `row`; return its sequence."""
@@ -169,13 +176,16 @@ class Publisher:
 def _message(row: Pending, through: int) -> Message:
     headers = event_headers(str(row.event_id), outbox.SOURCE, row.event_time)
     headers[SEQUENCE_HEADER] = str(through)
+    if row.traceparent is not None:
+        headers["traceparent"] = row.traceparent
     return Message(row.subject, row.payload, headers)
 
 
-def _refusal(message: Message, bytes_max: int) -> str | None:
-    """Say why the log will never take `message`, or return None."""
-    if message.subject != outbox.SUBJECT:
-        return f"its subject is {message.subject!r}, the log takes {outbox.SUBJECT} from here"
-    if message.size_bytes > bytes_max:
-        return f"it has {message.size_bytes} bytes, the log takes {bytes_max}: raise max_payload"
+def _refusal(row: Pending, bytes_max: int) -> str | None:
+    """Say why the log will never take `row`, or return None."""
+    if row.subject != outbox.SUBJECT:
+        return f"its subject is {row.subject[:200]!r}, the log takes {outbox.SUBJECT} from here"
+    size = _message(row, row.id).size_bytes
+    if size > bytes_max:
+        return f"it has {size} bytes, the log takes {bytes_max}: raise max_payload"
     return None

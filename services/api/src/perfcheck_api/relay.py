@@ -28,6 +28,7 @@ from perfcheck_chassis import Secret
 from perfcheck_api import outbox
 from perfcheck_api.backoff import Backoff
 from perfcheck_api.broker import Broker, BrokerError, connected
+from perfcheck_api.cancellation import end_if_cancelled
 from perfcheck_api.db import Connection, DatabaseError, connect
 from perfcheck_api.log_identity import verify
 from perfcheck_api.metrics import RelayMetrics
@@ -99,6 +100,7 @@ class Relay:
             try:
                 await self._session()
             except Exception as error:  # noqa: BLE001  a session may end for any reason
+                end_if_cancelled(error)
                 self._report(error)
             finally:
                 self._metrics.active(now=False)

@@ -22,11 +22,14 @@ from perfcheck_api.app import create_app
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.ingest.load import Summary, ingest
 from perfcheck_api.ingest.source import packaged_source
+from perfcheck_api.metrics import RelayMetrics
 from perfcheck_api.migrate import migrate, packaged
+from perfcheck_api.relay import Relay
 from perfcheck_api.settings import Settings
 from perfcheck_chassis import ASGIApp, Secret
 from perfcheck_contracts import SCOPES
 from perfcheck_embedded import Servers, free_port, servers
+from prometheus_client import CollectorRegistry
 
 TOKEN_KEY = "a key that only the tests know, of more than 32 bytes"  # noqa: S105  of tests
 TODAY = date(2026, 11, 2)  # the Monday after the last day of the data
@@ -63,14 +66,15 @@ class Client:
         body: bytes = b"",
         *,
         headers: Mapping[str, str] | None = None,
+        root: str = "/api",
     ) -> Answer:
-        """Send a request to `/api` + `target` and return the whole answer.
+        """Send a request to `root` + `target` and return the whole answer.
 
         It bears a token for everything, unless `headers` has `authorization`: empty sends none.
         """
         fields = {"host": "test", "content-length": str(len(body))}
         fields |= {"authorization": f"Bearer {self.token()}"} | dict(headers or {})
-        path, _, query = f"/api{target}".partition("?")
+        path, _, query = f"{root}{target}".partition("?")
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -117,6 +121,13 @@ class Client:
     async def get(self, target: str) -> Answer:
         """GET `/api/v1` + `target`."""
         return await self.send("GET", f"/v1{target}")
+
+    async def metrics(self) -> dict[str, float]:
+        """Return what `/metrics` shows: series to number."""
+        answer = await self.send("GET", "/metrics", root="")
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+        lines = [line.rpartition(" ") for line in answer.body.decode().splitlines()]
+        return {series: float(number) for series, _, number in lines if series[:1] != "#"}
 
     async def put(self, target: str, document: Any) -> Answer:
         """PUT a JSON document to `/api/v1` + `target`."""
@@ -279,6 +290,24 @@ async def js(running: Servers) -> AsyncIterator[JetStreamContext]:
     await close(client)
 
 
+@asynccontextmanager
+async def _running_relay(url: str, nats_url: str) -> AsyncIterator[None]:
+    metrics = RelayMetrics(CollectorRegistry())
+    task = asyncio.ensure_future(
+        Relay(Secret(url), nats_url, name="relay-test", metrics=metrics).run()
+    )
+    yield
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.fixture
+def relay_on() -> Callable[[str, str], AbstractAsyncContextManager[None]]:
+    """Give a context manager that runs a relay on URLs of a database and a NATS, and stops it."""
+    return _running_relay
+
+
 Fetch = Callable[[str, str], list[tuple[Any, ...]]]
 
 
@@ -307,6 +336,20 @@ def until() -> Until:
                 await asyncio.sleep(0.02)
 
     return poll
+
+
+@pytest.fixture
+def all_published(fetch: Fetch, until: Until) -> Callable[[str], Awaitable[None]]:
+    """Give a function that waits until the outbox at a URL has nothing left to publish."""
+
+    async def wait(url: str) -> None:
+        async def none_left() -> bool:
+            unpublished = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
+            return fetch(url, unpublished) == [(0,)]
+
+        await until(none_left)
+
+    return wait
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from asgi_isr.live import Applied, Reached
 from perfcheck_chassis import ConsistencyTokens, Secret
 
 OUTBOX = "SELECT id, event_id::text, payload FROM outbox ORDER BY id"
+TRACEPARENTS = "SELECT traceparent FROM outbox ORDER BY id"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 USD = {"tags": ["currency:usd"]}
 
 
@@ -399,6 +401,34 @@ async def test_a_signed_webhook_is_accepted_once(
         assert (first.status, again.status, other.status) == (202, 202, 202)
         assert first.json()["id"] == again.json()["id"] != other.json()["id"]
         assert len(_outbox(fetch, client)) == 2
+
+
+async def test_the_traceparent_of_a_write_is_kept_with_its_event(
+    schema_url: str, open_client: Any, no_nats_url: str, fetch: Any
+) -> None:
+    """Whichever way an event came; what is no traceparent is left out, and breaks no write."""
+    body = msgspec.json.encode(USD)
+    rates = msgspec.json.encode({"rates": {"USD": 1.1}})
+    trace = {"traceparent": TRACEPARENT}
+    async with open_client(
+        schema_url, nats_url=no_nats_url, webhook_secret=Secret(SECRET)
+    ) as client:
+        answers = [
+            await client.send("POST", "/v1/invalidations", body, headers=trace),
+            await client.send(
+                "POST", "/v1/invalidations", body, headers=trace | {"idempotency-key": "k"}
+            ),
+            await client.send("POST", WEBHOOK, body, headers=_signed(body) | trace),
+            await client.send("PUT", "/v1/days/2020-05-04", rates, headers=trace),
+            await client.send("PATCH", "/v1/days/2020-05-04", rates, headers=trace),
+            await client.send("POST", "/v1/invalidations", body),
+            await client.send(
+                "POST", "/v1/invalidations", body, headers={"traceparent": "00-x\u00ff"}
+            ),
+        ]
+    assert [answer.status for answer in answers] == [202, 202, 202, 201, 200, 202, 202]
+    kept = [traceparent for (traceparent,) in fetch(schema_url, TRACEPARENTS)]
+    assert kept == [TRACEPARENT] * 5 + [None] * 2
 
 
 async def test_bad_webhooks_write_nothing(

@@ -13,12 +13,9 @@ from perfcheck_api import outbox
 from perfcheck_api.broker import connected
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.log_identity import verify
-from perfcheck_api.metrics import RelayMetrics
 from perfcheck_api.outbox import Acknowledged
-from perfcheck_api.relay import Relay
 from perfcheck_chassis import Secret
 from perfcheck_embedded import Servers, servers
-from prometheus_client import CollectorRegistry
 
 UNPUBLISHED = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
 ROWS = "SELECT event_id::text, seq FROM outbox ORDER BY id"
@@ -37,43 +34,20 @@ async def _append(url: str, *reasons: str) -> list[UUID]:
         ]
 
 
-class Running:
-    """A relay in a task; `stop` ends it as a shutdown does."""
-
-    def __init__(self, url: str, nats_url: str) -> None:
-        metrics = RelayMetrics(CollectorRegistry())
-        self.relay = Relay(Secret(url), nats_url, name="relay-test", metrics=metrics)
-        self._task = asyncio.ensure_future(self.relay.run())
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await self._task
-
-
-@pytest.fixture
-def all_published(fetch: Any, until: Any) -> Any:
-    """Give a function that waits until the outbox at a URL has nothing left to publish."""
-
-    async def wait(url: str) -> None:
-        async def none_left() -> bool:
-            return bool(fetch(url, UNPUBLISHED) == [(0,)])
-
-        await until(none_left)
-
-    return wait
-
-
 async def test_events_are_published_once_and_in_order(
-    *, schema_url: str, running: Servers, js: Any, published: Any, fetch: Any, all_published: Any
+    *,
+    relay_on: Any,
+    schema_url: str,
+    running: Servers,
+    js: Any,
+    published: Any,
+    fetch: Any,
+    all_published: Any,
 ) -> None:
     """Each row becomes one message with its id, in the order of the outbox, and keeps its seq."""
     start = await _end(js) + 1
     first = await _append(schema_url, *(str(number) for number in range(300)))
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         await all_published(schema_url)
         second = await _append(schema_url, "late")
         await all_published(schema_url)
@@ -109,12 +83,12 @@ async def test_a_write_reaches_the_log_at_once(
 
 
 async def test_one_of_several_relays_publishes(
-    *, schema_url: str, running: Servers, js: Any, published: Any, all_published: Any
+    *, relay_on: Any, schema_url: str, running: Servers, js: Any, published: Any, all_published: Any
 ) -> None:
     """Two relays on one outbox publish each row once; when one ends the other goes on."""
     start = await _end(js) + 1
-    async with Running(schema_url, running.nats_url):
-        async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
+        async with relay_on(schema_url, running.nats_url):
             one = await _append(schema_url, *"abc")
             await all_published(schema_url)
         two = await _append(schema_url, *"def")
@@ -124,10 +98,10 @@ async def test_one_of_several_relays_publishes(
 
 
 async def test_marks_follow_what_was_committed_before(
-    *, schema_url: str, running: Servers, js: Any, fetch: Any, until: Any
+    *, relay_on: Any, schema_url: str, running: Servers, js: Any, fetch: Any, until: Any
 ) -> None:
     """A request gets the sequence of a mark that lies beyond every event committed before it."""
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         log = NatsLog(running.nats_url, source="test", timeout_s=5)
 
         async def answered() -> bool:
@@ -152,10 +126,10 @@ async def test_marks_follow_what_was_committed_before(
 
 
 async def test_a_failed_pass_answers_no_mark(
-    *, schema_url: str, running: Servers, fetch: Any, until: Any
+    *, relay_on: Any, schema_url: str, running: Servers, fetch: Any, until: Any
 ) -> None:
     """While rows cannot be read, a request for a mark gets no answer: nothing is proven."""
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         await _append(schema_url, "first")
 
         async def published_one() -> bool:
@@ -210,15 +184,22 @@ async def test_writes_go_on_while_nats_is_killed(
 
 
 async def test_a_stream_that_vanished_is_recreated(
-    *, schema_url: str, running: Servers, published: Any, js: Any, fetch: Any, all_published: Any
+    *,
+    relay_on: Any,
+    schema_url: str,
+    running: Servers,
+    published: Any,
+    js: Any,
+    fetch: Any,
+    all_published: Any,
 ) -> None:
     """The new log lies beyond the old one, and holds the lost events again, in order."""
     ids = [str(event_id) for event_id in await _append(schema_url, *"abc")]
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         await all_published(schema_url)
     old_end = await _end(js)
     await js.delete_stream(STREAM)
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         ids += [str(event_id) for event_id in await _append(schema_url, "d")]
         await all_published(schema_url)
     info = await js.stream_info(STREAM)
@@ -228,10 +209,10 @@ async def test_a_stream_that_vanished_is_recreated(
 
 
 async def test_a_stream_that_vanishes_while_publishing_is_recreated(
-    *, schema_url: str, running: Servers, js: Any, published: Any, all_published: Any
+    *, relay_on: Any, schema_url: str, running: Servers, js: Any, published: Any, all_published: Any
 ) -> None:
     """The relay finds out when it publishes next, without a new connection."""
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         ids = [str(event_id) for event_id in await _append(schema_url, "a")]
         await all_published(schema_url)
         await js.delete_stream(STREAM)
@@ -242,11 +223,11 @@ async def test_a_stream_that_vanishes_while_publishing_is_recreated(
 
 
 async def test_a_log_that_another_created_anew_gets_the_lost_events(
-    *, schema_url: str, running: Servers, js: Any, published: Any, all_published: Any
+    *, relay_on: Any, schema_url: str, running: Servers, js: Any, published: Any, all_published: Any
 ) -> None:
     """The relay uses the new log as it is, and publishes again what only the old one held."""
     ids = [str(event_id) for event_id in await _append(schema_url, *"ab")]
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         await all_published(schema_url)
     await js.delete_stream(STREAM)
     await ensure_stream(js)
@@ -256,7 +237,7 @@ async def test_a_log_that_another_created_anew_gets_the_lost_events(
         connected(running.nats_url, name="test") as broker,
     ):
         assert await verify(connection, broker) is None
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         await all_published(schema_url)
     assert (await js.stream_info(STREAM)).config.first_seq == created
     assert [identity for _, identity, _ in await published(created)] == ids
@@ -265,6 +246,7 @@ async def test_a_log_that_another_created_anew_gets_the_lost_events(
 @pytest.mark.parametrize("overwritten", [False, True])
 async def test_a_log_that_lost_its_end_is_replaced(
     *,
+    relay_on: Any,
     schema_url: str,
     fetch: Any,
     overwritten: bool,
@@ -278,11 +260,11 @@ async def test_a_log_that_lost_its_end_is_replaced(
     """
     own, keep, lose = copy_of_log
     ids = [str(event_id) for event_id in await _append(schema_url, *"ab")]
-    async with Running(schema_url, own.nats_url):
+    async with relay_on(schema_url, own.nats_url):
         await all_published(schema_url)
     await keep()
     lost = [str(event_id) for event_id in await _append(schema_url, *"cd")]
-    async with Running(schema_url, own.nats_url):
+    async with relay_on(schema_url, own.nats_url):
         await all_published(schema_url)
     [(acknowledged,)] = fetch(schema_url, "SELECT seq FROM relay_state")
     await lose()
@@ -301,7 +283,7 @@ async def test_a_log_that_lost_its_end_is_replaced(
         first = log.config.first_seq or 0
         return first > acknowledged and log.state.last_seq >= first + len(lost) - 1
 
-    async with Running(schema_url, own.nats_url):
+    async with relay_on(schema_url, own.nats_url):
         await until(replaced)
         await all_published(schema_url)
     state = (await context.stream_info(STREAM)).state
@@ -339,19 +321,26 @@ def copy_of_log() -> Any:
 
 
 async def test_a_duplicate_on_the_first_attempt_is_an_error(
-    *, schema_url: str, running: Servers, js: Any, all_published: Any, fetch: Any, caplog: Any
+    *,
+    relay_on: Any,
+    schema_url: str,
+    running: Servers,
+    js: Any,
+    all_published: Any,
+    fetch: Any,
+    caplog: Any,
 ) -> None:
     """An id that the log has seen already is told loudly; on a second attempt it is expected."""
     [event_id] = await _append(schema_url, "stolen id")
     await js.publish(outbox.SUBJECT, b"{}", headers={"Nats-Msg-Id": str(event_id)})
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         await all_published(schema_url)
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert str(event_id) in record.getMessage()
 
     caplog.clear()
     fetch(schema_url, "UPDATE outbox SET published_at = NULL, seq = NULL")
-    async with Running(schema_url, running.nats_url):
+    async with relay_on(schema_url, running.nats_url):
         await all_published(schema_url)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 

@@ -115,7 +115,11 @@ async def publish(
     headers = edge.admit(f"token {subject}")
     event = event_from(body)
     appended = await edge.service.publish(
-        event, body, caller=f"token {subject}", key=idempotency_key_from(key)
+        event,
+        body,
+        caller=f"token {subject}",
+        key=idempotency_key_from(key),
+        traceparent=request.headers.get("traceparent"),
     )
     applied = None
     if wait is not None:
@@ -146,7 +150,13 @@ async def receive_webhook(
         raise Problem(HTTPStatus.UNAUTHORIZED, detail=detail) from error
     headers = edge.admit(WEBHOOK_CALLER)
     event = event_from(body)
-    appended = await edge.service.publish(event, body, caller=WEBHOOK_CALLER, key=identity)
+    appended = await edge.service.publish(
+        event,
+        body,
+        caller=WEBHOOK_CALLER,
+        key=identity,
+        traceparent=request.headers.get("traceparent"),
+    )
     return _accepted(edge, appended, headers, None)
 
 

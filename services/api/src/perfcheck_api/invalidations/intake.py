@@ -32,6 +32,7 @@ from perfcheck_chassis import Secret
 from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, Receipt, ReceiptBatch
 
 from perfcheck_api.backoff import Backoff
+from perfcheck_api.cancellation import end_if_cancelled
 from perfcheck_api.db import Connection, DatabaseError, DataError
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.invalidations import repository
@@ -98,6 +99,7 @@ class ReceiptIntake:
             try:
                 await self._session()
             except Exception as error:  # noqa: BLE001  a session may end for any reason
+                end_if_cancelled(error)
                 self._report(error)
             await asyncio.sleep(self._backoff.next_s())
 

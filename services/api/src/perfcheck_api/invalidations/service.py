@@ -75,7 +75,13 @@ class InvalidationsService:
         return self._monotonic()
 
     async def publish(
-        self, event: Invalidation, body: bytes, *, caller: str, key: str | None
+        self,
+        event: Invalidation,
+        body: bytes,
+        *,
+        caller: str,
+        key: str | None,
+        traceparent: str | None = None,
     ) -> Appended:
         """Commit `event` to the outbox; with a `key`, once a day for each `caller`.
 
@@ -86,11 +92,20 @@ class InvalidationsService:
         """
         async with self._database.transaction() as connection:
             if key is None:
-                return await outbox.append(connection, event)
-            return await self._publish_once(connection, event, body, caller=caller, key=key)
+                return await outbox.append(connection, event, traceparent=traceparent)
+            return await self._publish_once(
+                connection, event, body, caller=caller, key=key, traceparent=traceparent
+            )
 
     async def _publish_once(
-        self, connection: Connection, event: Invalidation, body: bytes, *, caller: str, key: str
+        self,
+        connection: Connection,
+        event: Invalidation,
+        body: bytes,
+        *,
+        caller: str,
+        key: str,
+        traceparent: str | None,
     ) -> Appended:
         body_hash = hashlib.sha256(body).digest()
         if not await repository.try_key(connection, key_lock(caller, key)):
@@ -101,7 +116,7 @@ class InvalidationsService:
             connection, caller=caller, key=key, lifetime_s=IDEMPOTENCY_KEY_LIFETIME_S
         )
         if kept is None:
-            appended = await outbox.append(connection, event)
+            appended = await outbox.append(connection, event, traceparent=traceparent)
             answer = KeptAnswer(body_hash, appended)
             await repository.keep_answer(connection, caller=caller, key=key, answer=answer)
             return appended

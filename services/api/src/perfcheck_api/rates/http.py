@@ -1,8 +1,8 @@
 """The HTTP edge of the rates: routes and headers."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from litestar import Response, Router, get, patch, put
+from litestar import Request, Response, Router, get, patch, put
 from litestar.datastructures import ResponseHeader, State
 from litestar.params import FromPath, QueryParameter, RawBody
 from perfcheck_chassis import ConsistencyTokens, TokenKeys, requires
@@ -147,9 +147,11 @@ async def year(state: State, year: FromPath[str]) -> Response[Year]:
     response_headers=[CONSISTENCY_TOKEN],
     security=BEARER,
 )
-async def replace_day(state: State, date: FromPath[str], body: RawBody) -> Response[WriteResult]:
+async def replace_day(
+    request: Request[Any, Any, State], date: FromPath[str], body: RawBody
+) -> Response[WriteResult]:
     """Set the day's rates to those given; announce the change."""
-    return await _write(state, date, body, merge=False)
+    return await _write(request, date, body, merge=False)
 
 
 @patch(
@@ -161,14 +163,21 @@ async def replace_day(state: State, date: FromPath[str], body: RawBody) -> Respo
     response_headers=[CONSISTENCY_TOKEN],
     security=BEARER,
 )
-async def merge_day(state: State, date: FromPath[str], body: RawBody) -> Response[WriteResult]:
+async def merge_day(
+    request: Request[Any, Any, State], date: FromPath[str], body: RawBody
+) -> Response[WriteResult]:
     """Set the rates given, remove those that are null, keep the rest; announce the change."""
-    return await _write(state, date, body, merge=True)
+    return await _write(request, date, body, merge=True)
 
 
-async def _write(state: State, date: str, body: bytes, *, merge: bool) -> Response[WriteResult]:
+async def _write(
+    request: Request[Any, Any, State], date: str, body: bytes, *, merge: bool
+) -> Response[WriteResult]:
+    state = request.app.state
     tokens: ConsistencyTokens = state.consistency_tokens
-    written = await _rates(state).write_day(date, body, merge=merge)
+    written = await _rates(state).write_day(
+        date, body, merge=merge, traceparent=request.headers.get("traceparent")
+    )
     return Response(
         written.result,
         status_code=201 if written.created else 200,

@@ -218,7 +218,9 @@ class RatesService:
             tags,
         )
 
-    async def write_day(self, text: str, body: bytes, *, merge: bool) -> Written:
+    async def write_day(
+        self, text: str, body: bytes, *, merge: bool, traceparent: str | None = None
+    ) -> Written:
         """Replace the rates of a day, or with `merge` change those named; announce it.
 
         Change and event are one transaction. Raises `RejectedError` for a day or a body that must
@@ -245,7 +247,7 @@ class RatesService:
                 exists=bool(rates or old - removed),
             )
             event = Invalidation(tags=tags, reason=f"rates of {day} written")
-            appended = await outbox.append(connection, event)
+            appended = await outbox.append(connection, event, traceparent=traceparent)
             found = _day_from(day, await repository.day_as_written(connection, day))
         result = WriteResult(
             day=day,

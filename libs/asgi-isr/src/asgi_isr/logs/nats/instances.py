@@ -145,6 +145,9 @@ class Instances:
             try:
                 await self._session()
             except Exception as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():  # it broke just as it was to end
+                    raise asyncio.CancelledError from error
                 known = isinstance(error, LogUnavailableError | NatsError | OSError | TimeoutError)
                 text = str(error) or type(error).__name__
                 if text != self._trouble or not known:

@@ -1,0 +1,98 @@
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+from asgi_isr.events import Invalidation
+from perfcheck_api import outbox
+from perfcheck_api.db import Connection
+from perfcheck_api.db import connect as connect_to_database
+from perfcheck_chassis import Secret
+
+LAST = "2026-10-30"
+VISIBLE = "SELECT array_agg(id ORDER BY id) FROM outbox"
+WAITING = """
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND NOT granted
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def _open(url: str, *, statement_timeout_s: float = 20) -> Any:
+    return connect_to_database(Secret(url), name="test", statement_timeout_s=statement_timeout_s)
+
+
+async def _write(connection: Connection, *reasons: str) -> list[int]:
+    events = [Invalidation(tags=("x",), reason=reason) for reason in reasons]
+    return [row.id for row in await outbox.append_many(connection, events)]
+
+
+async def test_ids_are_in_the_order_of_commits(*, schema_url: str, fetch: Any, until: Any) -> None:
+    """Who appends while another has, and has not committed, waits and gets the higher ids."""
+
+    async def other_waits() -> bool:
+        return bool(fetch(schema_url, WAITING) == [(1,)])
+
+    async def append_and_commit(connection: Connection) -> list[int]:
+        async with connection.transaction():
+            return await _write(connection, "second")
+
+    async with _open(schema_url) as one, _open(schema_url) as two:
+        async with one.transaction():
+            first = await _write(one, "first")
+            waiting = asyncio.ensure_future(append_and_commit(two))
+            await until(other_waits)
+            first += await _write(one, "after the other came")
+            assert fetch(schema_url, VISIBLE) == [(None,)]
+        second = await waiting
+    assert first[0] < first[1] < second[0]
+    assert fetch(schema_url, VISIBLE) == [(first + second,)]
+
+
+async def test_a_transaction_that_is_rolled_back_lets_the_next_one_append(
+    *, schema_url: str, fetch: Any
+) -> None:
+    """Its rows are never seen, and who waited for it goes on with a higher id."""
+    async with _open(schema_url) as one, _open(schema_url) as two:
+        async with one.transaction(force_rollback=True):
+            undone = await _write(one, "undone")
+            waiting = asyncio.ensure_future(_write(two, "kept"))
+        kept = await waiting
+    assert kept > undone
+    assert fetch(schema_url, VISIBLE) == [(kept,)]
+
+
+async def test_the_wait_for_a_turn_is_bounded(*, schema_url: str, fetch: Any) -> None:
+    """Behind a transaction that does not end, an append fails after the connection's limit."""
+    async with (
+        _open(schema_url) as one,
+        _open(schema_url, statement_timeout_s=0.2) as two,
+        one.transaction(),
+    ):
+        first = await _write(one, "holds on")
+        with pytest.raises((psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)):
+            await _write(two, "in vain")
+    assert fetch(schema_url, VISIBLE) == [(first,)]
+
+
+async def test_a_write_behind_one_that_does_not_end_is_refused(
+    *, copy_url: str, open_client: Any, no_nats_url: str, fetch: Any
+) -> None:
+    """It is answered 503 with the reason and when to try again, and changes nothing."""
+    async with (
+        open_client(copy_url, nats_url=no_nats_url, statement_timeout_s=0.3) as client,
+        _open(copy_url) as one,
+    ):
+        before = await client.get(f"/days/{LAST}")
+        async with one.transaction():
+            first = await _write(one, "holds on")
+            answers = [
+                await client.patch(f"/days/{LAST}", {"rates": {"USD": 2}}),
+                await client.post("/invalidations", {"tags": ["x"]}),
+            ]
+        assert [answer.status for answer in answers] == [503, 503]
+        for answer in answers:
+            assert int(answer.headers["retry-after"]) >= 1
+            assert "took too long" in answer.json()["detail"]
+        assert (await client.get(f"/days/{LAST}")).json() == before.json()
+    assert fetch(copy_url, VISIBLE) == [(first,)]
