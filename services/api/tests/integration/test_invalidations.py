@@ -14,6 +14,7 @@ import pytest
 from asgi_isr.events import decode
 from asgi_isr.live import Applied, Reached
 from perfcheck_chassis import ConsistencyTokens, Secret
+from perfcheck_contracts import SCOPES
 
 OUTBOX = "SELECT id, event_id::text, payload FROM outbox ORDER BY id"
 USD = {"tags": ["currency:usd"]}
@@ -148,15 +149,23 @@ async def test_a_large_body_is_refused_unread(publisher: Any) -> None:
 
 
 async def test_a_token_with_the_scope_is_needed(publisher: Any, fetch: Any) -> None:
-    """Without token, with another scope or audience, the answer is 401 and nothing is written."""
-    tokens = ["", "Bearer x", f"Bearer {publisher.token('invalidations:read')}"]
-    tokens.append(f"Bearer {publisher.token(audience='revalidator')}")
-    for token in tokens:
+    """No token, a bad one, an expired one or another's is 401, another scope 403; none writes."""
+    keys = publisher.settings.token_keys()
+    expired = keys.issue(subject="test", audience="api", scopes=SCOPES, lifetime_s=-60)
+    tokens = {
+        "": (401, "unauthorized"),
+        "Bearer x": (401, "unauthorized"),
+        f"Bearer {expired}": (401, "unauthorized"),
+        f"Bearer {publisher.token(audience='revalidator')}": (401, "unauthorized"),
+        f"Bearer {publisher.token('invalidations:read')}": (403, "forbidden"),
+    }
+    for token, expected in tokens.items():
         for method, target in (("POST", "/v1/invalidations"), ("PUT", "/v1/days/2020-05-04")):
             answer = await publisher.send(
                 method, target, msgspec.json.encode(USD), headers={"authorization": token}
             )
-            assert (answer.status, answer.json()["type"]) == (401, "unauthorized"), token
+            assert (answer.status, answer.json()["type"]) == expected, token
+            assert answer.json()["detail"]
             assert answer.headers["www-authenticate"].startswith("Bearer")
     assert _outbox(fetch, publisher) == []
 
@@ -166,7 +175,7 @@ async def test_receipts_are_read_with_either_scope(publisher: Any) -> None:
     for scope, status in (
         ("invalidations:read", 200),
         ("invalidations:write", 200),
-        ("rates:write", 401),
+        ("rates:write", 403),
     ):
         headers = {"authorization": f"Bearer {publisher.token(scope)}"}
         assert (await publisher.send("GET", "/v1/invalidations", headers=headers)).status == status
@@ -430,7 +439,9 @@ async def test_the_schema_tells_of_the_routes(publisher: Any) -> None:
     """Bodies, headers, parameters, problem answers and the token stand in the OpenAPI schema."""
     schema = (await publisher.send("GET", "/schema/openapi.json")).json()
     publish = schema["paths"]["/api/v1/invalidations"]["post"]
-    assert set(publish["responses"]) == {"202", "400", "401", "409", "413", "422", "429", "503"}
+    assert set(publish["responses"]) == {
+        "202", "400", "401", "403", "409", "413", "422", "429", "503",
+    }  # fmt: skip
     assert publish["security"] == [{"bearer": []}]
     assert "application/json" in publish["requestBody"]["content"]
     named = {parameter["name"] for parameter in publish["parameters"]}

@@ -88,7 +88,7 @@ def _edge(state: State) -> Edge:
     summary="Invalidate pages",
     operation_class=PublishOperation,
     request_max_body_size=EVENT_BYTES_MAX,
-    responses=problem_responses(400, 401, 409, 413, 422, 429, 503),
+    responses=problem_responses(400, 401, 403, 409, 413, 422, 429, 503),
     response_headers=ACCEPTED_HEADERS,
     security=BEARER,
     status_code=HTTPStatus.ACCEPTED,
@@ -166,7 +166,7 @@ def _accepted(
     "/invalidations/{event_id:str}",
     operation_id="getReceipt",
     summary="What became of an invalidation",
-    responses=problem_responses(401, 404, 503),
+    responses=problem_responses(401, 403, 404, 503),
     security=BEARER,
 )
 async def receipt(state: State, event_id: FromPath[str]) -> Response[Receipt]:
@@ -179,7 +179,7 @@ async def receipt(state: State, event_id: FromPath[str]) -> Response[Receipt]:
     "/invalidations",
     operation_id="listReceipts",
     summary="Receipts of invalidations",
-    responses=problem_responses(400, 401, 503),
+    responses=problem_responses(400, 401, 403, 503),
     security=BEARER,
 )
 async def receipts(

@@ -143,7 +143,7 @@ async def year(state: State, year: FromPath[str]) -> Response[Year]:
     operation_id="replaceDay",
     summary="Replace a day",
     operation_class=DayWriteOperation,
-    responses=problem_responses(400, 401, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 413, 422, 503),
     response_headers=[CONSISTENCY_TOKEN],
     security=BEARER,
 )
@@ -157,7 +157,7 @@ async def replace_day(state: State, date: FromPath[str], body: RawBody) -> Respo
     operation_id="mergeDay",
     summary="Change some rates of a day",
     operation_class=DayWriteOperation,
-    responses=problem_responses(400, 401, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 413, 422, 503),
     response_headers=[CONSISTENCY_TOKEN],
     security=BEARER,
 )
