@@ -78,7 +78,7 @@ def key_lock(caller: str, key: str) -> int:
     return int.from_bytes(digest, signed=True)
 
 
-def applied_since(reach: Reach, started: float) -> Applied:
+def applied_since(reach: Reach, started: float, *, unknown: str) -> Applied:
     """Return how an event reached the instances, in milliseconds since `started`."""
     each = {
         instance: round(1000 * max(0.0, at - started), 3)
@@ -93,6 +93,7 @@ def applied_since(reach: Reach, started: float) -> Applied:
         vanished=sorted(reach.vanished),
         missing=sorted(reach.missing),
         each=each,
+        unknown=unknown,
     )
 
 

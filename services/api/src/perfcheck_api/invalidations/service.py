@@ -111,20 +111,24 @@ class InvalidationsService:
             )
         return kept.appended
 
-    async def wait(self, appended: Appended, *, timeout_s: float, started: float) -> Applied:
-        """Wait until every live instance has applied the event, or `timeout_s`.
+    async def wait(self, number: int, *, timeout_s: float, started: float) -> Applied:
+        """Wait until every live instance has applied row `number` of the outbox, or `timeout_s`.
 
         Milliseconds count from `started`, a result of `now`.
         """
-        reached = Reached(outbox.SOURCE, appended.id)
+        reached = Reached(outbox.SOURCE, number)
         if self._waiting >= self._waiting_max:
             _log.warning("%d requests wait for instances; one more does not", self._waiting)
-            return applied_since(self._observer.applied(reached), started)
+            return await self._told(self._observer.applied(reached), started)
         self._waiting += 1
         try:
-            return applied_since(await self._observer.wait(reached, timeout_s), started)
+            return await self._told(await self._observer.wait(reached, timeout_s), started)
         finally:
             self._waiting -= 1
+
+    async def _told(self, reach: Reach, started: float) -> Applied:
+        unknown = "" if reach.everywhere else await self._observer.trouble() or ""
+        return applied_since(reach, started, unknown=unknown)
 
     async def receipt(self, event_id: str) -> Receipt:
         """Return what became of an event; raise `NotFoundError` if it is not known (any more)."""
