@@ -421,6 +421,11 @@ async def test_bad_webhooks_write_nothing(
         for headers, sent, status, reason in (
             (_signed(bad), body, 401, "webhook-signature"),
             (_signed(body, off_s=-400), body, 401, "webhook-timestamp"),
+            (_signed(body, off_s=400), body, 401, "webhook-timestamp"),
+            (_signed(body) | {"webhook-timestamp": ""}, body, 401, "webhook-timestamp: is missing"),
+            (_signed(body) | {"webhook-id": ""}, body, 401, "webhook-id: is missing"),
+            (_signed(body) | {"webhook-id": "msg_2"}, body, 401, "webhook-signature"),
+            (_signed(body, identity="m" * 256), body, 401, "webhook-id"),
             (_signed(body) | {"webhook-signature": ""}, bad, 401, "webhook-signature"),
             (_signed(bad), bad, 400, "body"),
             (_signed(b'{"mode":"x"}'), b'{"mode":"x"}', 422, "tags"),

@@ -148,7 +148,7 @@ def _after(seconds: int) -> datetime:
 
 def _told(second: int, stage: Any, **members: Any) -> Part:
     """Return a part as a revalidator tells it, taken by the broker so many seconds after noon."""
-    common = {"id": "e", "source": "shop", "seq": 7, "published_at": NOON}
+    common: dict[str, Any] = {"id": "e", "source": "shop", "seq": 7, "published_at": NOON}
     return Part(Receipt(stage=stage, **(common | members)), _after(second))
 
 
