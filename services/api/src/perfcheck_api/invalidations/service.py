@@ -18,6 +18,7 @@ from perfcheck_api import outbox
 from perfcheck_api.db import Connection, Database
 from perfcheck_api.errors import ConflictError, Fault, NotFoundError, RejectedError
 from perfcheck_api.invalidations import repository
+from perfcheck_api.invalidations.group_commit import GroupCommit
 from perfcheck_api.invalidations.model import (
     IDEMPOTENCY_KEY_LIFETIME_S,
     LIST_WALKED_MAX,
@@ -53,7 +54,8 @@ class Observer(Protocol):
 class InvalidationsService:
     """Publishes invalidations through the outbox and reads their receipts.
 
-    Every method but `wait` raises `DatabaseUnavailableError` when PostgreSQL cannot answer.
+    `publish` works while `run` runs. Every method but `wait` raises `DatabaseUnavailableError` when
+    PostgreSQL cannot answer.
     """
 
     def __init__(
@@ -65,10 +67,15 @@ class InvalidationsService:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
+        self._group = GroupCommit(database)
         self._observer = observer
         self._waiting_max = waiting_max
         self._waiting = 0
         self._monotonic = monotonic
+
+    async def run(self) -> None:
+        """Commit what is published, until cancelled."""
+        await self._group.run()
 
     def now(self) -> float:
         """Return the time from which `wait` counts, in seconds."""
@@ -84,9 +91,9 @@ class InvalidationsService:
             RejectedError: the key was used for another `body`.
 
         """
+        if key is None:
+            return await self._group.append(event)
         async with self._database.transaction() as connection:
-            if key is None:
-                return await outbox.append(connection, event)
             return await self._publish_once(connection, event, body, caller=caller, key=key)
 
     async def _publish_once(
