@@ -265,9 +265,13 @@ async def test_more_than_the_rate_is_refused(
         answer = await client.post("/invalidations", USD)
         assert (answer.status, answer.json()["type"]) == (429, "too-many-requests")
         assert answer.headers["retry-after"] == "2"
+        assert answer.headers["ratelimit"] == '"publisher";r=0;t=2'
+        assert answer.headers["ratelimit-policy"] == '"publisher";q=1;w=2'
+        assert "nothing was written" in answer.json()["detail"]
+        assert (await client.put("/days/2020-05-04", {"rates": {"USD": 1.1}})).status == 201
         other = {"authorization": f"Bearer {client.token(subject='other')}"}
         assert (await client.post("/invalidations", USD, headers=other)).status == 202
-        assert len(_outbox(fetch, client)) == 2
+        assert len(_outbox(fetch, client)) == 3
 
 
 async def test_an_event_survives_the_loss_of_the_database(
@@ -452,6 +456,10 @@ async def test_the_schema_tells_of_the_routes(publisher: Any) -> None:
     named = {parameter["name"] for parameter in publish["parameters"]}
     assert named == {"Idempotency-Key", "wait", "timeout_s"}
     assert "Location" in publish["responses"]["202"]["headers"]
+    for method in ("put", "patch"):
+        write = schema["paths"]["/api/v1/days/{date}"][method]
+        assert {"403", "422"} <= set(write["responses"])
+        assert {"wait", "timeout_s"} <= {item["name"] for item in write["parameters"]}
     webhook = schema["paths"]["/api/v1/webhooks/invalidations"]["post"]
     assert {parameter["name"] for parameter in webhook["parameters"]} == {
         "webhook-id", "webhook-timestamp", "webhook-signature",
