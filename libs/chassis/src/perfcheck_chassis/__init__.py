@@ -23,6 +23,7 @@ _HOME = {
     "Reply": "http_client",
     "RequestTimeLimit": "request_limit",
     "SERVER_IDLE_S": "limits",
+    "ScopeError": "tokens",
     "Secret": "secret",
     "ServerTiming": "timing",
     "ServiceClient": "http_client",

@@ -31,6 +31,7 @@ from perfcheck_chassis.settings import load as load
 from perfcheck_chassis.timing import ServerTiming as ServerTiming
 from perfcheck_chassis.timing import app_duration_s as app_duration_s
 from perfcheck_chassis.tokens import Caller as Caller
+from perfcheck_chassis.tokens import ScopeError as ScopeError
 from perfcheck_chassis.tokens import TokenError as TokenError
 from perfcheck_chassis.tokens import TokenKeys as TokenKeys
 

@@ -8,7 +8,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
 from perfcheck_chassis.problems import Problem
-from perfcheck_chassis.tokens import Caller, TokenError, TokenKeys
+from perfcheck_chassis.tokens import Caller, ScopeError, TokenError, TokenKeys
 
 __all__ = ["caller_of", "requires"]
 
@@ -18,13 +18,20 @@ _STATE = "perfcheck_caller"
 def requires(keys: TokenKeys, *, audience: str, scope: str) -> Guard:
     """Return a guard that lets in whoever bears a token of `keys` for `scope` at `audience`.
 
-    Everybody else gets 401 as problem details, with the reason; `caller_of` names who was let in.
+    A good token without the scope gets 403, everybody else 401 (RFC 6750, section 3.1), as problem
+    details with the reason; `caller_of` names who was let in.
     """
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         field = connection.headers.get("authorization", "")
         try:
             caller = keys.verify(_bearer(field), audience=audience, scope=scope)
+        except ScopeError as error:
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                detail=str(error),
+                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+            ) from error
         except TokenError as error:
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,

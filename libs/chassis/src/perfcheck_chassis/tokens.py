@@ -16,7 +16,7 @@ from perfcheck_contracts import ALGORITHM, KEY_BYTES_MIN, TOKEN_LIFETIME_S_MAX
 
 from perfcheck_chassis.secret import Secret
 
-__all__ = ["Caller", "TokenError", "TokenKeys"]
+__all__ = ["Caller", "ScopeError", "TokenError", "TokenKeys"]
 
 LIFETIME_S = 60
 LEEWAY_S = 10  # of clocks that disagree
@@ -24,6 +24,10 @@ LEEWAY_S = 10  # of clocks that disagree
 
 class TokenError(Exception):
     """A token is not accepted; the text says why and is safe to show."""
+
+
+class ScopeError(TokenError):
+    """The token is a good one, but does not allow what is asked for."""
 
 
 class Caller(NamedTuple):
@@ -84,7 +88,8 @@ class TokenKeys:
 
         Raises:
             TokenError: it is no token, not signed by one of the keys, meant for somebody else, out
-                of date, lives too long, or does not allow `scope`; or there are no keys.
+                of date, or lives too long; or there are no keys.
+            ScopeError: it is good, but does not allow `scope`.
 
         """
         if not self._keys:
@@ -126,5 +131,5 @@ class TokenKeys:
             raise TokenError(f"the token lives longer than {TOKEN_LIFETIME_S_MAX} s")
         scopes = frozenset(str(claims.get("scope", "")).split())
         if scope not in scopes:
-            raise TokenError(f"the token does not allow {scope}")
+            raise ScopeError(f"the token does not allow {scope}")
         return Caller(str(subject), scopes)

@@ -9,6 +9,8 @@ from datetime import date
 
 import msgspec
 
+from perfcheck_contracts.invalidations import Applied
+
 __all__ = [
     "Currency",
     "CurrencyList",
@@ -125,7 +127,11 @@ class DayWrite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rates: dict[str, float | None]
 
 
-class WriteResult(Day, frozen=True, kw_only=True):
-    """Answer to a write: the day as it is now, and the id of the invalidation it published."""
+class WriteResult(Day, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to a write: the day as it is now, and the id of the invalidation it published.
+
+    `applied` answers `?wait=applied`.
+    """
 
     event_id: str
+    applied: Applied | None = None

@@ -42,7 +42,8 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Milliseconds from its publication (from the call, in the answer to one that waits) until the
     observer heard from an instance that it had applied the event. `vanished` instances were live at
     first and were waited for until their lease had ended; `missing` ones had not reported when the
-    wait was given up. `each` names every instance where somebody waited for the event.
+    wait was given up. `each` names every instance where somebody waited for the event. `unknown`
+    says why more instances may be missing than those named, as while the broker is away.
     """
 
     instances: int
@@ -52,6 +53,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vanished: list[str] = []
     missing: list[str] = []
     each: dict[str, float] | None = None
+    unknown: str = ""
 
 
 class Warmed(msgspec.Struct, frozen=True, kw_only=True):

@@ -103,6 +103,7 @@ def create_app(
             background_tasks(
                 relay=relay.run(),
                 receipts=intake.run(),
+                invalidations=edge.service.run(),
                 instances=observer.run(),
                 backlog=watch_backlog(database, backlog),
             ),

@@ -28,6 +28,12 @@ _EXAMPLES: Mapping[int, ProblemDetails] = {
         status=401,
         detail="the token is out of date: get a new one",
     ),
+    403: ProblemDetails(
+        type="forbidden",
+        title="Forbidden",
+        status=403,
+        detail="the token does not allow rates:write",
+    ),
     404: ProblemDetails(
         type="unknown-currency",
         title="Not Found",

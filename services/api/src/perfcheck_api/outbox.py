@@ -28,7 +28,8 @@ APPEND_EVENTS_MAX = 1000  # of one statement
 # Identities are drawn after the sort, so ids follow the order of the events.
 APPEND = """
 INSERT INTO outbox (subject, payload, traceparent)
-SELECT %s, e.payload, %s FROM unnest(%s::bytea[]) WITH ORDINALITY AS e (payload, n) ORDER BY e.n
+SELECT %s, e.payload, e.traceparent
+FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS e (traceparent, payload, n) ORDER BY e.n
 RETURNING id, event_id
 """
 
@@ -153,17 +154,20 @@ async def append(
     connection: Connection, event: Invalidation, *, traceparent: str | None = None
 ) -> Appended:
     """Write `event` in the caller's transaction. Parameters and errors are `append_many`'s."""
-    [appended] = await append_many(connection, [event], traceparent=traceparent)
+    [appended] = await append_many(connection, [event], traceparents=[traceparent])
     return appended
 
 
 async def append_many(
-    connection: Connection, events: Sequence[Invalidation], *, traceparent: str | None = None
+    connection: Connection,
+    events: Sequence[Invalidation],
+    *,
+    traceparents: Sequence[str | None] | None = None,
 ) -> list[Appended]:
     """Write `events` in the caller's transaction, with one statement; return their rows in order.
 
-    Until that transaction ends no other can append. `traceparent` is the header of the request
-    that wrote them, and travels with them; one of another form is left out, as W3C Trace Context
+    Until that transaction ends no other can append. `traceparents` are the headers of the requests
+    that wrote them, and travel with them; one of another form is left out, as W3C Trace Context
     wants it (section 3.2).
 
     Raises:
@@ -174,7 +178,8 @@ async def append_many(
     if len(events) > APPEND_EVENTS_MAX:
         raise ValueError(f"{len(events)} events: append at most {APPEND_EVENTS_MAX} at once")
     payloads = [encode(event) for event in events]
-    cursor = await connection.execute(APPEND, (SUBJECT, traceparent_from(traceparent), payloads))
+    traced = [traceparent_from(text) for text in traceparents or [None] * len(events)]
+    cursor = await connection.execute(APPEND, (SUBJECT, traced, payloads))
     return sorted(Appended(*row) for row in await cursor.fetchall())
 
 

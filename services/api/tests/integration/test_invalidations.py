@@ -14,6 +14,7 @@ import pytest
 from asgi_isr.events import decode
 from asgi_isr.live import Applied, Reached
 from perfcheck_chassis import ConsistencyTokens, Secret
+from perfcheck_contracts import SCOPES
 
 OUTBOX = "SELECT id, event_id::text, payload FROM outbox ORDER BY id"
 TRACEPARENTS = "SELECT traceparent FROM outbox ORDER BY id"
@@ -150,15 +151,23 @@ async def test_a_large_body_is_refused_unread(publisher: Any) -> None:
 
 
 async def test_a_token_with_the_scope_is_needed(publisher: Any, fetch: Any) -> None:
-    """Without token, with another scope or audience, the answer is 401 and nothing is written."""
-    tokens = ["", "Bearer x", f"Bearer {publisher.token('invalidations:read')}"]
-    tokens.append(f"Bearer {publisher.token(audience='revalidator')}")
-    for token in tokens:
+    """No token, a bad one, an expired one or another's is 401, another scope 403; none writes."""
+    keys = publisher.settings.token_keys()
+    expired = keys.issue(subject="test", audience="api", scopes=SCOPES, lifetime_s=-60)
+    tokens = {
+        "": (401, "unauthorized"),
+        "Bearer x": (401, "unauthorized"),
+        f"Bearer {expired}": (401, "unauthorized"),
+        f"Bearer {publisher.token(audience='revalidator')}": (401, "unauthorized"),
+        f"Bearer {publisher.token('invalidations:read')}": (403, "forbidden"),
+    }
+    for token, expected in tokens.items():
         for method, target in (("POST", "/v1/invalidations"), ("PUT", "/v1/days/2020-05-04")):
             answer = await publisher.send(
                 method, target, msgspec.json.encode(USD), headers={"authorization": token}
             )
-            assert (answer.status, answer.json()["type"]) == (401, "unauthorized"), token
+            assert (answer.status, answer.json()["type"]) == expected, token
+            assert answer.json()["detail"]
             assert answer.headers["www-authenticate"].startswith("Bearer")
     assert _outbox(fetch, publisher) == []
 
@@ -168,7 +177,7 @@ async def test_receipts_are_read_with_either_scope(publisher: Any) -> None:
     for scope, status in (
         ("invalidations:read", 200),
         ("invalidations:write", 200),
-        ("rates:write", 401),
+        ("rates:write", 403),
     ):
         headers = {"authorization": f"Bearer {publisher.token(scope)}"}
         assert (await publisher.send("GET", "/v1/invalidations", headers=headers)).status == status
@@ -258,9 +267,13 @@ async def test_more_than_the_rate_is_refused(
         answer = await client.post("/invalidations", USD)
         assert (answer.status, answer.json()["type"]) == (429, "too-many-requests")
         assert answer.headers["retry-after"] == "2"
+        assert answer.headers["ratelimit"] == '"publisher";r=0;t=2'
+        assert answer.headers["ratelimit-policy"] == '"publisher";q=1;w=2'
+        assert "nothing was written" in answer.json()["detail"]
+        assert (await client.put("/days/2020-05-04", {"rates": {"USD": 1.1}})).status == 201
         other = {"authorization": f"Bearer {client.token(subject='other')}"}
         assert (await client.post("/invalidations", USD, headers=other)).status == 202
-        assert len(_outbox(fetch, client)) == 2
+        assert len(_outbox(fetch, client)) == 3
 
 
 async def test_an_event_survives_the_loss_of_the_database(
@@ -442,6 +455,11 @@ async def test_bad_webhooks_write_nothing(
         for headers, sent, status, reason in (
             (_signed(bad), body, 401, "webhook-signature"),
             (_signed(body, off_s=-400), body, 401, "webhook-timestamp"),
+            (_signed(body, off_s=400), body, 401, "webhook-timestamp"),
+            (_signed(body) | {"webhook-timestamp": ""}, body, 401, "webhook-timestamp: is missing"),
+            (_signed(body) | {"webhook-id": ""}, body, 401, "webhook-id: is missing"),
+            (_signed(body) | {"webhook-id": "msg_2"}, body, 401, "webhook-signature"),
+            (_signed(body, identity="m" * 256), body, 401, "webhook-id"),
             (_signed(body) | {"webhook-signature": ""}, bad, 401, "webhook-signature"),
             (_signed(bad), bad, 400, "body"),
             (_signed(b'{"mode":"x"}'), b'{"mode":"x"}', 422, "tags"),
@@ -460,12 +478,18 @@ async def test_the_schema_tells_of_the_routes(publisher: Any) -> None:
     """Bodies, headers, parameters, problem answers and the token stand in the OpenAPI schema."""
     schema = (await publisher.send("GET", "/schema/openapi.json")).json()
     publish = schema["paths"]["/api/v1/invalidations"]["post"]
-    assert set(publish["responses"]) == {"202", "400", "401", "409", "413", "422", "429", "503"}
+    assert set(publish["responses"]) == {
+        "202", "400", "401", "403", "409", "413", "422", "429", "503",
+    }  # fmt: skip
     assert publish["security"] == [{"bearer": []}]
     assert "application/json" in publish["requestBody"]["content"]
     named = {parameter["name"] for parameter in publish["parameters"]}
     assert named == {"Idempotency-Key", "wait", "timeout_s"}
     assert "Location" in publish["responses"]["202"]["headers"]
+    for method in ("put", "patch"):
+        write = schema["paths"]["/api/v1/days/{date}"][method]
+        assert {"403", "422"} <= set(write["responses"])
+        assert {"wait", "timeout_s"} <= {item["name"] for item in write["parameters"]}
     webhook = schema["paths"]["/api/v1/webhooks/invalidations"]["post"]
     assert {parameter["name"] for parameter in webhook["parameters"]} == {
         "webhook-id", "webhook-timestamp", "webhook-signature",

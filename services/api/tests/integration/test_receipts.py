@@ -1,9 +1,10 @@
 """Receipts: written with the event, put together from parts, listed, pruned."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 from perfcheck_api import outbox
 from perfcheck_api.db import Database, connect
 from perfcheck_api.invalidations import repository
-from perfcheck_api.invalidations.model import ReceiptFilter, parts_of, rounds
+from perfcheck_api.invalidations.model import Part, ReceiptFilter, json_of, rounds
 from perfcheck_chassis import Secret
 from perfcheck_contracts import (
     RECEIPTS_STREAM,
@@ -71,10 +72,12 @@ async def reading(schema_url: str, open_client: Any, no_nats_url: str) -> AsyncI
         yield client
 
 
-async def _merge(url: str, *receipts: Receipt) -> None:
+async def _merge(url: str, *receipts: Receipt | Part) -> None:
+    """Merge what the broker took at noon, unless it is told."""
+    parts = [part if isinstance(part, Part) else Part(part, NOON) for part in receipts]
     async with connect(Secret(url), name="test", statement_timeout_s=10) as connection:
-        for parts in rounds(receipts):
-            await repository.merge(connection, parts_of(parts))
+        for once in rounds(parts):
+            await repository.merge(connection, json_of(once))
 
 
 async def _execute(url: str, sql: str) -> None:
@@ -133,12 +136,86 @@ async def test_parts_are_put_together_in_any_order(reading: Any, schema_url: str
     assert await _receipt(reading, "e2") == msgspec.structs.replace(WHOLE, id="e2")
 
 
-async def test_a_dead_letter_stays_one(reading: Any, schema_url: str) -> None:
-    """No later stage hides that an event's work could not be done."""
-    await _merge(schema_url, Receipt(id="e", stage="dead", dead="unreadable"))
-    await _merge(schema_url, Receipt(id="e", stage="done"))
+def _purge(status: Any, *, again: bool = False, second: int, **members: Any) -> CdnPurge:
+    return CdnPurge(
+        provider="varnish", again=again, status=status, submitted_at=_after(second), **members
+    )
+
+
+def _after(seconds: int) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def _told(second: int, stage: Any, **members: Any) -> Part:
+    """Return a part as a revalidator tells it, taken by the broker so many seconds after noon."""
+    common: dict[str, Any] = {"id": "e", "source": "shop", "seq": 7, "published_at": NOON}
+    return Part(Receipt(stage=stage, **(common | members)), _after(second))
+
+
+NAMES: dict[str, Any] = {"tags": ["x"], "reason": "why", "committed_at": NOON}
+# The whole life of an event whose first purge failed, which was retried, and whose second purge
+# was refused.
+LIFE = [
+    _told(1, "applied", **NAMES, applied=Applied(instances=2, max_ms=3.0, missing=["c"])),
+    _told(2, "applied", warmed=Warmed(pages=4, failed=1, left=2, ms=90.0)),
+    _told(3, "dead", committed_at=NOON, dead="varnish answered 500",
+          cdn=[_purge("refused", second=3, detail="500")]),
+    _told(4, "applied", **NAMES, applied=Applied(instances=3, max_ms=4000.0)),
+    _told(5, "applied", warmed=Warmed(pages=1, failed=0, left=0, ms=9.0)),
+    _told(6, "done", cdn=[_purge("completed", second=6, completed_at=_after(6))]),
+    _told(7, "applied", cdn=[_purge("completed", again=True, second=7, completed_at=_after(7))]),
+]  # fmt: skip
+
+
+async def test_a_life_in_any_order_makes_the_same_receipt(reading: Any, schema_url: str) -> None:
+    """A retried dead letter is done, whatever comes late, twice, or before the rest."""
+    order = random.Random(5)
+    expected = Receipt(
+        id="e", source="shop", stage="done", tags=["x"], reason="why", seq=7, committed_at=NOON,
+        published_at=NOON, applied=Applied(instances=3, max_ms=4000.0),
+        warmed=Warmed(pages=4, failed=1, left=2, ms=90.0),
+        cdn=[
+            _purge("completed", second=6, completed_at=_after(6), detail="500"),
+            _purge("completed", again=True, second=7, completed_at=_after(7)),
+        ],
+    )  # fmt: skip
+    for number in range(100):
+        parts = order.sample(LIFE, len(LIFE)) if number else LIFE
+        renamed = [
+            Part(msgspec.structs.replace(part.receipt, id=f"e{number}"), part.at)
+            for part in [*parts, *order.choices(parts, k=3)]
+        ]
+        cut = order.randrange(len(renamed))
+        await _merge(schema_url, *renamed[:cut])
+        await _merge(schema_url, *renamed[cut:])
+        found = await _receipt(reading, f"e{number}")
+        assert found == msgspec.structs.replace(expected, id=f"e{number}"), parts
+
+
+async def test_of_done_and_dead_the_later_counts(reading: Any, schema_url: str) -> None:
+    """A second purge that fails makes a dead letter of what was done; a retry ends that."""
+    done, dead = _told(1, "done"), _told(2, "dead", dead="second purge: refused")
+    for parts in ([done, dead], [dead, done], [dead, done, _told(3, "applied")]):
+        await _merge(schema_url, *parts)
+        found = await _receipt(reading, "e")
+        assert (found.stage, found.dead) == ("dead", "second purge: refused")
+    await _merge(schema_url, _told(4, "done"), dead)
     found = await _receipt(reading, "e")
-    assert (found.stage, found.dead) == ("dead", "unreadable")
+    assert (found.stage, found.dead) == ("done", "")
+
+
+async def test_another_source_writes_nothing_into_a_receipt(
+    reading: Any, schema_url: str, fetch: Any
+) -> None:
+    """A publisher that takes the id of another's event does not change what is told of that."""
+    answer = await reading.post("/invalidations", {"tags": ["x"]})
+    event_id = answer.json()["id"]
+    before = await _receipt(reading, event_id)
+    forged = _told(1, "dead", id=event_id, dead="forged", tags=["y"])
+    async with connect(Secret(schema_url), name="test", statement_timeout_s=10) as connection:
+        assert await repository.merge(connection, json_of([forged, _told(1, "applied")])) == 1
+    assert await _receipt(reading, event_id) == before
+    assert fetch(schema_url, "SELECT count(*) FROM receipts") == [(2,)]
 
 
 async def test_an_unknown_receipt_is_not_found(reading: Any) -> None:
@@ -364,6 +441,7 @@ async def test_old_receipts_and_keys_are_pruned(schema_url: str, fetch: Any) -> 
 
 def test_rounds_have_each_id_once() -> None:
     """Parts of one receipt come one after the other, in their order."""
-    first, second, other = Receipt(id="a", seq=1), Receipt(id="a", seq=2), Receipt(id="b")
+    receipts = Receipt(id="a", seq=1), Receipt(id="a", seq=2), Receipt(id="b")
+    first, second, other = (Part(receipt, NOON) for receipt in receipts)
     assert rounds([first, other, second]) == [[first, other], [second]]
     assert rounds([]) == []

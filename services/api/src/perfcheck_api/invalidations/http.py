@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from asgi_isr.events import EVENT_BYTES_MAX
 from litestar import Request, Response, Router, get, post
@@ -15,7 +15,6 @@ from perfcheck_chassis import ConsistencyTokens, Problem, TokenKeys, caller_of, 
 from perfcheck_contracts import Applied, InvalidationAccepted, Receipt, ReceiptList
 
 from perfcheck_api import outbox
-from perfcheck_api.errors import BadRequestError, Fault
 from perfcheck_api.invalidations.input import event_from, filter_from, idempotency_key_from
 from perfcheck_api.invalidations.model import LIST_LIMIT
 from perfcheck_api.invalidations.openapi import (
@@ -26,12 +25,11 @@ from perfcheck_api.invalidations.openapi import (
 from perfcheck_api.invalidations.rate_limit import RateLimit
 from perfcheck_api.invalidations.service import InvalidationsService
 from perfcheck_api.invalidations.signature import SignatureError, WebhookSecrets
+from perfcheck_api.invalidations.waiting import WAIT_S, Wait, WaitTime, check_wait
 from perfcheck_api.openapi import BEARER, problem_responses
 from perfcheck_api.outbox import Appended
 
 PATH = "/api/v1/invalidations"
-WAIT_S = 5.0
-WAIT_S_MAX = 25.0  # below the time limit of requests
 WEBHOOK_CALLER = "webhook"  # the one sender; token subjects stand behind `token `
 
 Key = Annotated[
@@ -40,14 +38,6 @@ Key = Annotated[
         name="Idempotency-Key",
         description="the same key and body within 24 hours publish once, and get the same answer",
     ),
-]
-Wait = Annotated[
-    Literal["applied"] | None,
-    QueryParameter(description="answer once every live instance has applied it"),
-]
-WaitTime = Annotated[
-    float,
-    QueryParameter(description="longest wait, in seconds; then the answer says who is missing"),
 ]
 Time = Annotated[
     str | None, QueryParameter(description="when it became known, such as 2026-10-30T15:00:00Z")
@@ -88,7 +78,7 @@ def _edge(state: State) -> Edge:
     summary="Invalidate pages",
     operation_class=PublishOperation,
     request_max_body_size=EVENT_BYTES_MAX,
-    responses=problem_responses(400, 401, 409, 413, 422, 429, 503),
+    responses=problem_responses(400, 401, 403, 409, 413, 422, 429, 503),
     response_headers=ACCEPTED_HEADERS,
     security=BEARER,
     status_code=HTTPStatus.ACCEPTED,
@@ -109,9 +99,7 @@ async def publish(
     edge = _edge(state)
     started = edge.service.now()
     subject = caller_of(request).subject
-    if not 0 < timeout_s <= WAIT_S_MAX:
-        detail = f"expected a number of seconds above 0, at most {WAIT_S_MAX:g}"
-        raise BadRequestError(Fault("timeout_s", detail))
+    check_wait(timeout_s)
     headers = edge.admit(f"token {subject}")
     event = event_from(body)
     appended = await edge.service.publish(
@@ -123,7 +111,7 @@ async def publish(
     )
     applied = None
     if wait is not None:
-        applied = await edge.service.wait(appended, timeout_s=timeout_s, started=started)
+        applied = await edge.service.wait(appended.id, timeout_s=timeout_s, started=started)
     return _accepted(edge, appended, headers, applied)
 
 
@@ -176,7 +164,7 @@ def _accepted(
     "/invalidations/{event_id:str}",
     operation_id="getReceipt",
     summary="What became of an invalidation",
-    responses=problem_responses(401, 404, 503),
+    responses=problem_responses(401, 403, 404, 503),
     security=BEARER,
 )
 async def receipt(state: State, event_id: FromPath[str]) -> Response[Receipt]:
@@ -189,7 +177,7 @@ async def receipt(state: State, event_id: FromPath[str]) -> Response[Receipt]:
     "/invalidations",
     operation_id="listReceipts",
     summary="Receipts of invalidations",
-    responses=problem_responses(400, 401, 503),
+    responses=problem_responses(400, 401, 403, 503),
     security=BEARER,
 )
 async def receipts(

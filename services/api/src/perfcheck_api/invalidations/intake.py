@@ -29,7 +29,7 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 from perfcheck_chassis import Secret
-from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, Receipt, ReceiptBatch
+from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, ReceiptBatch
 
 from perfcheck_api.backoff import Backoff
 from perfcheck_api.cancellation import end_if_cancelled
@@ -41,7 +41,8 @@ from perfcheck_api.invalidations.model import (
     PRUNE_LOCK,
     RECEIPT_AGE_S_MAX,
     RECEIPTS_KEPT,
-    parts_of,
+    Part,
+    json_of,
     rounds,
     storable,
 )
@@ -192,31 +193,37 @@ async def _give_back(messages: list[Msg]) -> None:
 
 async def _merge(connection: Connection, messages: list[Msg]) -> None:
     """Merge all batches, then acknowledge them."""
-    receipts: list[Receipt] = []
+    parts: list[Part] = []
     readable: list[Msg] = []
     for message in messages:
         try:
-            receipts += storable(_decoder.decode(message.data).receipts)
+            receipts = storable(_decoder.decode(message.data).receipts)
+            parts += [Part(receipt, message.metadata.timestamp) for receipt in receipts]
             readable.append(message)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _log.error("a batch of receipts (%d bytes) was dropped: %s", len(message.data), error)
             await message.term()
-    for parts in rounds(receipts):
-        await _merge_round(connection, parts)
+    for once in rounds(parts):
+        await _merge_round(connection, once)
     for message in readable:
         await message.ack()
 
 
-async def _merge_round(connection: Connection, receipts: list[Receipt]) -> None:
-    """Merge receipts in one statement; if one cannot be stored, each by itself."""
+async def _merge_round(connection: Connection, parts: list[Part]) -> None:
+    """Merge parts in one statement; if one cannot be stored, each by itself."""
     try:
-        await repository.merge(connection, parts_of(receipts))
+        foreign = len(parts) - await repository.merge(connection, json_of(parts))
+        if foreign:
+            _log.error(
+                "%d parts of receipts were left out: their ids are those of another source's"
+                " events; a publisher may take ids that are not its own", foreign,
+            )  # fmt: skip
     except DataError as error:
-        if len(receipts) > 1:
-            for receipt in receipts:
-                await _merge_round(connection, [receipt])
+        if len(parts) > 1:
+            for part in parts:
+                await _merge_round(connection, [part])
         else:
-            _log.error("the receipt of %r was dropped: %s", receipts[0].id, error)
+            _log.error("the receipt of %r was dropped: %s", parts[0].receipt.id, error)
 
 
 async def _prune(connection: Connection) -> int:

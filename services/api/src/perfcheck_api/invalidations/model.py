@@ -78,7 +78,7 @@ def key_lock(caller: str, key: str) -> int:
     return int.from_bytes(digest, signed=True)
 
 
-def applied_since(reach: Reach, started: float) -> Applied:
+def applied_since(reach: Reach, started: float, *, unknown: str) -> Applied:
     """Return how an event reached the instances, in milliseconds since `started`."""
     each = {
         instance: round(1000 * max(0.0, at - started), 3)
@@ -93,20 +93,28 @@ def applied_since(reach: Reach, started: float) -> Applied:
         vanished=sorted(reach.vanished),
         missing=sorted(reach.missing),
         each=each,
+        unknown=unknown,
     )
 
 
-def rounds(receipts: Iterable[Receipt]) -> list[list[Receipt]]:
-    """Split `receipts` so that none of the lists has an id twice; parts of one id keep order."""
-    result: list[dict[str, Receipt]] = []
+class Part(NamedTuple):
+    """A receipt, whole or in part, and when the broker took it."""
+
+    receipt: Receipt
+    at: datetime
+
+
+def rounds(parts: Iterable[Part]) -> list[list[Part]]:
+    """Split `parts` so that none of the lists has an id twice; parts of one id keep order."""
+    result: list[dict[str, Part]] = []
     seen: dict[str, int] = {}
-    for receipt in receipts:
-        number = seen.get(receipt.id, 0)
-        seen[receipt.id] = number + 1
+    for part in parts:
+        number = seen.get(part.receipt.id, 0)
+        seen[part.receipt.id] = number + 1
         if number == len(result):
             result.append({})
-        result[number][receipt.id] = receipt
-    return [list(parts.values()) for parts in result]
+        result[number][part.receipt.id] = part
+    return [list(once.values()) for once in result]
 
 
 def storable(receipts: Iterable[Receipt]) -> list[Receipt]:
@@ -124,28 +132,31 @@ def storable(receipts: Iterable[Receipt]) -> list[Receipt]:
     return kept
 
 
-def parts_of(receipts: Sequence[Receipt]) -> bytes:
-    """Return receipts as the JSON that `repository.MERGE` takes.
+def json_of(parts: Sequence[Part]) -> bytes:
+    """Return parts as the JSON that `repository.MERGE` takes.
 
     PostgreSQL cannot hold the character NUL, so U+FFFD stands in for it.
     """
-    rows = [
-        {
-            "id": receipt.id,
-            "source": receipt.source,
-            "stage": "dead" if receipt.dead else receipt.stage,
-            "event": _event(receipt),
-            "seq": receipt.seq,
-            "committed_at": receipt.committed_at,
-            "published_at": receipt.published_at,
-            "applied": receipt.applied,
-            "warmed": receipt.warmed,
-            "cdn": receipt.cdn,
-            "dead": receipt.dead or ("no reason was given" if receipt.stage == "dead" else ""),
-        }
-        for receipt in receipts
-    ]
+    rows = [_row(part.receipt, part.at) for part in parts]
     return msgspec.json.encode(rows).replace(rb"\u0000", rb"\ufffd")
+
+
+def _row(receipt: Receipt, at: datetime) -> dict[str, object]:
+    stage = "dead" if receipt.dead else receipt.stage
+    return {
+        "id": receipt.id,
+        "source": receipt.source,
+        "stage": stage,
+        "event": _event(receipt),
+        "seq": receipt.seq,
+        "committed_at": receipt.committed_at,
+        "published_at": receipt.published_at,
+        "applied": receipt.applied,
+        "warmed": receipt.warmed,
+        "cdn": receipt.cdn,
+        "dead": receipt.dead or ("no reason was given" if stage == "dead" else ""),
+        "ended_at": at if stage in {"done", "dead"} else None,
+    }
 
 
 def _event(receipt: Receipt) -> dict[str, object]:

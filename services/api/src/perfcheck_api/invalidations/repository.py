@@ -57,32 +57,37 @@ END = _END.format(narrowed="")
 END_OF_SOURCE = _END.format(narrowed=_OF_SOURCE)
 END_DEAD = _END.format(narrowed=_DEAD)
 
-# Parts never erase each other, whatever their order and however often they come. Of two sequences
-# the higher counts: the log lost the event, and got it again. Rows are taken in the order of their
-# ids, so that two who merge the same wait for each other instead of for ever.
+# Parts never erase each other, whatever their order and however often they come. Of 'done' and
+# 'dead' the one counts that the broker took later. Of two sequences the higher counts: the log lost
+# the event, and got it again. What another source says of an id is left out. Rows are taken in the
+# order of their ids, so that two who merge the same wait for each other instead of for ever.
 MERGE = """
 INSERT INTO receipts AS r (event_id, source, stage, event, seq, committed_at, published_at,
-    applied, warmed, cdn, dead)
+    applied, warmed, cdn, dead, ended_at)
 SELECT g.id, g.source, g.stage, g.event, g.seq, g.committed_at, g.published_at,
-    g.applied, g.warmed, merged_purges('[]', g.cdn), g.dead
+    g.applied, g.warmed, merged_purges('[]', g.cdn), g.dead, g.ended_at
 FROM jsonb_to_recordset(%(parts)s::jsonb) AS g (id text, source text, stage receipt_stage,
     event jsonb, seq bigint, committed_at timestamptz, published_at timestamptz, applied jsonb,
-    warmed jsonb, cdn jsonb, dead text)
+    warmed jsonb, cdn jsonb, dead text, ended_at timestamptz)
 ORDER BY g.id
 ON CONFLICT (event_id) DO UPDATE SET
     source = CASE WHEN r.source = '' THEN excluded.source ELSE r.source END,
-    stage = greatest(r.stage, excluded.stage),
+    stage = CASE
+        WHEN excluded.ended_at >= coalesce(r.ended_at, '-infinity') THEN excluded.stage
+        WHEN r.ended_at IS NOT NULL THEN r.stage
+        ELSE greatest(r.stage, excluded.stage) END,
     event = CASE WHEN r.event = '{}' THEN excluded.event ELSE r.event END,
     seq = greatest(r.seq, excluded.seq),
     committed_at = coalesce(r.committed_at, excluded.committed_at),
     published_at = greatest(r.published_at, excluded.published_at),
-    applied = CASE
-        WHEN (excluded.applied ->> 'instances')::integer
-            <= (r.applied ->> 'instances')::integer THEN r.applied
-        ELSE coalesce(excluded.applied, r.applied) END,
-    warmed = coalesce(excluded.warmed, r.warmed),
+    applied = fuller(r.applied, excluded.applied, 'instances'),
+    warmed = fuller(r.warmed, excluded.warmed, 'pages'),
     cdn = CASE WHEN excluded.cdn = '[]' THEN r.cdn ELSE merged_purges(r.cdn, excluded.cdn) END,
-    dead = CASE WHEN r.dead = '' THEN excluded.dead ELSE r.dead END
+    dead = CASE
+        WHEN excluded.ended_at >= coalesce(r.ended_at, '-infinity') THEN excluded.dead
+        ELSE r.dead END,
+    ended_at = greatest(r.ended_at, excluded.ended_at)
+WHERE r.source = excluded.source OR r.source = '' OR excluded.source = ''
 """
 
 TRY_PRUNE = "SELECT pg_try_advisory_xact_lock(%(prune_lock)s)"
@@ -195,12 +200,13 @@ def _receipt(row: Sequence[Any]) -> Receipt:
     )
 
 
-async def merge(connection: Connection, parts: bytes) -> None:
+async def merge(connection: Connection, parts: bytes) -> int:
     """Put receipts, whole or in part, to what is known; `parts` has each id once (see `model`).
 
+    Returns how many were taken; the others are of another source than what is known of their id.
     Raises `psycopg.DataError` (alias `DataError`) when PostgreSQL cannot hold one of them.
     """
-    await connection.execute(MERGE, {"parts": parts.decode()})
+    return (await connection.execute(MERGE, {"parts": parts.decode()})).rowcount
 
 
 async def prune(

@@ -18,6 +18,7 @@ from perfcheck_api import outbox
 from perfcheck_api.db import Connection, Database
 from perfcheck_api.errors import ConflictError, Fault, NotFoundError, RejectedError
 from perfcheck_api.invalidations import repository
+from perfcheck_api.invalidations.group_commit import GroupCommit
 from perfcheck_api.invalidations.model import (
     IDEMPOTENCY_KEY_LIFETIME_S,
     LIST_WALKED_MAX,
@@ -53,7 +54,8 @@ class Observer(Protocol):
 class InvalidationsService:
     """Publishes invalidations through the outbox and reads their receipts.
 
-    Every method but `wait` raises `DatabaseUnavailableError` when PostgreSQL cannot answer.
+    `publish` works while `run` runs. Every method but `wait` raises `DatabaseUnavailableError` when
+    PostgreSQL cannot answer.
     """
 
     def __init__(
@@ -65,10 +67,15 @@ class InvalidationsService:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
+        self._group = GroupCommit(database)
         self._observer = observer
         self._waiting_max = waiting_max
         self._waiting = 0
         self._monotonic = monotonic
+
+    async def run(self) -> None:
+        """Commit what is published, until cancelled."""
+        await self._group.run()
 
     def now(self) -> float:
         """Return the time from which `wait` counts, in seconds."""
@@ -90,9 +97,9 @@ class InvalidationsService:
             RejectedError: the key was used for another `body`.
 
         """
+        if key is None:
+            return await self._group.append(event, traceparent)
         async with self._database.transaction() as connection:
-            if key is None:
-                return await outbox.append(connection, event, traceparent=traceparent)
             return await self._publish_once(
                 connection, event, body, caller=caller, key=key, traceparent=traceparent
             )
@@ -126,20 +133,24 @@ class InvalidationsService:
             )
         return kept.appended
 
-    async def wait(self, appended: Appended, *, timeout_s: float, started: float) -> Applied:
-        """Wait until every live instance has applied the event, or `timeout_s`.
+    async def wait(self, number: int, *, timeout_s: float, started: float) -> Applied:
+        """Wait until every live instance has applied row `number` of the outbox, or `timeout_s`.
 
         Milliseconds count from `started`, a result of `now`.
         """
-        reached = Reached(outbox.SOURCE, appended.id)
+        reached = Reached(outbox.SOURCE, number)
         if self._waiting >= self._waiting_max:
             _log.warning("%d requests wait for instances; one more does not", self._waiting)
-            return applied_since(self._observer.applied(reached), started)
+            return await self._told(self._observer.applied(reached), started)
         self._waiting += 1
         try:
-            return applied_since(await self._observer.wait(reached, timeout_s), started)
+            return await self._told(await self._observer.wait(reached, timeout_s), started)
         finally:
             self._waiting -= 1
+
+    async def _told(self, reach: Reach, started: float) -> Applied:
+        unknown = "" if reach.everywhere else await self._observer.trouble() or ""
+        return applied_since(reach, started, unknown=unknown)
 
     async def receipt(self, event_id: str) -> Receipt:
         """Return what became of an event; raise `NotFoundError` if it is not known (any more)."""

@@ -3,7 +3,8 @@
 
 CREATE TYPE receipt_stage AS ENUM ('committed', 'published', 'applied', 'done', 'dead');
 
--- The order of the values above is that in which a stage advances; 'dead' wins over all.
+-- The order of the values above is that in which a stage advances; of 'done' and 'dead' the later
+-- counts: a dead letter may be retried, and the second purge of what was done may fail.
 --
 -- No index holds a column that parts change, but for 'dead', which seldom does: so an update stays
 -- within its page (HOT), for which the pages keep some room.
@@ -19,7 +20,8 @@ CREATE TABLE receipts (
     applied jsonb,
     warmed jsonb,
     cdn jsonb NOT NULL DEFAULT '[]',
-    dead text NOT NULL DEFAULT ''
+    dead text NOT NULL DEFAULT '',
+    ended_at timestamptz  -- when the broker took the part that said 'done' or 'dead'
 ) WITH (fillfactor = 70);
 
 CREATE INDEX receipts_at ON receipts (at, event_id);
@@ -46,14 +48,24 @@ CREATE FUNCTION purge_rank(purge jsonb) RETURNS integer LANGUAGE sql IMMUTABLE A
     SELECT CASE purge ->> 'status' WHEN 'completed' THEN 2 WHEN 'refused' THEN 1 ELSE 0 END
 $$;
 
--- One purge from two parts: members of the one that has come further win, the others stay.
-CREATE FUNCTION merged_purge(old jsonb, new jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+-- The fuller of two objects, by the count that `member` names; of equal ones always the same.
+CREATE FUNCTION fuller(old jsonb, new jsonb, member text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN old IS NULL THEN new WHEN new IS NULL THEN old
-        WHEN purge_rank(new) >= purge_rank(old) THEN old || new ELSE new || old END
+        WHEN ((new ->> member)::integer, new) > ((old ->> member)::integer, old) THEN new
+        ELSE old END
+$$;
+
+-- One purge from two parts: members of the one that has come further win, or was tried later; the
+-- others stay.
+CREATE FUNCTION merged_purge(old jsonb, new jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN old IS NULL THEN new WHEN new IS NULL THEN old
+        WHEN (purge_rank(new), coalesce((new ->> 'submitted_at')::timestamptz, '-infinity'), new)
+            > (purge_rank(old), coalesce((old ->> 'submitted_at')::timestamptz, '-infinity'), old)
+        THEN old || new ELSE new || old END
 $$;
 
 -- The purges of one event: one of each provider, and one more for its second.
-CREATE FUNCTION merged_purges(old jsonb, new jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION merged_purges(old jsonb, new jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT coalesce(jsonb_agg(merged_purge(o.purge, n.purge) ORDER BY provider, again), '[]')
     FROM (
         SELECT purge, purge ->> 'provider' AS provider,

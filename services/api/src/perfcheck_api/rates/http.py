@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 from litestar import Request, Response, Router, get, patch, put
 from litestar.datastructures import ResponseHeader, State
 from litestar.params import FromPath, QueryParameter, RawBody
@@ -18,6 +19,8 @@ from perfcheck_contracts import (
 )
 
 from perfcheck_api import outbox
+from perfcheck_api.invalidations.service import InvalidationsService
+from perfcheck_api.invalidations.waiting import WAIT_S, Wait, WaitTime, check_wait
 from perfcheck_api.openapi import BEARER, problem_responses
 from perfcheck_api.rates.openapi import DayWriteOperation
 from perfcheck_api.rates.service import RatesService, Tagged
@@ -143,15 +146,23 @@ async def year(state: State, year: FromPath[str]) -> Response[Year]:
     operation_id="replaceDay",
     summary="Replace a day",
     operation_class=DayWriteOperation,
-    responses=problem_responses(400, 401, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 413, 422, 503),
     response_headers=[CONSISTENCY_TOKEN],
     security=BEARER,
 )
 async def replace_day(
-    request: Request[Any, Any, State], date: FromPath[str], body: RawBody
+    request: Request[Any, Any, State],
+    date: FromPath[str],
+    body: RawBody,
+    *,
+    wait: Wait = None,
+    timeout_s: WaitTime = WAIT_S,
 ) -> Response[WriteResult]:
-    """Set the day's rates to those given; announce the change."""
-    return await _write(request, date, body, merge=False)
+    """Set the day's rates to those given; announce the change.
+
+    With `wait=applied` the answer also says when each instance had applied it.
+    """
+    return await _write(request, date, body, merge=False, wait=wait, timeout_s=timeout_s)
 
 
 @patch(
@@ -159,27 +170,48 @@ async def replace_day(
     operation_id="mergeDay",
     summary="Change some rates of a day",
     operation_class=DayWriteOperation,
-    responses=problem_responses(400, 401, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 413, 422, 503),
     response_headers=[CONSISTENCY_TOKEN],
     security=BEARER,
 )
 async def merge_day(
-    request: Request[Any, Any, State], date: FromPath[str], body: RawBody
+    request: Request[Any, Any, State],
+    date: FromPath[str],
+    body: RawBody,
+    *,
+    wait: Wait = None,
+    timeout_s: WaitTime = WAIT_S,
 ) -> Response[WriteResult]:
-    """Set the rates given, remove those that are null, keep the rest; announce the change."""
-    return await _write(request, date, body, merge=True)
+    """Set the rates given, remove those that are null, keep the rest; announce the change.
+
+    With `wait=applied` the answer also says when each instance had applied it.
+    """
+    return await _write(request, date, body, merge=True, wait=wait, timeout_s=timeout_s)
 
 
 async def _write(
-    request: Request[Any, Any, State], date: str, body: bytes, *, merge: bool
+    request: Request[Any, Any, State],
+    date: str,
+    body: bytes,
+    *,
+    merge: bool,
+    wait: str | None,
+    timeout_s: float,
 ) -> Response[WriteResult]:
     state = request.app.state
     tokens: ConsistencyTokens = state.consistency_tokens
+    invalidations: InvalidationsService = state.invalidations.service
+    started = invalidations.now()
+    check_wait(timeout_s)
     written = await _rates(state).write_day(
         date, body, merge=merge, traceparent=request.headers.get("traceparent")
     )
+    result = written.result
+    if wait is not None:
+        applied = await invalidations.wait(written.number, timeout_s=timeout_s, started=started)
+        result = msgspec.structs.replace(result, applied=applied)
     return Response(
-        written.result,
+        result,
         status_code=201 if written.created else 200,
         headers={
             "Cache-Control": "no-store",
