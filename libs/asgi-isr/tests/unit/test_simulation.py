@@ -23,7 +23,8 @@ FOUND_BY = {
     "fence": 6, "stamp": 2, "base-pruning": 26, "base-joining": 10, "rejoin": 284, "waiter": 13,
     "lease": 78, "mark": 87, "owner": 6, "soft": 4, "change": 6, "change-fence": 10,
     "change-joining": 482, "change-waiter": 151, "variant": 3, "asked": 455, "personal": 2,
-    "write-waiting": 1, "write-soft": 43,
+    "write-waiting": 1, "write-soft": 43, "live-registration": 50, "live-leaving": 10,
+    "live-lease": 0, "live-loading": 21, "live-silence": 14,
 }  # fmt: skip
 MORE_SEEDS = 150
 
