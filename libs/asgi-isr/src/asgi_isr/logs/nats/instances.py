@@ -37,6 +37,17 @@ PENDING_MAX = 65_536
 _logger = logging.getLogger(__name__)
 
 
+async def _flush(client: Client) -> None:
+    """Return once the server has answered all that was sent before.
+
+    Python 3.11's `wait_for`, which nats-py uses, loses a cancellation that comes with the answer.
+    """
+    await client.flush()
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class _Hearing:
     """One subscription to registrations, and one to reports, since the client last connected."""
 
@@ -169,7 +180,7 @@ class Instances:
                 )
                 subscriptions.append(subscription)
             async with asyncio.timeout(LOAD_TIMEOUT_S):
-                await client.flush()  # the server has the subscriptions now
+                await _flush(client)  # the server has the subscriptions now
                 self._live.loaded(
                     await load(client, timeout_s=self._timeout_s), self._clock.monotonic()
                 )
@@ -199,7 +210,7 @@ class Instances:
             raise LogUnavailableError("reports come faster than they are read")
         asked_at = self._clock.monotonic()
         async with asyncio.timeout(self._timeout_s):
-            await client.flush()
+            await _flush(client)
         # What was said before the question was asked has come before its answer.
         if hearing.idle() and self._live.expire(asked_at):
             self._moved()
