@@ -11,7 +11,7 @@ import msgspec
 from asgi_isr import PageCache
 from asgi_isr.engine import Arrival
 from asgi_isr.flight import Flight, Kept, Overtaken, PageRequest, Personal
-from asgi_isr.live import MARGIN_S, LiveSet, Report
+from asgi_isr.live import MARGIN_S, LiveSet
 from asgi_isr.local import Entry
 from asgi_isr.model import Page
 from asgi_isr.policy import Use
@@ -225,12 +225,6 @@ class _SureAfterABreak(LiveSet):
         """Trust that nobody entered."""
 
 
-class _KeepingOldEnds(LiveSet):
-    def loaded(self, reports: Iterable[tuple[Report, float]], now: float) -> None:
-        known = self.names()
-        super().loaded([one for one in reports if one[0].instance not in known], now)
-
-
 class _ForgettingObserver(Observer):
     live_type = _ForgettingAtOnce
 
@@ -241,10 +235,6 @@ class _SureObserver(Observer):
     def _load(self, connection: int) -> None:
         if connection == 1:
             super()._load(connection)
-
-
-class _KeepingObserver(Observer):
-    live_type = _KeepingOldEnds
 
 
 class _BelievingObserver(Observer):
@@ -339,10 +329,6 @@ FAULTS = {
     "live-loading": Fault(
         ObservedCache, "an observer is sure after its link broke, without loading", _EVERYWHERE,
         _SureObserver,
-    ),
-    "live-missed": Fault(
-        ObservedCache, "an observer takes nothing of what it missed of those it knows",
-        _EVERYWHERE, _KeepingObserver,
     ),
     "live-silence": Fault(
         ObservedCache, "an observer takes the silence of its own link for that of all",

@@ -6,7 +6,7 @@ It stands for `Instances` on NATS: one connection, on which everything comes in 
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from asgi_isr.live import LiveSet, Report
 
@@ -17,13 +17,6 @@ from simulation.tally import Tally
 LOOK_S = 0.25
 DELAYS_S = (0.0, 0.0005, 0.003, 0.02)
 LOST = 0.1  # share of reports that get lost
-
-
-class Coming(NamedTuple):
-    """What is on its way to the observer; `kept` is told again where the connection breaks."""
-
-    take: Callable[[], None]
-    kept: bool
 
 
 class Observer:
@@ -44,14 +37,15 @@ class Observer:
         self._rng = rng
         self._tally = tally
         self._kept: dict[str, tuple[Report, float]] = {}  # by the broker, with the time
-        self._coming: deque[Coming] = deque()
-        self._waiting: list[tuple[int, Change]] = []
+        self._coming: deque[Callable[[], None]] = deque()
+        self._waiting: list[tuple[float, int, Change]] = []
+        self._silent_before = float("-inf")  # all that was said before has been heard
         self._connections = 0
         self._attached = False
 
     def published(self, seq: int, change: Change) -> None:
-        """Ask when the change at `seq` is applied everywhere."""
-        self._send(lambda: self._waiting.append((seq, change)), kept=True)
+        """Ask when the change at `seq` is applied everywhere; who asks hears of it another way."""
+        self._waiting.append((self._loop.time(), seq, change))
 
     def registered(self, report: Report) -> None:
         """Keep a registration, and pass it on."""
@@ -74,9 +68,6 @@ class Observer:
     def detach(self) -> None:
         """Lose the connection, and all that was on its way."""
         self._attached = False
-        for coming in self._coming:
-            if coming.kept:
-                coming.take()
         self._coming.clear()
         self.live.lost()
 
@@ -111,18 +102,17 @@ class Observer:
             self._loop.call_later(LOOK_S, lambda: self._look(connection))
 
     def _silent_until(self, at: float) -> None:
+        self._silent_before = at
         self._tally["observer: instances vanish"] += len(self.live.expire(at))
 
-    def _send(self, take: Callable[[], None], *, kept: bool = False) -> None:
+    def _send(self, take: Callable[[], None]) -> None:
         if self._attached:
-            self._coming.append(Coming(take, kept))
+            self._coming.append(take)
             self._loop.call_later(self._delay_s(), self._arrive)
-        elif kept:
-            take()
 
     def _arrive(self) -> None:
         if self._coming and not self.frozen:
-            self._coming.popleft().take()
+            self._coming.popleft()()
             self._judge()
 
     def _judge(self) -> None:
@@ -131,12 +121,13 @@ class Observer:
             return
         level = self.live.everywhere("")
         waiting = []
-        for seq, change in self._waiting:
-            if level is None or seq <= level:
+        for asked_at, seq, change in self._waiting:
+            # Where nobody is known somebody may have said so before it was asked.
+            if asked_at < self._silent_before if level is None else seq <= level:
                 raise_to(self.versions, change.versions)
                 self._tally["observer: everywhere"] += 1
             else:
-                waiting.append((seq, change))
+                waiting.append((asked_at, seq, change))
         self._waiting = waiting
 
     def _delay_s(self) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from asgi_isr.errors import LogUnavailableError, StoreUnavailableError
+from asgi_isr.live import MARGIN_S
 
 from simulation.asking import Asking
 from simulation.fleet import Fleet
@@ -271,6 +272,41 @@ async def asked_at_the_end(fleet: Fleet) -> None:
     fleet.ask_later(instance, page, Asking(), after_s=rng.uniform(0.05, LEASE_S))
 
 
+async def unseen(fleet: Fleet) -> None:
+    """An instance gets its lease while the observer hears nothing, and falls behind afterwards."""
+    world, rng = fleet.world, fleet.world.rng
+    observer, page = world.observer, rng.choice(PAGES)
+    breaks = rng.random() < 0.6
+    world.tally["observer: breaks" if breaks else "observer: freezes"] += 1
+    world.note("trouble", "", f"the observer hears nothing ({breaks=})")
+    if breaks:
+        observer.detach()
+    else:
+        observer.frozen = True
+    if rng.random() < 0.5:
+        fleet.end(rng.choice(fleet.living), kill=True)
+        instance = fleet.start()
+    else:
+        instance = rng.choice(fleet.living)
+    await asyncio.sleep(rng.uniform(0.1, 0.5) + rng.choice((0.0, LEASE_S + MARGIN_S)))
+    fleet.ask(instance, page, Asking())
+    await asyncio.sleep(rng.uniform(0.0, 0.4))
+    instance.link.requests.close()
+    instance.link.delivery.close()
+    if breaks:
+        observer.reattach()
+    world.writers.commit(rng.randrange(len(CHANGES)), mode="hard")
+    with suppress(LogUnavailableError):
+        await world.writers.publish(len(world.writers.outbox) - 1)
+    fleet.ask_later(instance, page, Asking(), after_s=rng.uniform(0.05, LEASE_S))
+
+    def end() -> None:
+        _reach(instance.link)
+        observer.thaw()
+
+    world.loop.call_later(LEASE_S, end)
+
+
 async def vary(fleet: Fleet) -> None:
     """The app begins to vary a page on the language, or stops to."""
     world = fleet.world
@@ -287,7 +323,7 @@ TROUBLES: tuple[tuple[float, Callable[[Fleet], Awaitable[None]]], ...] = (
     (1, store_cleared), (2, old_values), (1.5, puts_lost), (1, answers_lost), (1, store_errs),
     (1, store_slow), (1, store_frozen), (1, store_down), (2, vary), (4, changed_apart),
     (1.5, observer_breaks), (1, observer_freezes), (1, observer_restarts), (1.5, reports_lost),
-    (2, asked_at_the_end),
+    (2, asked_at_the_end), (2, unseen),
 )  # fmt: skip
 
 

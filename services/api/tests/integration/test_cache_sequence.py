@@ -87,9 +87,8 @@ async def _append(url: str, *events: Invalidation, traceparent: str | None = Non
         connection.transaction(),
     ):
         for start in range(0, len(events), 1000):
-            await outbox.append_many(
-                connection, events[start : start + 1000], traceparent=traceparent
-            )
+            some = events[start : start + 1000]
+            await outbox.append_many(connection, some, traceparents=[traceparent] * len(some))
 
 
 def _events(count: int) -> list[Invalidation]:

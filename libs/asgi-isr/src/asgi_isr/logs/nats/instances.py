@@ -95,6 +95,8 @@ class Instances:
 
     async def trouble(self) -> str | None:
         """Return what is wrong, or None while the live set is known."""
+        if self._trouble is None and (self._hearing is None or not self._hearing.unbroken()):
+            return "the connection to NATS broke"
         return self._trouble
 
     def reports(self) -> list[Report]:
