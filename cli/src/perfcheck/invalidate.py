@@ -94,6 +94,8 @@ def trouble(applied: Applied, timeout_s: float) -> str | None:
     if applied.missing:
         names = ", ".join(sorted(applied.missing))
         return f"not applied everywhere after {timeout_s:g} s: {names} did not report it"
+    if applied.unknown:
+        return f"more tasks may be stale than the api knows of: {applied.unknown}"
     if not applied.vanished and fresh(applied)[1] == 0:
         return "the api knows of no live task: does any BFF run, and reach the log?"
     return None

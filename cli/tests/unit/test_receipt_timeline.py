@@ -102,3 +102,5 @@ def test_missing_tasks_are_trouble_and_vanished_ones_are_named() -> None:
     late = Applied(instances=2, max_ms=9.0, each={"b-1": 9.0}, missing=["b-2"])
     assert told(late) == "1/2 tasks fresh in 9 ms (b-1 9), missing: b-2"
     assert trouble(late, 5.0) == "not applied everywhere after 5 s: b-2 did not report it"
+    unsure = Applied(instances=1, max_ms=9.0, each={"b-1": 9.0}, unknown="the log is away")
+    assert trouble(unsure, 5.0) == "more tasks may be stale than the api knows of: the log is away"
