@@ -134,7 +134,7 @@ class Relay:
             await connection.execute(_END_WHEN_SILENT)
             group.create_task(_end_when_broken(broker))
             group.create_task(_beat(connection))
-            group.create_task(self._lead(connection, broker))
+            await self._lead(connection, broker)  # in the block, see `cancellation`
 
     async def _lead(self, connection: Connection, broker: Broker) -> None:
         while not await _try_lock(connection):
@@ -157,7 +157,7 @@ class Relay:
         ):
             await listener.execute(_LISTEN)
             group.create_task(self._listen(listener))
-            group.create_task(self._passes(connection, publisher))
+            await self._passes(connection, publisher)
 
     def _accept(self, reply: str) -> None:
         """Remember a request for a mark; beyond the bound it is dropped, and asked again."""
