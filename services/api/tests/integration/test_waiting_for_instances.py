@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any
 
@@ -60,13 +60,18 @@ async def _instance(stack: AsyncExitStack, url: str, name: str) -> HeldLog:
     return log
 
 
+def plain(names: Iterable[str]) -> set[str]:
+    """Return the names as they were wanted: without what tells one life of them from the next."""
+    return {name.rpartition("-")[0] or name for name in names}
+
+
 async def _observed(client: Any, until: Any, *names: str) -> None:
     """Wait until the app knows exactly these instances."""
 
     async def known() -> bool:
         answer = await client.post("/invalidations?wait=applied&timeout_s=2", USD)
         applied = answer.json()["applied"]
-        return "unknown" not in applied and set(applied["each"]) == set(names)
+        return "unknown" not in applied and plain(applied["each"]) == set(names)
 
     await until(known)
 
@@ -88,13 +93,13 @@ async def test_a_write_waits_for_every_real_instance(
             assert answer.status == 202
             applied = answer.json()["applied"]
             assert applied.keys() == {"instances", "min_ms", "p50_ms", "max_ms", "each"}
-            assert applied["each"].keys() == {"one", "two"}
+            assert plain(applied["each"]) == {"one", "two"}
             beyond_ms.append(took_ms - applied["max_ms"])
         assert 0 <= statistics.median(beyond_ms) < 50  # a loaded machine; 1 ms when it is not
         for write in (client.put, client.patch):
             answer = await write(f"{DAY}?wait=applied", RATES)
             assert answer.status in {200, 201}
-            assert answer.json()["applied"]["each"].keys() == {"one", "two"}
+            assert plain(answer.json()["applied"]["each"]) == {"one", "two"}
         assert "applied" not in (await client.put(DAY, RATES)).json()
         refused = await client.put(f"{DAY}?wait=applied&timeout_s=26", RATES)
         assert (refused.status, refused.json()["errors"][0]["field"]) == (400, "timeout_s")
@@ -113,8 +118,8 @@ async def test_a_frozen_instance_is_missing_until_it_goes_on(
         answer = await client.post("/invalidations?wait=applied&timeout_s=0.5", USD)
         log.gate.set()
         assert answer.status == 202
-        assert answer.json()["applied"]["missing"] == ["frozen"]
-        assert answer.json()["applied"]["each"].keys() == {"prompt"}
+        assert plain(answer.json()["applied"]["missing"]) == {"frozen"}
+        assert plain(answer.json()["applied"]["each"]) == {"prompt"}
         await _observed(client, until, "prompt", "frozen")
 
 
@@ -142,7 +147,7 @@ async def test_a_dead_instance_is_waited_for_until_its_lease_is_over(
         applied = answer.json()["applied"]
         assert applied["vanished"] == ["dead"]
         assert "missing" not in applied
-        assert applied["each"].keys() == {"one"}
+        assert plain(applied["each"]) == {"one"}
 
 
 async def test_without_nats_the_answer_says_that_nothing_is_known(
@@ -158,7 +163,7 @@ async def test_without_nats_the_answer_says_that_nothing_is_known(
             answer = await client.post("/invalidations?wait=applied&timeout_s=1", USD)
             assert answer.status == 202
             applied = answer.json()["applied"]
-            assert (applied["instances"], applied["missing"]) == (0, ["one"])
+            assert (applied["instances"], plain(applied["missing"])) == (0, {"one"})
             assert applied["unknown"]
             assert len(fetch(schema_url, "SELECT id FROM outbox")) == before + 1
             await own.restart("nats")
