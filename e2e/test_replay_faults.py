@@ -12,6 +12,7 @@ import httpx
 import nats
 import psycopg
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig
 
 DAYS = 250
 WRITERS = 4
@@ -123,7 +124,8 @@ def ids_in_log(stack: Any) -> list[str]:
             js = client.jetstream()
             info = await js.stream_info(STREAM, subjects_filter=SUBJECT)
             count = (info.state.subjects or {}).get(SUBJECT, 0)
-            reader = await js.pull_subscribe(SUBJECT, stream=STREAM)
+            unacknowledged = ConsumerConfig(ack_policy=AckPolicy.NONE)
+            reader = await js.pull_subscribe(SUBJECT, stream=STREAM, config=unacknowledged)
             ids: list[str] = []
             while len(ids) < count:
                 messages = await reader.fetch(min(500, count - len(ids)), timeout=5)
