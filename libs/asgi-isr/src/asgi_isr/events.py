@@ -135,7 +135,7 @@ def decode(body: bytes) -> Invalidation:
         except msgspec.ValidationError:
             names = _names_decoder.decode(body)  # rule 9: readable names count, as hard
             return Invalidation(tags=names.tags or (), paths=names.paths or ())
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEventError("body", str(error)) from error
 
 

@@ -139,3 +139,11 @@ def test_headers_are_cloudevents_and_a_message_id() -> None:
 def test_requests_for_marks_are_not_part_of_the_log() -> None:
     """A request for a mark lies outside the subjects of the stream: it must not be stored."""
     assert not MARK_REQUEST_SUBJECT.startswith((SUBJECT_PREFIX + ".", MARK_SUBJECT_PREFIX + "."))
+
+
+def test_body_nested_without_end_cannot_be_read() -> None:
+    """Brackets beyond what the decoder follows are an unreadable event, which is stepped over."""
+    body = b'{"tags":["a"],"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+    with pytest.raises(InvalidEventError, match="recursion"):
+        decode(body)
