@@ -146,7 +146,8 @@ class Stack:
 
     def invalidate(self, *names: str) -> None:
         """Publish an invalidation and wait until every instance has applied it."""
-        done = self.command("invalidate", *names, "--wait")
+        # An instance that another test killed is waited for until its lease has ended.
+        done = self.command("invalidate", *names, "--wait", "--timeout", "20s")
         assert done.returncode == 0, done.stderr
 
     def healthy(self) -> bool:

@@ -54,6 +54,14 @@ def test_every_example_is_known() -> None:
     assert examples().keys() == NEEDS.keys()
 
 
+def test_the_document_sets_what_its_examples_read() -> None:
+    """No example reads a variable that the lines before the examples do not export."""
+    set_there = set(re.findall(r"^export (\w+)=", DOCUMENT.read_text(), re.MULTILINE))
+    read = re.compile(r"\$\{?([A-Z]\w+)|process\.env\.(\w+)|os\.environ\[\"(\w+)\"\]")
+    used = {max(names) for _, text in examples().values() for names in read.findall(text)}
+    assert used == set_there
+
+
 @pytest.mark.parametrize("name", sorted(NEEDS))
 def test_example_publishes(untouched: Any, eventually: Any, tmp_path: Path, name: str) -> None:
     """What the document says, run as it stands, publishes an event that gets its receipt."""

@@ -195,14 +195,14 @@ def token(
     "$API/api/v1/invalidations"
     """
     from perfcheck.state import required
-    from perfcheck.tokens import SCOPES_OF, mint
+    from perfcheck.tokens import mint, scopes_for
 
     console().data(
         mint(
             required(directory).token_key,
             subject=subject,
             audience=audience,
-            scopes=scopes or SCOPES_OF[audience],
+            scopes=scopes_for(audience, scopes),
             lifetime_s=lifetime_s,
             now_s=environment.unix_s(),
         )

@@ -4,7 +4,7 @@ A token is a JWT (RFC 7519) with the claims that `perfcheck_contracts.identity` 
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import jwt
 from perfcheck_contracts import ALGORITHM, KEY_BYTES_MIN, Audience, Scope
@@ -21,6 +21,16 @@ SCOPES_OF: Mapping[str, tuple[Scope, ...]] = {
     "frontend-bff": ("cache:warm",),
     "revalidator": ("dead-letters",),
 }
+
+
+def scopes_for(audience: str, wanted: Sequence[str]) -> Sequence[str]:
+    """Return `wanted`, or all scopes of `audience`; raise `WrongUsageError` for another's."""
+    known = SCOPES_OF[audience]
+    for scope in wanted:
+        if scope not in known:
+            owner = next(name for name, scopes in SCOPES_OF.items() if scope in scopes)
+            raise WrongUsageError(f"{scope} is a scope of {owner}: add --audience {owner}")
+    return wanted or known
 
 
 def mint(

@@ -19,6 +19,7 @@ import msgspec
 from asgi_isr.errors import InvalidEventError, LogGapError, LogUnavailableError
 from asgi_isr.events import decode
 from asgi_isr.index import Index, Snapshot
+from asgi_isr.live import SOURCES_MAX
 from asgi_isr.ports import Bounds, Clock, Log, LogMessage, Mark
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 RETRY_MIN_S = 0.05
 RETRY_MAX_S = 2.0
 POSITION_WAITERS_MAX = 10_000
-SOURCES_MAX = 256  # whose numbers are kept; of others no write counts as reached
 MARKS_MAX = 4096  # the last marks consumed: ours is among them when its sequence is reached
 
 

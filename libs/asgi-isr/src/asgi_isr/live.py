@@ -47,6 +47,7 @@ INSTANCES_MAX = 10_000
 MARGIN_S = 1.0  # after a lease: reports are on their way for less
 LEASE_S_MAX = 3600.0
 HISTORY_MAX = 2048  # reports remembered of an instance
+SOURCES_MAX = 256  # of one report; followers keep no more
 LEFT_MAX = 1024  # names remembered of those that left
 
 
@@ -160,7 +161,8 @@ class LiveSet:
         Beyond `INSTANCES_MAX` instances the set is not known completely.
         """
         name = report.instance
-        if not name or len(name) > INSTANCE_CHARS_MAX or report.position < 0:
+        senseless = report.position < 0 or len(report.sequences) > SOURCES_MAX
+        if not name or len(name) > INSTANCE_CHARS_MAX or senseless:
             self.ignored += 1
             return
         if report.leaving:

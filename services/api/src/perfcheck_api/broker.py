@@ -151,7 +151,8 @@ class Broker:
         """Call `accept` with the reply subject of each request for a mark from now on."""
 
         async def received(message: Msg) -> None:
-            if message.reply:
+            # Nothing but an inbox: this user may publish where the one who asks may not.
+            if message.reply.startswith("_INBOX"):
                 accept(message.reply)
 
         await self._bounded("subscribe", self._client.subscribe(MARK_REQUEST_SUBJECT, cb=received))

@@ -162,7 +162,8 @@ LIFE = [
           cdn=[_purge("refused", second=3, detail="500")]),
     _told(4, "applied", **NAMES, applied=Applied(instances=3, max_ms=4000.0)),
     _told(5, "applied", warmed=Warmed(pages=1, failed=0, left=0, ms=9.0)),
-    _told(6, "done", cdn=[_purge("completed", second=6, completed_at=_after(6))]),
+    _told(6, "done", retried=True,
+          cdn=[_purge("completed", second=6, completed_at=_after(6))]),
     _told(7, "applied", cdn=[_purge("completed", again=True, second=7, completed_at=_after(7))]),
 ]  # fmt: skip
 
@@ -192,14 +193,15 @@ async def test_a_life_in_any_order_makes_the_same_receipt(reading: Any, schema_u
         assert found == msgspec.structs.replace(expected, id=f"e{number}"), parts
 
 
-async def test_of_done_and_dead_the_later_counts(reading: Any, schema_url: str) -> None:
-    """A second purge that fails makes a dead letter of what was done; a retry ends that."""
+async def test_dead_is_dead_until_it_was_retried(reading: Any, schema_url: str) -> None:
+    """A second purge that fails makes a dead letter, also of what is done later; a retry ends it."""
     done, dead = _told(1, "done"), _told(2, "dead", dead="second purge: refused")
-    for parts in ([done, dead], [dead, done], [dead, done, _told(3, "applied")]):
+    late = _told(3, "done")
+    for parts in ([done, dead], [dead, done], [dead, late], [dead, done, _told(3, "applied")]):
         await _merge(schema_url, *parts)
         found = await _receipt(reading, "e")
         assert (found.stage, found.dead) == ("dead", "second purge: refused")
-    await _merge(schema_url, _told(4, "done"), dead)
+    await _merge(schema_url, _told(4, "done", retried=True), dead)
     found = await _receipt(reading, "e")
     assert (found.stage, found.dead) == ("done", "")
 

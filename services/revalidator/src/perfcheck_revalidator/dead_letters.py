@@ -4,6 +4,7 @@ The original's headers are kept but for those that begin with `Nats-`: to the se
 orders, and a publisher's `Nats-Expected-Last-Sequence` would keep its letter out of the stream.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -105,7 +106,9 @@ class DeadLetters:
         room = client.max_payload - _ROOM_BYTES - _HEADERS_BYTES_MAX
         headers = letter_headers(original, reason)
         suffix = "" if instead_of is None else f"-retry-{instead_of}"
-        headers["Nats-Msg-Id"] = f"seq-{original.seq}{suffix}"
+        # Of the same event a retry or another reason is another letter; the same again is not.
+        digest = hashlib.blake2b(f"{original.id} {reason}".encode(), digest_size=8).hexdigest()
+        headers["Nats-Msg-Id"] = f"seq-{original.seq}-{digest}{suffix}"
         subject = f"{DEAD_LETTER_SUBJECT_PREFIX}.{original.source}"
         await self.outlet.put(subject, original.body[:room], headers)
 

@@ -39,7 +39,7 @@ class Popularity:
         """Keep a message; one of another form is ignored, as nothing but speed depends on it."""
         try:
             told = _decoder.decode(body)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         now = self._clock.monotonic()
         hit = self._hits.get(told.seq)

@@ -35,6 +35,7 @@ __all__ = [
     "with_warmed",
 ]
 
+NAMED_MAX = 100  # of the instances that are late or gone
 EACH_MAX = 32  # instances; of more only the distribution is told
 NAMES_MAX = 1000
 _TEXT_CHARS_MAX = 1024
@@ -82,8 +83,8 @@ def applied_report(applied: Applied, published_s: float, walls: WallTimes) -> Ap
         min_ms=numbers[0] if numbers else None,
         p50_ms=statistics.median(numbers) if numbers else None,
         max_ms=numbers[-1] if numbers else None,
-        vanished=list(applied.vanished),
-        missing=list(applied.missing),
+        vanished=list(applied.vanished[:NAMED_MAX]),
+        missing=list(applied.missing[:NAMED_MAX]),
         each=each if 0 < len(each) <= EACH_MAX else None,
     )
 

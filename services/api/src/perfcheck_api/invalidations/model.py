@@ -28,6 +28,7 @@ LIST_WALKED_MAX = 5000
 ID_CHARS_MAX = 512  # of an event, by whoever published it
 SOURCE_CHARS_MAX = 256
 
+NAMED_MAX = 100  # of the instances that are late or gone
 _CURSOR_CHARS_MAX = 2048
 
 _log = logging.getLogger(__name__)
@@ -67,9 +68,11 @@ def position_of(cursor: str) -> Position | None:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         position = msgspec.json.decode(text, type=Position)
-    except (binascii.Error, msgspec.DecodeError, ValueError):
+        if position.at.tzinfo is None or "\0" in position.id:
+            return None
+        return position._replace(at=position.at.astimezone(UTC))
+    except (binascii.Error, msgspec.DecodeError, ValueError, OverflowError, RecursionError):
         return None
-    return None if position.at.tzinfo is None or "\0" in position.id else position
 
 
 def key_lock(caller: str, key: str) -> int:
@@ -90,8 +93,8 @@ def applied_since(reach: Reach, started: float, *, unknown: str) -> Applied:
         min_ms=times[0] if times else None,
         p50_ms=times[(len(times) - 1) // 2] if times else None,  # of even numbers the lower one
         max_ms=times[-1] if times else None,
-        vanished=sorted(reach.vanished),
-        missing=sorted(reach.missing),
+        vanished=sorted(reach.vanished)[:NAMED_MAX],
+        missing=sorted(reach.missing)[:NAMED_MAX],
         each=each,
         unknown=unknown,
     )
@@ -155,7 +158,7 @@ def _row(receipt: Receipt, at: datetime) -> dict[str, object]:
         "warmed": receipt.warmed,
         "cdn": receipt.cdn,
         "dead": receipt.dead or ("no reason was given" if stage == "dead" else ""),
-        "ended_at": at if stage in {"done", "dead"} else None,
+        "ended_at": at if stage == "dead" or receipt.retried else None,
     }
 
 

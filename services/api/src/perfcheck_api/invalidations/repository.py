@@ -57,10 +57,11 @@ END = _END.format(narrowed="")
 END_OF_SOURCE = _END.format(narrowed=_OF_SOURCE)
 END_DEAD = _END.format(narrowed=_DEAD)
 
-# Parts never erase each other, whatever their order and however often they come. Of 'done' and
-# 'dead' the one counts that the broker took later. Of two sequences the higher counts: the log lost
-# the event, and got it again. What another source says of an id is left out. Rows are taken in the
-# order of their ids, so that two who merge the same wait for each other instead of for ever.
+# Parts never erase each other, whatever their order and however often they come. 'dead' wins until
+# the letter was retried; of deaths and retries the one counts that the broker took later. Of two
+# sequences the higher counts: the log lost the event, and got it again. What another source says of
+# an id is left out. Rows are taken in the order of their ids, so that two who merge the same wait
+# for each other instead of for ever.
 MERGE = """
 INSERT INTO receipts AS r (event_id, source, stage, event, seq, committed_at, published_at,
     applied, warmed, cdn, dead, ended_at)

@@ -100,7 +100,7 @@ def decoded(subject: str, body: bytes) -> Report | None:
     """Read a report; None where it is none, or not that of the instance it is published as."""
     try:
         report = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     # The prefixes have three parts.
     return report if subject.split(".", 3)[-1] == report.instance else None
