@@ -194,7 +194,7 @@ async def test_a_life_in_any_order_makes_the_same_receipt(reading: Any, schema_u
 
 
 async def test_dead_is_dead_until_it_was_retried(reading: Any, schema_url: str) -> None:
-    """A second purge that fails makes a dead letter, also of what is done later; a retry ends it."""
+    """A second purge that fails makes a dead letter, also of what is done later, until a retry."""
     done, dead = _told(1, "done"), _told(2, "dead", dead="second purge: refused")
     late = _told(3, "done")
     for parts in ([done, dead], [dead, done], [dead, late], [dead, done, _told(3, "applied")]):
