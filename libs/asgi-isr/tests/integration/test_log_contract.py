@@ -67,8 +67,7 @@ async def test_reader_waits_at_the_end(case: Case) -> None:
     reader = case.log.read(last)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(anext_of(reader))
-        await asyncio.sleep(0.05)
-        assert not waiting.done()
+        assert not (await asyncio.wait({waiting}, timeout=0.05))[0]
         await case.append(b"next")
     assert [message.body for message in waiting.result()] == [b"next"]
     await reader.aclose()
@@ -171,10 +170,10 @@ async def test_reader_goes_on_at_the_first_event_held(case: Case, take: Take) ->
 async def test_recreated_log_lies_beyond_and_cuts_readers_off(case: Case) -> None:
     """After a loss of the whole log a waiting reader fails, and sequences begin beyond the old."""
     old = await case.append(b"x")
-    reader = case.log.read(old)
+    reader = case.log.read(old - 1)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        assert [message.body for message in await anext(reader)] == [b"x"]
         waiting = tasks.create_task(failure_of(reader))
-        await asyncio.sleep(0.05)
         await case.recreate()
         await case.append(b"y")
     assert isinstance(waiting.result(), LogUnavailableError)
@@ -182,7 +181,7 @@ async def test_recreated_log_lies_beyond_and_cuts_readers_off(case: Case) -> Non
 
 
 async def failure_of(reader: Reading) -> Exception | None:
-    """Return the error that ends a reader before its first batch."""
+    """Return the error that ends a reader before its next batch."""
     try:
         await anext(reader)
     except LogUnavailableError as error:

@@ -22,6 +22,7 @@ Freeze = Callable[[Servers, str], Awaitable[None]]
 Take = Callable[[Log, int, int], Awaitable[list[LogMessage]]]
 SILENCE_S = 3.0  # heartbeats that a reader waits for
 SLACK_S = 1.5
+ATTEMPTS = 4  # to connect while the server is away
 
 
 @pytest.fixture
@@ -67,11 +68,14 @@ async def test_reading_goes_on_over_a_restart_without_loss(
 ) -> None:
     """A crash of the server ends the reading; reading again from the position loses nothing."""
     first = [(await log.mark()).seq for _ in range(20)]
-    reading = asyncio.ensure_future(until_failure(log.read(first[0] - 1)))
-    await asyncio.sleep(0.2)
+    reader = log.read(first[0] - 1)
+    found: list[LogMessage] = []
+    while len(found) < len(first):
+        found += await anext(reader)
     await nats_server.kill("nats")
     killed_at = time.monotonic()
-    found, failed_at = await reading
+    rest, failed_at = await until_failure(reader)
+    found += rest
     assert [message.seq for message in found] == first
     assert failed_at - killed_at < SLACK_S
     await nats_server.restart("nats")
@@ -86,8 +90,9 @@ async def test_frozen_server_costs_one_time_limit(
 ) -> None:
     """Every call ends at its time limit when the server hangs; reading ends after its silence."""
     seq = (await log.mark()).seq
-    reading = asyncio.ensure_future(until_failure(log.read(seq)))
-    await asyncio.sleep(0.2)
+    reader = log.read(seq - 1)
+    await anext(reader)
+    reading = asyncio.ensure_future(until_failure(reader))
     await freeze(nats_server, "nats")
     frozen_at = time.monotonic()
     for call in (log.bounds, log.mark, lambda: log.stamp(seq), lambda: anext(log.read(seq))):
@@ -177,7 +182,9 @@ async def test_reader_that_is_too_slow_fails_and_loses_nothing(
     last = 0
     for _ in range(300):
         last = (await log.mark()).seq
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(SLACK_S):
+        while not any(reading._failure for reading in slow._readers):
+            await asyncio.sleep(0.01)
     rest, _ = await until_failure(reader)
     found += rest
     assert len(found) < 301
@@ -207,8 +214,10 @@ async def test_slow_reader_within_bounds_slows_the_server_down(
 async def test_closing_the_log_ends_its_readers(log: NatsLog) -> None:
     """`close` cuts off who waits, and later calls are refused."""
     seq = (await log.mark()).seq
-    reading = asyncio.ensure_future(until_failure(log.read(seq)))
-    await asyncio.sleep(0.1)
+    reader = log.read(seq - 1)
+    await anext(reader)
+    reading = asyncio.ensure_future(until_failure(reader))
+    await asyncio.sleep(0)  # it waits now
     await log.close()
     async with asyncio.timeout(SLACK_S):
         await reading
@@ -247,7 +256,9 @@ async def test_changes_of_the_connection_are_logged_once(
     )
     try:
         await nats_server.kill("nats")
-        await asyncio.sleep(1.5)
+        async with asyncio.timeout(20):
+            while client._server_pool[0].reconnects < ATTEMPTS:
+                await asyncio.sleep(0.02)
         await nats_server.restart("nats")
         async with asyncio.timeout(10):
             while len(changes) < 2:

@@ -142,10 +142,14 @@ async def test_a_process_deaf_to_its_stop_signal_is_killed_after_its_grace(
 ) -> None:
     """The grace bounds the stop; then the whole process group is killed."""
     events: list[Event] = []
-    deaf = _shell("deaf", "trap '' TERM; sleep 600 & sleep 600; wait", stop_grace_s=0.2)
+    mark = state.path / "mark"
+    script = f"trap '' TERM; touch {mark}; sleep 600 & sleep 600; wait"
+    deaf = _shell("deaf", script, stop_grace_s=0.2)
 
     async with Supervisor(state, [deaf], on_event=events.append) as supervisor:
-        await asyncio.sleep(0.1)  # the shell sets its trap
+        async with asyncio.timeout(5):
+            while not mark.exists():  # the shell has set its trap
+                await asyncio.sleep(0.005)
         pid = supervisor.pids()["deaf"]
 
     wait_gone({pid}, timeout_s=0.1)

@@ -72,9 +72,14 @@ async def test_a_busy_backend_ends_with_its_killed_server(
     connection = await psycopg.AsyncConnection.connect(running.database_url)
     backend = connection.info.backend_pid
     busy = "DO $$ BEGIN LOOP END LOOP; END $$"  # never looks whether its server lives
+    active = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO $$ BEGIN%'"
+    )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_expect_lost(connection, busy))
-        await asyncio.sleep(0.2)  # into the computation
+        async with asyncio.timeout(5):
+            while await _fetch(running.database_url, active) != 1:
+                await asyncio.sleep(0.01)
         await running.kill("postgres")
         wait_gone({backend}, timeout_s=0.1)
     await connection.close()

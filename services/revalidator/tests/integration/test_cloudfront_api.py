@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from asgi_isr.ports import SystemClock
+from asgi_isr.testing import FakeClock
 from perfcheck_revalidator.cdn.cloudfront import CloudFront
 from perfcheck_revalidator.cdn.cloudfront_api import CloudFrontApi, CloudFrontError
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
@@ -159,14 +159,14 @@ async def test_retry_after_a_lost_answer_is_byte_for_byte_the_same(
         answer("503 Service Unavailable", error_xml("ServiceUnavailable", "later")),
         answer("201 Created", CREATED),
     ]
-    clock = SystemClock()
+    clock = FakeClock()
     budget = Budget(counter, clock, usd_per_month_max=1, distribution_id="D1")
     cdn = CloudFront(api, budget, clock, window_s=0, jitter=lambda: 0)
     events = [PurgeEvent("e1", ("a",), ()), PurgeEvent("e2", ("b",), ())]
     with pytest.raises(CdnError) as caught:
         await cdn.purge(events, again=False)
     assert caught.value.retry_after_s is not None
-    await asyncio.sleep(caught.value.retry_after_s)
+    clock.advance(caught.value.retry_after_s)
     (purge,) = await cdn.purge(events[1:], again=False)
     assert purge.reference == "I2J0I21PCUYOIK"
     assert len(scripted.requests) == 2

@@ -237,11 +237,13 @@ async def test_a_broker_that_was_away_costs_no_event(
     how: str, app_settings: Settings, running: Servers, publisher: NatsLog, receiver: Any
 ) -> None:
     """What was published before and after the broker was away ends with one receipt each."""
-    async with AsyncTestClient(create_app(app_settings, observer=LiveSet())):
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet())) as http:
         for number in range(50):
             await publisher.publish(Invalidation(tags=("a",)), "api", f"before-{number}")
         await (running.kill("nats") if how == "killed" else running.pause("nats"))
-        await asyncio.sleep(1.5)  # longer than a fetch
+        async with asyncio.timeout(20):  # until the replica has noticed
+            while (await http.get("/api/health")).json()["checks"]["work"]["status"] == "pass":
+                await asyncio.sleep(0.05)
         await (running.restart("nats") if how == "killed" else running.resume("nats"))
         async with asyncio.timeout(20):
             while True:
