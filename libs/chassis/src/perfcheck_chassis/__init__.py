@@ -11,11 +11,13 @@ from typing import Any
 _HOME = {
     "ASGIApp": "asgi",
     "BODY_BYTES_MAX": "limits",
+    "Backoff": "backoff",
     "CLIENT_IDLE_S": "limits",
     "Caller": "tokens",
     "Check": "health",
     "ConsistencyTokens": "consistency",
     "Health": "health",
+    "Jitter": "backoff",
     "JsonFormatter": "logs",
     "NeighbourError": "http_client",
     "Problem": "problems",
@@ -40,11 +42,13 @@ _HOME = {
     "create_litestar": "application",
     "environment": "settings",
     "health_routes": "health",
+    "jitter": "backoff",
     "load": "settings",
     "metrics_route": "metrics",
     "problem_handlers": "problems",
     "requires": "authorization",
     "serve": "server",
+    "wait_s": "backoff",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605  the same names as in `__init__.pyi`, which tools read

@@ -3,6 +3,10 @@ from perfcheck_chassis.asgi import ASGIApp as ASGIApp
 from perfcheck_chassis.authorization import caller_of as caller_of
 from perfcheck_chassis.authorization import requires as requires
 from perfcheck_chassis.background import background_tasks as background_tasks
+from perfcheck_chassis.backoff import Backoff as Backoff
+from perfcheck_chassis.backoff import Jitter as Jitter
+from perfcheck_chassis.backoff import jitter as jitter
+from perfcheck_chassis.backoff import wait_s as wait_s
 from perfcheck_chassis.consistency import ConsistencyTokens as ConsistencyTokens
 from perfcheck_chassis.health import Check as Check
 from perfcheck_chassis.health import Health as Health

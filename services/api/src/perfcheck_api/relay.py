@@ -22,17 +22,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID, uuid4
 
-from asgi_isr.errors import IsrError
-from perfcheck_chassis import Secret
+from perfcheck_chassis import Backoff, Secret
 
 from perfcheck_api import outbox
-from perfcheck_api.backoff import Backoff
 from perfcheck_api.broker import Broker, BrokerError, connected
-from perfcheck_api.cancellation import end_if_cancelled
-from perfcheck_api.db import Connection, DatabaseError, connect
+from perfcheck_api.db import Connection, connect
 from perfcheck_api.log_identity import verify
 from perfcheck_api.metrics import RelayMetrics
 from perfcheck_api.publisher import Publisher
+from perfcheck_api.sessions import Sessions
 
 LOCK = 7_265_002  # advisory lock of the active relay
 POLL_S = 1.0  # a lost notification costs no more
@@ -44,6 +42,7 @@ STATEMENT_TIMEOUT_S = 10.0
 STEP_TIMEOUT_S = (
     30.0  # for a batch, a mark, a look at the log: a server that hangs ends the session
 )
+
 RETRY_FIRST_S = 0.05
 RETRY_MAX_S = 2.0
 PRUNE_INTERVAL_S = 60.0
@@ -58,7 +57,6 @@ SELECT set_config('idle_session_timeout', '{SILENCE_S_MAX:g}s', false),
     set_config('idle_in_transaction_session_timeout', '{SILENCE_S_MAX:g}s', false)
 """
 _LISTEN = f"LISTEN {outbox.CHANNEL}"
-_EXPECTED = (BrokerError, IsrError, DatabaseError, OSError, TimeoutError)
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +72,6 @@ class Relay:
         name: str,
         metrics: RelayMetrics,
         tls_ca_file: str = "",
-        backoff: Backoff | None = None,
         new_id: Callable[[], UUID] = uuid4,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,45 +80,32 @@ class Relay:
         self._name = name
         self._tls_ca_file = tls_ca_file
         self._metrics = metrics
-        self._backoff = backoff or Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
+        self._sessions = Sessions(
+            self._session,
+            what="not publishing",
+            backoff=Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S),
+            logger=_log,
+        )
         self._new_id = new_id
         self._monotonic = monotonic
         self._wake = asyncio.Event()
         self._waiting: list[str] = []
-        self._trouble: str | None = "the relay has not connected yet"
 
     async def trouble(self) -> str | None:
         """Return None while publishing or standing by for another relay, else what is wrong."""
-        return self._trouble
+        return self._sessions.trouble
 
     async def run(self) -> None:
         """Publish until cancelled. Never raises: trouble is logged, and tried again."""
-        while True:
-            try:
-                await self._session()
-            except Exception as error:  # noqa: BLE001  a session may end for any reason
-                end_if_cancelled(error)
-                self._report(error)
-            finally:
-                self._metrics.active(now=False)
-            await asyncio.sleep(self._backoff.next_s())
-
-    def _report(self, error: Exception) -> None:
-        cause = error
-        while isinstance(cause, ExceptionGroup):
-            cause = cause.exceptions[0]
-        # The text of a driver's error may hold addresses and names: it belongs in the log only.
-        shown = str(cause) if isinstance(cause, BrokerError | IsrError) else type(cause).__name__
-        trouble = f"not publishing: {shown}"
-        if trouble == self._trouble:
-            return  # said already; the next attempt comes soon
-        self._trouble = trouble
-        if isinstance(cause, _EXPECTED):
-            _log.warning("relay %s (%s)", trouble, cause)
-        else:
-            _log.error("relay %s", trouble, exc_info=error)
+        await self._sessions.run()
 
     async def _session(self) -> None:
+        try:
+            await self._connected()
+        finally:
+            self._metrics.active(now=False)
+
+    async def _connected(self) -> None:
         async with (
             connected(self._nats_url, name=self._name, tls_ca_file=self._tls_ca_file) as broker,
             connect(
@@ -138,7 +122,7 @@ class Relay:
 
     async def _lead(self, connection: Connection, broker: Broker) -> None:
         while not await _try_lock(connection):
-            self._trouble = None  # another relay has the lock, so somebody publishes
+            self._sessions.trouble = None  # another relay has the lock, so somebody publishes
             await asyncio.sleep(STANDBY_S)
         async with asyncio.timeout(STEP_TIMEOUT_S):
             acknowledged = await verify(connection, broker)
@@ -180,8 +164,7 @@ class Relay:
             self._wake.clear()
             waiting, self._waiting = self._waiting, []
             more = await self._pass(connection, publisher, waiting)
-            self._trouble = None
-            self._backoff.reset()
+            self._sessions.succeeded()
             due = self._monotonic() >= prune_at and not self._wake.is_set()
             if due and await _prune(connection) < PRUNE_ROWS_MAX:
                 prune_at = self._monotonic() + PRUNE_INTERVAL_S

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
-from asgi_isr.errors import IsrError
 from asgi_isr.logs.nats import close, connect
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -28,12 +27,10 @@ from nats.js.api import (
     StreamConfig,
 )
 from nats.js.errors import NotFoundError
-from perfcheck_chassis import Secret
+from perfcheck_chassis import Backoff, Secret
 from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, ReceiptBatch
 
-from perfcheck_api.backoff import Backoff
-from perfcheck_api.cancellation import end_if_cancelled
-from perfcheck_api.db import Connection, DatabaseError, DataError
+from perfcheck_api.db import Connection, DataError
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.invalidations import repository
 from perfcheck_api.invalidations.model import (
@@ -46,6 +43,7 @@ from perfcheck_api.invalidations.model import (
     rounds,
     storable,
 )
+from perfcheck_api.sessions import Sessions
 
 CONSUMER = "api"
 STREAM_AGE_S_MAX = 7 * 86_400.0
@@ -63,8 +61,6 @@ RETRY_MAX_S = 5.0
 PRUNE_INTERVAL_S = 60.0
 PRUNE_ROWS_MAX = 2000
 
-_EXPECTED = (IsrError, DatabaseError, NatsError, OSError, TimeoutError)
-
 _log = logging.getLogger(__name__)
 _decoder = msgspec.json.Decoder(ReceiptBatch)
 
@@ -79,42 +75,27 @@ class ReceiptIntake:
         *,
         name: str,
         tls_ca_file: str = "",
-        backoff: Backoff | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database_url = database_url
         self._nats_url = nats_url
         self._name = name
         self._tls_ca_file = tls_ca_file
-        self._backoff = backoff or Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
+        self._sessions = Sessions(
+            self._session,
+            what="receipts are not taken in",
+            backoff=Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S),
+            logger=_log,
+        )
         self._monotonic = monotonic
-        self._trouble: str | None = "receipts are not taken in yet"
 
     async def trouble(self) -> str | None:
         """Return None while receipts are taken in, else what is wrong."""
-        return self._trouble
+        return self._sessions.trouble
 
     async def run(self) -> None:
         """Take in receipts until cancelled. Never raises: trouble is logged, and tried again."""
-        while True:
-            try:
-                await self._session()
-            except Exception as error:  # noqa: BLE001  a session may end for any reason
-                end_if_cancelled(error)
-                self._report(error)
-            await asyncio.sleep(self._backoff.next_s())
-
-    def _report(self, error: Exception) -> None:
-        # The text of a driver's error may hold addresses and names: it belongs in the log only.
-        shown = str(error) if isinstance(error, IsrError) else type(error).__name__
-        trouble = f"receipts are not taken in: {shown}"
-        if trouble == self._trouble:
-            return  # said already; the next attempt comes soon
-        self._trouble = trouble
-        if isinstance(error, _EXPECTED):
-            _log.warning("%s (%s)", trouble, error)
-        else:
-            _log.error("%s", trouble, exc_info=error)
+        await self._sessions.run()
 
     async def _session(self) -> None:
         client = await connect(
@@ -145,8 +126,7 @@ class ReceiptIntake:
             except Exception:
                 await _give_back(messages)
                 raise
-            self._trouble = None
-            self._backoff.reset()
+            self._sessions.succeeded()
             if self._monotonic() >= prune_at and await _prune(connection) < PRUNE_ROWS_MAX:
                 prune_at = self._monotonic() + PRUNE_INTERVAL_S
 

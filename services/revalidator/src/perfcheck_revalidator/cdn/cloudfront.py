@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 from asgi_isr.ports import Clock
+from perfcheck_chassis import Jitter, wait_s
 from perfcheck_contracts import CdnPurge
 
-from perfcheck_revalidator.backoff import Jitter, wait_s
 from perfcheck_revalidator.cdn.batches import Batch, Batches
 from perfcheck_revalidator.cdn.cloudfront_api import CloudFrontApi, CloudFrontError
 from perfcheck_revalidator.cdn.cloudfront_items import caller_reference, chunks_of, items_of

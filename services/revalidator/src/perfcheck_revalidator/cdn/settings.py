@@ -6,9 +6,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 from asgi_isr.ports import Clock
-from perfcheck_chassis import Secret, ServiceSettings
+from perfcheck_chassis import Jitter, Secret, ServiceSettings, jitter
 
-from perfcheck_revalidator.backoff import Jitter, jitter
 from perfcheck_revalidator.cdn.cloudfront import CloudFront
 from perfcheck_revalidator.cdn.cloudfront_api import CloudFrontApi
 from perfcheck_revalidator.cdn.http_purge import HttpPurge
