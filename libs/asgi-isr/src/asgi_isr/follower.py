@@ -6,13 +6,11 @@ readers.
 """
 
 import asyncio
-import heapq
 import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
-from itertools import count
+from contextlib import aclosing
 
 import msgspec
 
@@ -21,12 +19,13 @@ from asgi_isr.events import decode
 from asgi_isr.index import Index, Snapshot
 from asgi_isr.live import SOURCES_MAX
 from asgi_isr.ports import Bounds, Clock, Log, LogMessage, Mark
+from asgi_isr.waiters import Waiters
 
 logger = logging.getLogger(__name__)
 
 RETRY_MIN_S = 0.05
 RETRY_MAX_S = 2.0
-POSITION_WAITERS_MAX = 10_000
+WAITERS_MAX = 10_000
 MARKS_MAX = 4096  # the last marks consumed: ours is among them when its sequence is reached
 
 
@@ -75,11 +74,9 @@ class Follower:
         self._stamp: str | None = None
         self._attached = asyncio.Event()  # set for good by the first attachment
         self._reading: asyncio.Timeout | None = None
-        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._waiter_ids = count()
+        self._waiters = Waiters()
         self.on_move: Callable[[], None] = lambda: None
         self.register: Callable[[], Awaitable[None]] | None = None
-        self._sequence_waiters: dict[str, list[tuple[int, int, asyncio.Future[None]]]] = {}
         self.sequences: dict[str, int] = {}  # by source: all its events up to it are applied
         self._marks: deque[str] = deque(maxlen=MARKS_MAX)
         self._beyond = 0  # more than every position ever reached, here or by a snapshot
@@ -107,43 +104,17 @@ class Follower:
         """Wait until this instance has consumed `position`; False when `timeout_s` passed first."""
         if self.position is not None and self.position >= position:
             return True
-        if len(self._waiters) >= POSITION_WAITERS_MAX:
-            self._waiters = [waiting for waiting in self._waiters if not waiting[2].done()]
-            heapq.heapify(self._waiters)
-            if len(self._waiters) >= POSITION_WAITERS_MAX:
-                return False
-        return await self._reached(position, timeout_s)
+        if len(self._waiters) >= WAITERS_MAX:
+            return False
+        return await self._waiters.wait("", position, timeout_s)
 
     async def wait_for_sequence(self, source: str, number: int, timeout_s: float) -> bool:
         """Wait until all events of `source` up to `number` are applied; False when not in time."""
         if self.sequences.get(source, -1) >= number:
             return True
-        if sum(map(len, self._sequence_waiters.values())) >= POSITION_WAITERS_MAX:
+        if len(self._waiters) >= WAITERS_MAX:
             return False
-        waiter = asyncio.get_running_loop().create_future()
-        waiting = (number, next(self._waiter_ids), waiter)
-        self._sequence_waiters.setdefault(source, []).append(waiting)
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await waiter
-            return waiter.done() and not waiter.cancelled()
-        finally:
-            waiters = self._sequence_waiters[source]
-            waiters.remove(waiting)
-            if not waiters:
-                del self._sequence_waiters[source]
-
-    async def _reached(self, position: int, timeout_s: float) -> bool:
-        """As `wait_for`, without its bound on how many may wait: nobody holds up the lease."""
-        if self.position is not None and self.position >= position:
-            return True
-        waiter = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiters, (position, next(self._waiter_ids), waiter))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await waiter
-        return waiter.done() and not waiter.cancelled()
+        return await self._waiters.wait(source, number, timeout_s)
 
     # -- the log ------------------------------------------------------------------------------
 
@@ -270,15 +241,9 @@ class Follower:
         self._beyond = max(self._beyond, self.position + 1)
         if not self.joined and self._join_target is not None:
             self.joined = self.position >= self._join_target
-        while self._waiters and self._waiters[0][0] <= self.position:
-            waiter = heapq.heappop(self._waiters)[2]
-            if not waiter.done():
-                waiter.set_result(None)
-        for source, waiters in self._sequence_waiters.items():
-            known = self.sequences.get(source, -1)
-            for number, _, waiter in waiters:
-                if number <= known and not waiter.done():
-                    waiter.set_result(None)
+        for source in self._waiters.sources():
+            known = self.sequences.get(source, -1) if source else self.position
+            self._waiters.reach(source, known)
 
     # -- the lease ----------------------------------------------------------------------------
 
@@ -336,4 +301,9 @@ class Follower:
         Another event at its sequence means that the log lost it, and with it perhaps events that
         were not consumed here.
         """
-        return await self._reached(mark.seq, timeout_s) and mark.id in self._marks
+        position = self.position
+        # Nobody else who waits may hold up the lease: no bound counts here.
+        reached = (position is not None and position >= mark.seq) or await self._waiters.wait(
+            "", mark.seq, timeout_s
+        )
+        return reached and mark.id in self._marks

@@ -18,7 +18,7 @@ Each life of an instance has a name of its own, so that no word of an earlier on
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -31,6 +31,7 @@ __all__ = [
     "POSITIONS_SUBJECT_PREFIX",
     "Applied",
     "LiveSet",
+    "Observer",
     "PopularPage",
     "PopularPages",
     "Reached",
@@ -103,6 +104,22 @@ class Applied(NamedTuple):
     missing: tuple[str, ...]
     vanished: tuple[str, ...]
     everywhere: bool
+
+
+class Observer(Protocol):
+    """Who knows how far each live instance is; `asgi_isr.logs.nats.Instances` is one."""
+
+    async def run(self) -> None:
+        """Observe until cancelled."""
+
+    async def trouble(self) -> str | None:
+        """Say why the live set is not known, or None."""
+
+    async def wait(self, reached: Reached, timeout_s: float) -> Applied:
+        """Return once every live instance has reached it, or as far as it came in `timeout_s`."""
+
+    def applied(self, reached: Reached) -> Applied:
+        """Return who has reached it, as known now."""
 
 
 class _Instance:

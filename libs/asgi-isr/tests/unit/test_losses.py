@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
-from asgi_isr.follower import POSITION_WAITERS_MAX
+from asgi_isr.follower import WAITERS_MAX
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Mark
 from asgi_isr.testing import Fault, FaultyStore, ready, request
@@ -148,10 +148,8 @@ async def test_lock_is_given_back_at_shutdown(site: Any) -> None:
 async def test_waits_that_ended_leave_room_for_others(site: Any) -> None:
     """Clients that wait for positions far ahead do not use up the places of others."""
     follower = (await site.instance()).cache.follower
-    for _ in range(POSITION_WAITERS_MAX + 10):
-        waiter = asyncio.get_running_loop().create_future()
-        waiter.cancel()
-        follower._waiters.append((10**18, 0, waiter))
+    for _ in range(WAITERS_MAX + 10):
+        assert not await follower.wait_for(10**18, 0)
     following = asyncio.ensure_future(follower.wait_for(follower.position + 1, 5))
     await asyncio.sleep(0)
     await site.publish("anything")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
 
+from asgi_isr.live import Observer
 from asgi_isr.logs.nats import Instances
 from litestar import Litestar
 from litestar.datastructures import State
@@ -30,7 +31,7 @@ from perfcheck_api.db import Database, DatabaseError, connect
 from perfcheck_api.invalidations.http import Edge, invalidations_router
 from perfcheck_api.invalidations.intake import ReceiptIntake
 from perfcheck_api.invalidations.rate_limit import RateLimit
-from perfcheck_api.invalidations.service import InvalidationsService, Observer
+from perfcheck_api.invalidations.service import InvalidationsService
 from perfcheck_api.metrics import BacklogMetrics, RelayMetrics
 from perfcheck_api.migrate import schema_problem
 from perfcheck_api.openapi import openapi_config

@@ -39,10 +39,8 @@ BEAT_S = 0.5
 SILENCE_S_MAX = 2.0  # then PostgreSQL ends the session and frees the lock
 MARKS_WAITING_MAX = 4096
 STATEMENT_TIMEOUT_S = 10.0
-STEP_TIMEOUT_S = (
-    30.0  # for a batch, a mark, a look at the log: a server that hangs ends the session
-)
-
+# For a batch, a mark, a look at the log: a server that hangs ends the session.
+STEP_TIMEOUT_S = 30.0
 RETRY_FIRST_S = 0.05
 RETRY_MAX_S = 2.0
 PRUNE_INTERVAL_S = 60.0

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.follower import Follower
 from asgi_isr.index import Index, Snapshot
+from asgi_isr.live import Observer
 from asgi_isr.logs.nats import Instances, NatsLog
 from asgi_isr.model import CacheSettings
 from asgi_isr.ports import SystemClock
@@ -30,7 +31,6 @@ from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter
 from perfcheck_revalidator.dead_letter_routes import dead_letter_routes
 from perfcheck_revalidator.events import Events
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.observer import Observer
 from perfcheck_revalidator.settings import Settings
 from perfcheck_revalidator.snapshots import WRITE_TIMEOUT_S, SnapshotWriter
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from asgi_isr.live import Observer
 from asgi_isr.ports import Clock
 from perfcheck_chassis import REQUEST_S, Health, ServiceClient, background_tasks
 
@@ -13,7 +14,6 @@ from perfcheck_revalidator.cdn.settings import trouble_of
 from perfcheck_revalidator.dead_letter_routes import Office
 from perfcheck_revalidator.dead_letters import DeadLetters
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.observer import Observer
 from perfcheck_revalidator.popularity import Popularity
 from perfcheck_revalidator.purging import Purger, Purgers
 from perfcheck_revalidator.queue import Queue

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 import msgspec
+from asgi_isr.live import Applied
 from asgi_isr.ports import Clock
 from perfcheck_contracts import (
     RECEIPTS_MAX,
@@ -18,7 +19,6 @@ from perfcheck_contracts import (
 from perfcheck_contracts import Applied as AppliedReport
 
 from perfcheck_revalidator.broker import Broker, Outlet
-from perfcheck_revalidator.observer import Applied
 from perfcheck_revalidator.original import Event, Original, committed_at
 
 __all__ = [

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from asgi_isr.errors import InvalidEventError
+from asgi_isr.live import Observer, Reached
 from asgi_isr.ports import Clock
 from perfcheck_contracts import CdnPurge, Receipt
 
 from perfcheck_revalidator.dead_letters import DeadLetters
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.observer import Observer, Reached
 from perfcheck_revalidator.original import Event, Original
 from perfcheck_revalidator.purging import Ended, Purgers
 from perfcheck_revalidator.queue import Delivery

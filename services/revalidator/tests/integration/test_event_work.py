@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from asgi_isr import Invalidation
 from asgi_isr.events import STREAM
-from asgi_isr.live import PopularPage, PopularPages
+from asgi_isr.live import Applied, PopularPage, PopularPages, Reached
 from asgi_isr.logs.nats import NatsLog, ensure_stream
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client
@@ -16,7 +16,6 @@ from perfcheck_contracts import CdnPurge
 from perfcheck_embedded import Servers, free_port
 from perfcheck_revalidator.app import create_app
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
-from perfcheck_revalidator.observer import Applied, Reached
 from perfcheck_revalidator.settings import Settings
 
 pytestmark = pytest.mark.integration

@@ -7,11 +7,10 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from asgi_isr.events import Invalidation
 from asgi_isr.live import Applied as Reach
-from asgi_isr.live import Reached
+from asgi_isr.live import Observer, Reached
 from perfcheck_contracts import Applied, Receipt, ReceiptList
 
 from perfcheck_api import outbox
@@ -33,22 +32,6 @@ from perfcheck_api.outbox import Appended
 WAITING_MAX = 1000  # requests that wait until their event is applied; others get what is known
 
 _log = logging.getLogger(__name__)
-
-
-class Observer(Protocol):
-    """Who knows how far each instance of the page cache has applied the log."""
-
-    async def run(self) -> None:
-        """Observe until cancelled."""
-
-    async def trouble(self) -> str | None:
-        """Say why the live set is not known, or None."""
-
-    async def wait(self, reached: Reached, timeout_s: float) -> Reach:
-        """Return once every live instance has `reached`, or how far they came in time."""
-
-    def applied(self, reached: Reached) -> Reach:
-        """Return how far they are now."""
 
 
 class InvalidationsService:

@@ -1,11 +1,10 @@
 """`Instances`: an observer of the live set over NATS (rule 11)."""
 
 import asyncio
-import heapq
 import logging
+import math
 import random
 from contextlib import suppress
-from itertools import count
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -25,6 +24,7 @@ from asgi_isr.logs.nats.cancellation import keeping_cancellation
 from asgi_isr.logs.nats.connection import close, connect
 from asgi_isr.logs.nats.registrations import decoded, load
 from asgi_isr.ports import Clock, SystemClock
+from asgi_isr.waiters import Waiters
 
 TIMEOUT_S = 2.0
 RETRY_MIN_S = 0.05
@@ -88,9 +88,7 @@ class Instances:
         self._live = LiveSet()
         self._broken = asyncio.Event()
         self._hearing: _Hearing | None = None
-        self._waiting: dict[str, list[tuple[int, int, asyncio.Future[None]]]] = {}
-        self._waiters = 0
-        self._waiter_ids = count()
+        self._waiters = Waiters()
         self._trouble: str | None = "has not connected yet"
 
     async def trouble(self) -> str | None:
@@ -121,24 +119,11 @@ class Instances:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not self._applied(reached, asked).everywhere:
-                    if self._waiters >= WAITERS_MAX:
+                    if len(self._waiters) >= WAITERS_MAX:
                         break
-                    await self._wait(reached)
+                    # Until it seems to be applied everywhere: somebody may have entered since.
+                    await self._waiters.wait(*reached)
         return self._applied(reached, asked)
-
-    async def _wait(self, reached: Reached) -> None:
-        """Wait until it seemed to be applied everywhere: somebody may have entered since."""
-        waiter = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(reached.source, [])
-        if len(waiting) > 2 * WAITERS_MAX:  # most of them gave up
-            waiting[:] = [one for one in waiting if not one[2].done()]
-            heapq.heapify(waiting)
-        heapq.heappush(waiting, (reached.number, next(self._waiter_ids), waiter))
-        self._waiters += 1
-        try:
-            await waiter
-        finally:
-            self._waiters -= 1
 
     async def run(self) -> None:
         """Observe until cancelled; whatever breaks is tried again."""
@@ -221,16 +206,11 @@ class Instances:
 
     def _moved(self) -> None:
         """Let those go on whose event was applied everywhere."""
-        if not self._waiting or not self._heard_all():
+        if not self._waiters or not self._heard_all():
             return
-        for source, waiting in list(self._waiting.items()):
+        for source in self._waiters.sources():
             level = self._live.everywhere(source)
-            while waiting and (level is None or waiting[0][0] <= level or waiting[0][2].done()):
-                waiter = heapq.heappop(waiting)[2]
-                if not waiter.done():
-                    waiter.set_result(None)
-            if not waiting:
-                del self._waiting[source]
+            self._waiters.reach(source, math.inf if level is None else level)
 
     async def _leave(self, client: Client, subscriptions: list[Subscription]) -> None:
         if self._given is None:
