@@ -11,6 +11,7 @@ Three questions, each on the stack of `perfcheck up` with throw-away data:
 
 import argparse
 import asyncio
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,8 +42,11 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _run(options: argparse.Namespace) -> int:
     place = new_shared_subdirectory("bench-")
-    lost = await _on_a_stack(place / "eight", options, bffs=8)
-    lost += await _on_a_stack(place / "four", options, bffs=4)
+    try:
+        lost = await _on_a_stack(place / "eight", options, bffs=8)
+        lost += await _on_a_stack(place / "four", options, bffs=4)
+    finally:
+        shutil.rmtree(place)
     return 1 if lost else 0
 
 
