@@ -9,13 +9,15 @@
         await invalidate(log, cache, tags=("product:42",))
         assert "hit" not in (await request(app, "/products/42")).cache_status
 
-It needs no server and no network; `FaultyStore` makes any store fail as servers do.
+`eventually` waits, within a limit, for what another task or server will make true. The kit needs no
+server and no network; `FaultyStore` makes any store fail as servers do.
 """
 
 from asgi_isr.testing.app import RecordingApp
 from asgi_isr.testing.client import Reply, request
 from asgi_isr.testing.clock import FakeClock, LoopClock
 from asgi_isr.testing.events import invalidate, ready
+from asgi_isr.testing.eventually import eventually, eventually_sync
 from asgi_isr.testing.store import Fault, FaultyStore
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "LoopClock",
     "RecordingApp",
     "Reply",
+    "eventually",
+    "eventually_sync",
     "invalidate",
     "ready",
     "request",
