@@ -14,7 +14,7 @@ from perfcheck_chassis import Secret, SettingsError, configure_logging, environm
 from perfcheck_api.db import DatabaseError, connect
 from perfcheck_api.errors import ApiError, MigrationError
 from perfcheck_api.ingest.load import Summary, ingest
-from perfcheck_api.migrate import Migration, migrate, packaged, pending
+from perfcheck_api.migrations.migrate import Migration, migrate, packaged, pending
 from perfcheck_api.settings import DatabaseSettings, Settings
 
 EXIT_USAGE = 2

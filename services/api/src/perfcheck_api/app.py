@@ -25,20 +25,20 @@ from perfcheck_chassis import (
 )
 from prometheus_client import CollectorRegistry
 
-from perfcheck_api.backlog import watch_backlog
 from perfcheck_api.clock import today_utc, wall_s
 from perfcheck_api.db import Database, DatabaseError, connect
 from perfcheck_api.invalidations.http import Edge, invalidations_router
-from perfcheck_api.invalidations.intake import ReceiptIntake
 from perfcheck_api.invalidations.rate_limit import RateLimit
 from perfcheck_api.invalidations.service import InvalidationsService
-from perfcheck_api.metrics import BacklogMetrics, RelayMetrics
-from perfcheck_api.migrate import schema_problem
+from perfcheck_api.migrations.migrate import schema_problem
 from perfcheck_api.openapi import openapi_config
+from perfcheck_api.outbox.backlog import watch_backlog
+from perfcheck_api.outbox.metrics import BacklogMetrics, RelayMetrics
+from perfcheck_api.outbox.relay import Relay
 from perfcheck_api.problems import error_handlers
 from perfcheck_api.rates.http import rates_router
 from perfcheck_api.rates.service import RatesService
-from perfcheck_api.relay import Relay
+from perfcheck_api.receipts.intake import ReceiptIntake
 from perfcheck_api.settings import Settings
 
 CHECK_S = 1.0

@@ -22,9 +22,9 @@ from perfcheck_api.app import create_app
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.ingest.load import Summary, ingest
 from perfcheck_api.ingest.source import packaged_source
-from perfcheck_api.metrics import RelayMetrics
-from perfcheck_api.migrate import migrate, packaged
-from perfcheck_api.relay import Relay
+from perfcheck_api.migrations.migrate import migrate, packaged
+from perfcheck_api.outbox.metrics import RelayMetrics
+from perfcheck_api.outbox.relay import Relay
 from perfcheck_api.settings import Settings
 from perfcheck_chassis import ASGIApp, Secret
 from perfcheck_contracts import SCOPES

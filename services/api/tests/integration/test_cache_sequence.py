@@ -7,8 +7,8 @@ from asgi_isr.events import SEQUENCE_HEADER, STREAM, Invalidation, decode
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy
-from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
+from perfcheck_api.outbox import repository as outbox
 from perfcheck_chassis import Secret
 from perfcheck_embedded import Servers, servers
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from perfcheck_api.db import Database, connect
 from perfcheck_api.errors import DatabaseUnavailableError, MigrationError
-from perfcheck_api.migrate import Migration, migrate, packaged
+from perfcheck_api.migrations.migrate import Migration, migrate, packaged
 from perfcheck_chassis import Secret
 from perfcheck_embedded import free_port, servers
 

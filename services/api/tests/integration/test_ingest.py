@@ -11,7 +11,7 @@ from asgi_isr.events import decode
 from perfcheck_api.db import connect
 from perfcheck_api.errors import SourceError
 from perfcheck_api.ingest.load import Summary, ingest
-from perfcheck_api.migrate import packaged
+from perfcheck_api.migrations.migrate import packaged
 from perfcheck_chassis import Secret
 
 OUTBOX = "SELECT payload FROM outbox"

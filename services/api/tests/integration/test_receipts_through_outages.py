@@ -12,7 +12,7 @@ from asgi_isr.logs.nats import close, connect
 from nats.aio.client import Client as NatsClient
 from nats.errors import Error as NatsError
 from perfcheck_api.db import connect as connect_to_database
-from perfcheck_api.migrate import migrate, packaged
+from perfcheck_api.migrations.migrate import migrate, packaged
 from perfcheck_chassis import Secret
 from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, Receipt, ReceiptBatch
 from perfcheck_embedded import Servers, servers

@@ -9,11 +9,11 @@ from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, Invalidation, decode
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
-from perfcheck_api import outbox
-from perfcheck_api.broker import connected
 from perfcheck_api.db import connect as connect_to_database
-from perfcheck_api.log_identity import verify
-from perfcheck_api.outbox import Acknowledged
+from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox.broker import connected
+from perfcheck_api.outbox.log_identity import verify
+from perfcheck_api.outbox.repository import Acknowledged
 from perfcheck_chassis import Secret
 from perfcheck_embedded import Servers, servers
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from perfcheck_api.backlog import watch_backlog
 from perfcheck_api.db import Database
-from perfcheck_api.metrics import BacklogMetrics
+from perfcheck_api.outbox.backlog import watch_backlog
+from perfcheck_api.outbox.metrics import BacklogMetrics
 from perfcheck_chassis import Secret
 from prometheus_client import CollectorRegistry
 

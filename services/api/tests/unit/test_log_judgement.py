@@ -1,9 +1,9 @@
 from uuid import uuid4
 
 import pytest
-from perfcheck_api.broker import LogState
-from perfcheck_api.log_identity import Verdict, judge
-from perfcheck_api.outbox import Acknowledged
+from perfcheck_api.outbox.broker import LogState
+from perfcheck_api.outbox.log_identity import Verdict, judge
+from perfcheck_api.outbox.repository import Acknowledged
 
 ID = uuid4()
 LAST = Acknowledged(1500, ID)

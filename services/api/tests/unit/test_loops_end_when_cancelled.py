@@ -4,9 +4,9 @@ import asyncio
 
 import psycopg
 import pytest
-from perfcheck_api.invalidations.intake import ReceiptIntake
-from perfcheck_api.metrics import RelayMetrics
-from perfcheck_api.relay import Relay
+from perfcheck_api.outbox.metrics import RelayMetrics
+from perfcheck_api.outbox.relay import Relay
+from perfcheck_api.receipts.intake import ReceiptIntake
 from perfcheck_chassis import Secret
 from prometheus_client import CollectorRegistry
 

@@ -1,6 +1,6 @@
 import pytest
 from perfcheck_api.errors import MigrationError
-from perfcheck_api.migrate import Applied, Migration, packaged, parse, plan
+from perfcheck_api.migrations.migrate import Applied, Migration, packaged, parse, plan
 
 ONE, TWO, THREE = (Migration(n, f"step_{n}", f"SELECT {n}") for n in (1, 2, 3))
 

@@ -14,7 +14,6 @@ from litestar.types import Guard
 from perfcheck_chassis import ConsistencyTokens, Problem, TokenKeys, caller_of, requires
 from perfcheck_contracts import Applied, InvalidationAccepted, Receipt, ReceiptList
 
-from perfcheck_api import outbox
 from perfcheck_api.invalidations.input import event_from, filter_from, idempotency_key_from
 from perfcheck_api.invalidations.model import LIST_LIMIT
 from perfcheck_api.invalidations.openapi import (
@@ -27,7 +26,8 @@ from perfcheck_api.invalidations.service import InvalidationsService
 from perfcheck_api.invalidations.signature import SignatureError, WebhookSecrets
 from perfcheck_api.invalidations.waiting import WAIT_S, Wait, WaitTime, check_wait
 from perfcheck_api.openapi import BEARER, problem_responses
-from perfcheck_api.outbox import Appended
+from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox.repository import Appended
 
 PATH = "/api/v1/invalidations"
 WEBHOOK_CALLER = "webhook"  # the one sender; token subjects stand behind `token `

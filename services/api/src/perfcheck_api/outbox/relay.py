@@ -24,12 +24,12 @@ from uuid import UUID, uuid4
 
 from perfcheck_chassis import Backoff, Secret
 
-from perfcheck_api import outbox
-from perfcheck_api.broker import Broker, BrokerError, connected
 from perfcheck_api.db import Connection, connect
-from perfcheck_api.log_identity import verify
-from perfcheck_api.metrics import RelayMetrics
-from perfcheck_api.publisher import Publisher
+from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox.broker import Broker, BrokerError, connected
+from perfcheck_api.outbox.log_identity import verify
+from perfcheck_api.outbox.metrics import RelayMetrics
+from perfcheck_api.outbox.publisher import Publisher
 from perfcheck_api.sessions import Sessions
 
 LOCK = 7_265_002  # advisory lock of the active relay

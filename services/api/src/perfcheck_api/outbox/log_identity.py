@@ -9,10 +9,10 @@ beyond every sequence ever used, and the rows that were lost are published again
 import logging
 from enum import Enum
 
-from perfcheck_api import outbox
-from perfcheck_api.broker import Broker, BrokerError, LogState
 from perfcheck_api.db import Connection
-from perfcheck_api.outbox import Acknowledged
+from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox.broker import Broker, BrokerError, LogState
+from perfcheck_api.outbox.repository import Acknowledged
 
 _log = logging.getLogger(__name__)
 

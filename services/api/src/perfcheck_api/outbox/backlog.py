@@ -3,11 +3,11 @@
 import asyncio
 import logging
 
-from perfcheck_api import outbox
 from perfcheck_api.cancellation import end_if_cancelled
 from perfcheck_api.db import Database, DatabaseError
 from perfcheck_api.errors import DatabaseUnavailableError
-from perfcheck_api.metrics import BacklogMetrics
+from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox.metrics import BacklogMetrics
 
 INTERVAL_S = 5.0
 

@@ -22,11 +22,11 @@ from asgi_isr.events import (
 )
 from asgi_isr.events import headers as event_headers
 
-from perfcheck_api import outbox
-from perfcheck_api.broker import Broker, BrokerError, Message, Receipt
 from perfcheck_api.db import Connection
-from perfcheck_api.metrics import RelayMetrics
-from perfcheck_api.outbox import Acknowledged, Pending
+from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox.broker import Broker, BrokerError, Message, Receipt
+from perfcheck_api.outbox.metrics import RelayMetrics
+from perfcheck_api.outbox.repository import Acknowledged, Pending
 
 MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{outbox.SOURCE}"
 BATCH_ROWS_MAX = 256

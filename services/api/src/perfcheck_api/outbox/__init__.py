@@ -1,0 +1,1 @@
+"""The outbox and its relay: events as rows, published to the log in the order of their commits."""
