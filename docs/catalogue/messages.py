@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from asgi_isr import events, live
+from asgi_isr import events
+from asgi_isr.coherence import live_set as live
 from perfcheck_contracts import (
     DEAD_LETTER_SUBJECT_PREFIX,
     DEAD_LETTERS_STREAM,

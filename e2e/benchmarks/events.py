@@ -6,7 +6,7 @@ import json
 import time
 from statistics import median
 
-from asgi_isr.live import Reached
+from asgi_isr.coherence.live_set import Reached
 
 from e2e.benchmarks.observer import SUBJECT, Connection, Observed
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from asgi_isr.capture import Receive, Scope, Send
 from asgi_isr.model import Headers
+from asgi_isr.rendering.capture import Receive, Scope, Send
 
 from simulation.asking import given
 from simulation.pages import (

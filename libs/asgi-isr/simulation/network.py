@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
+from asgi_isr.coherence.index import Snapshot
+from asgi_isr.coherence.live_set import PopularPages, Report
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation
-from asgi_isr.index import Snapshot
-from asgi_isr.live import PopularPages, Report
 from asgi_isr.ports import Bounds, LogMessage, Mark
 
 from simulation.known import Announced, Known

@@ -9,9 +9,9 @@ import random
 from typing import NamedTuple
 
 from asgi_isr import CacheMiddleware, CacheSettings, Invalidation, PageCache
-from asgi_isr.capture import Receive, Scope, Send
 from asgi_isr.events import encode
 from asgi_isr.logs import MemoryLog
+from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
 
 from simulation.campaign import quietly

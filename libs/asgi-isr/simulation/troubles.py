@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from asgi_isr.coherence.live_set import MARGIN_S
 from asgi_isr.errors import LogUnavailableError, StoreUnavailableError
-from asgi_isr.live import MARGIN_S
 
 from simulation.asking import Asking
 from simulation.fleet import Fleet

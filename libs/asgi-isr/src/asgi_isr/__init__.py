@@ -8,8 +8,8 @@ No instance serves, as fresh, a page older than an invalidation that it has seen
 `docs/adr/0002-coherence-protocol.md`.
 """
 
-from asgi_isr.asgi import CacheMiddleware
-from asgi_isr.engine import PageCache
+from asgi_isr.asgi.middleware import CacheMiddleware
+from asgi_isr.engine.cache import PageCache
 from asgi_isr.events import Invalidation
 from asgi_isr.model import CacheSettings
 

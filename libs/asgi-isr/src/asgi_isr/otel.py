@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
 
-from asgi_isr.engine import PageCache
+from asgi_isr.engine.cache import PageCache
 
 __all__ = ["INSTRUMENTS", "OUTCOME", "Instrument", "publish"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheSettings, PageCache
-from asgi_isr.live import (
+from asgi_isr.coherence.live_set import (
     INSTANCES_STREAM,
     INSTANCES_SUBJECT_PREFIX,
     POSITIONS_SUBJECT_PREFIX,

@@ -2,7 +2,7 @@
 
 import time
 
-from asgi_isr import dates
+from asgi_isr.http import dates
 
 from .semantic_case import START, Case, Step, kept, not_kept, says
 

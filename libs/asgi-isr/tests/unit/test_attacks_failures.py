@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from asgi_isr.capture import Receive, Scope, Send
-from asgi_isr.renders import RENDERS_MAX
+from asgi_isr.rendering.capture import Receive, Scope, Send
+from asgi_isr.rendering.renders import RENDERS_MAX
 from asgi_isr.testing import request
 
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
-from asgi_isr.capture import Receive, Scope, Send
 from asgi_isr.events import Invalidation
 from asgi_isr.keys import TAG_CHARS_MAX
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import LogMessage
+from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
 
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from asgi_isr.http.vary import variant_key
+from asgi_isr.pages.vary_memory import BYTES_MAX, VaryingKeys
 from asgi_isr.testing import request
-from asgi_isr.vary import variant_key
-from asgi_isr.varying import BYTES_MAX, VaryingKeys
 
 VARYING = [(b"vary", b"accept-language")]
 GERMAN = {"Accept-Language": "de"}

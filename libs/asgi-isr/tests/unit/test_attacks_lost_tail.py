@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from asgi_isr.index import encode_snapshot
-from asgi_isr.shared import snapshot_key
+from asgi_isr.coherence.index import encode_snapshot
+from asgi_isr.pages.shared import snapshot_key
 from asgi_isr.testing import ready, request
 
 

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator
 from itertools import product
 
 import pytest
-from asgi_isr import codings, dates, directives, groups, keys, ranges, structured, vary
-from asgi_isr.headers import matches, members, stored_headers
+from asgi_isr import keys
+from asgi_isr.http import cache_control as directives
+from asgi_isr.http import codings, dates, groups, ranges, vary
+from asgi_isr.http import structured_fields as structured
+from asgi_isr.http.fields import matches, members, stored_headers
 
 CHARS = 100_000
 CPU_S_MAX = 1.0

@@ -5,10 +5,10 @@ import zlib
 
 import msgspec
 import pytest
-from asgi_isr import codec
-from asgi_isr.codec import FORMAT_VERSION, decode, encode
 from asgi_isr.errors import CorruptPageError
 from asgi_isr.model import Page, Varied
+from asgi_isr.pages import codec
+from asgi_isr.pages.codec import FORMAT_VERSION, decode, encode
 from hypothesis import given
 from hypothesis import strategies as st
 

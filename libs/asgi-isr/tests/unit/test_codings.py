@@ -5,8 +5,8 @@ import random
 
 import brotli
 import pytest
-from asgi_isr import codings
-from asgi_isr.codings import ACCEPT_BYTES_MAX, BYTES_MIN, accepted, coded, worth_coding
+from asgi_isr.http import codings
+from asgi_isr.http.codings import ACCEPT_BYTES_MAX, BYTES_MIN, accepted, coded, worth_coding
 from hypothesis import given
 from hypothesis import strategies as st
 

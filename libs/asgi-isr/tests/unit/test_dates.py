@@ -1,7 +1,7 @@
 """HTTP dates as a table of cases (RFC 9110, section 5.6.7)."""
 
 import pytest
-from asgi_isr.dates import form, parse
+from asgi_isr.http.dates import form, parse
 from hypothesis import given
 from hypothesis import strategies as st
 

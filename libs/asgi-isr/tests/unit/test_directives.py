@@ -1,7 +1,7 @@
 """Cache directives as tables of cases (RFC 9111, sections 1.2.2, 5.1 and 5.2; RFC 9213)."""
 
 import pytest
-from asgi_isr.directives import (
+from asgi_isr.http.cache_control import (
     SECONDS_MAX,
     age_s,
     cache_control,

@@ -9,9 +9,9 @@ from types import ModuleType
 import msgspec
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings
+from asgi_isr.http.policy import Use
 from asgi_isr.logs import MemoryLog
 from asgi_isr.otel import INSTRUMENTS
-from asgi_isr.policy import Use
 from asgi_isr.testing import invalidate, ready, request
 
 LIBRARY = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
 """Cache groups as a table of cases (RFC 9875)."""
 
 import pytest
-from asgi_isr.groups import GROUPS_MAX, INVALIDATED_MAX, invalidated, of_response
+from asgi_isr.http.groups import GROUPS_MAX, INVALIDATED_MAX, invalidated, of_response
 from asgi_isr.keys import EVERYTHING, TAG_CHARS_MAX, canonical_tag, tag_problem
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,7 @@
 """Stored fields, what a 304 renews, and comparison of validators, as tables of cases."""
 
 import pytest
-from asgi_isr.headers import (
+from asgi_isr.http.fields import (
     cache_status,
     first,
     matches,

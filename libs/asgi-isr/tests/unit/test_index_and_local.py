@@ -4,14 +4,15 @@ import asyncio
 import random
 
 import pytest
-from asgi_isr.codec import decode, encode
-from asgi_isr.codings import IDENTITY, MADE
-from asgi_isr.directives import cache_control
+from asgi_isr.coherence.index import Index, Snapshot, Verdict, decode_snapshot, encode_snapshot
 from asgi_isr.errors import CorruptPageError
-from asgi_isr.flight import PageRequest, Rendered
-from asgi_isr.headers import matches
-from asgi_isr.index import Index, Snapshot, Verdict, decode_snapshot, encode_snapshot
-from asgi_isr.local import (
+from asgi_isr.http.cache_control import cache_control
+from asgi_isr.http.codings import IDENTITY, MADE
+from asgi_isr.http.fields import matches
+from asgi_isr.http.policy import Circumstances, Storing, Use
+from asgi_isr.model import Page
+from asgi_isr.pages.codec import decode, encode
+from asgi_isr.pages.local import (
     MARKED_MIN,
     READY_MAX,
     SECOND_CHANCES_MAX,
@@ -19,9 +20,8 @@ from asgi_isr.local import (
     LocalPages,
     Ready,
 )
-from asgi_isr.model import Page
-from asgi_isr.pages import rendered_page
-from asgi_isr.policy import Circumstances, Storing, Use
+from asgi_isr.rendering.flight import PageRequest, Rendered
+from asgi_isr.rendering.making import rendered_page
 
 
 def page(key: str = "/page", body: bytes = b"x" * 100, tags: tuple[str, ...] = ("a",)) -> Page:

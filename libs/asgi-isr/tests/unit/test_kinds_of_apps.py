@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, PageCache
-from asgi_isr.capture import App, Message, Receive, Scope, Send
+from asgi_isr.rendering.capture import App, Message, Receive, Scope, Send
 from asgi_isr.testing import request
 
 PAGE = "/page"

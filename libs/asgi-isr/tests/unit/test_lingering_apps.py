@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from asgi_isr.capture import Receive, Scope, Send
+from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, PageCache
-from asgi_isr.litestar import BROWSER, cached
+from asgi_isr.frameworks.litestar import BROWSER, cached
 from asgi_isr.logs import MemoryLog
 from asgi_isr.testing import FakeClock, invalidate, ready, request
 from litestar import Litestar, Response, get

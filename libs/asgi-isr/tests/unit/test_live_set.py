@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheSettings, PageCache
-from asgi_isr.errors import LogUnavailableError
-from asgi_isr.live import (
+from asgi_isr.coherence.live_set import (
     HISTORY_MAX,
     INSTANCE_CHARS_MAX,
     INSTANCES_MAX,
@@ -16,8 +15,9 @@ from asgi_isr.live import (
     Reached,
     Report,
 )
+from asgi_isr.engine.reporter import instance_name, path_of
+from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs import MemoryLog
-from asgi_isr.reporter import instance_name, path_of
 from hypothesis import given
 from hypothesis import strategies as st
 

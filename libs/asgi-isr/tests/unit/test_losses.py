@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
-from asgi_isr.follower import WAITERS_MAX
+from asgi_isr.coherence.follower import WAITERS_MAX
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Mark
 from asgi_isr.testing import Fault, FaultyStore, ready, request

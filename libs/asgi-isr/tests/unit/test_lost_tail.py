@@ -6,9 +6,9 @@ from contextlib import aclosing
 from typing import Any
 
 from asgi_isr import CacheMiddleware, CacheSettings, Invalidation, PageCache
+from asgi_isr.coherence.live_set import PopularPages, Report
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import encode
-from asgi_isr.live import PopularPages, Report
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage, Mark
 from asgi_isr.testing import request

@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from asgi_isr.asgi import CacheMiddleware
-from asgi_isr.capture import Receive, Scope, Send
-from asgi_isr.engine import PageCache
+from asgi_isr.asgi.middleware import CacheMiddleware
+from asgi_isr.engine.cache import PageCache
+from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
 
 PAGE = "/page"

@@ -1,8 +1,8 @@
 """Storability, lifetimes and staleness as tables of cases with their source."""
 
 import pytest
-from asgi_isr import dates
-from asgi_isr.policy import Circumstances, Storing, Use, storing, use
+from asgi_isr.http import dates
+from asgi_isr.http.policy import Circumstances, Storing, Use, storing, use
 
 NOW = 1_795_400_000.0
 AGO = {seconds: dates.form(NOW - seconds).decode() for seconds in (-300, -60, 0, 30, 1000, 10**6)}

@@ -3,7 +3,7 @@
 from typing import Literal
 
 import pytest
-from asgi_isr.ranges import Part, content_range, part
+from asgi_isr.http.ranges import Part, content_range, part
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from asgi_isr import CacheMiddleware
 from asgi_isr.events import Invalidation, encode
-from asgi_isr.headers import for_one_client
+from asgi_isr.http.fields import for_one_client
 from asgi_isr.testing import Reply, request
 
 PAGE = "/page"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from asgi_isr.capture import Receive, Scope, Send
+from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import FakeClock, request
 

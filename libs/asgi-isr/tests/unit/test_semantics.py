@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from asgi_isr.capture import Receive, Scope, Send
+from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import FakeClock, Reply, request
 
 from .semantic_case import START, Case, Says, Step

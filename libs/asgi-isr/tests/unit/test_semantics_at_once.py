@@ -6,10 +6,10 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from asgi_isr.capture import Receive, Scope, Send
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import LogMessage
+from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import Reply, request
 
 PAGE = "/page"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, PageCache
-from asgi_isr.capture import Message, Receive, Scope, Send
+from asgi_isr.rendering.capture import Message, Receive, Scope, Send
 from asgi_isr.testing import request
 
 PAGE = "/events"

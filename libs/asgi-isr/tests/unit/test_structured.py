@@ -1,7 +1,7 @@
 """Structured fields as a table of cases with their section of RFC 9651."""
 
 import pytest
-from asgi_isr.structured import (
+from asgi_isr.http.structured_fields import (
     FIELD_CHARS_MAX,
     Date,
     Display,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from asgi_isr import PageCache
-from asgi_isr.capture import Receive, Scope, Send
 from asgi_isr.errors import InvalidEventError, StoreUnavailableError
 from asgi_isr.logs import MemoryLog
+from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import FakeClock, Fault, FaultyStore, invalidate, ready, request
 

@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from asgi_isr.capture import Receive, Scope, Send
+from asgi_isr.coherence.index import OWN_MAX, Index, Verdict
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode
-from asgi_isr.index import OWN_MAX, Index, Verdict
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage, Mark
+from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
 
 PAGE = "/page"

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from asgi_isr.http.vary import NAMES_MAX, NORMAL_CHARS_MAX, SEPARATOR, names, primary, variant_key
 from asgi_isr.model import Headers
 from asgi_isr.testing import request
-from asgi_isr.vary import NAMES_MAX, NORMAL_CHARS_MAX, SEPARATOR, names, primary, variant_key
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 """What the services say to each other over NATS: subjects, streams, bodies (JSON).
 
 Those of the invalidation log and of the cache's instances are in `asgi_isr.events` and
-`asgi_isr.live`; they can be used without us.
+`asgi_isr.coherence.live_set`; they can be used without us.
 """
 
 import msgspec

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from asgi_isr import events, live
+from asgi_isr import events
+from asgi_isr.coherence import live_set as live
 from perfcheck_embedded.nats_permissions import (
     ANSWER_S_MAX,
     API,

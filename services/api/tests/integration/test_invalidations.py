@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg
 import pytest
+from asgi_isr.coherence.live_set import Applied, Reached
 from asgi_isr.events import decode
-from asgi_isr.live import Applied, Reached
 from perfcheck_chassis import ConsistencyTokens, Secret
 from perfcheck_contracts import SCOPES
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheSettings, PageCache
-from asgi_isr.live import INSTANCES_STREAM, Report
+from asgi_isr.coherence.live_set import INSTANCES_STREAM, Report
 from asgi_isr.logs.nats import NatsLog
 from asgi_isr.ports import LogMessage
 from asgi_isr.testing import ready

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats import close, connect
-from asgi_isr.logs.nats.requests import STREAM_NOT_FOUND, RefusedError, request
+from asgi_isr.nats.requests import STREAM_NOT_FOUND, RefusedError, request
 from nats.aio.client import Client
 from perfcheck_chassis import jitter, wait_s
 

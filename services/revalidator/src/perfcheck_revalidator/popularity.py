@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 import msgspec
-from asgi_isr.live import PopularPages
+from asgi_isr.coherence.live_set import PopularPages
 from asgi_isr.ports import Clock
 
 __all__ = ["EVENTS_MAX", "KEPT_S", "PAGES_MAX", "Popularity"]

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from asgi_isr.live import Applied
+from asgi_isr.coherence.live_set import Applied
 from asgi_isr.ports import Clock
 from perfcheck_contracts import (
     RECEIPTS_MAX,

@@ -10,8 +10,8 @@ import logging
 from typing import Protocol
 
 import msgspec
+from asgi_isr.coherence.index import Snapshot, encode_snapshot
 from asgi_isr.errors import StoreUnavailableError
-from asgi_isr.index import Snapshot, encode_snapshot
 from asgi_isr.ports import Clock, Store
 
 __all__ = ["REFRESH_S", "WRITE_TIMEOUT_S", "SnapshotCounters", "SnapshotSource", "SnapshotWriter"]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
+from asgi_isr.coherence.live_set import POPULAR_SUBJECT_PREFIX
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.live import POPULAR_SUBJECT_PREFIX
 from asgi_isr.ports import Clock
 from nats.aio.client import Client
 from nats.aio.msg import Msg

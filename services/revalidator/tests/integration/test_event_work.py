@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 from asgi_isr import Invalidation
+from asgi_isr.coherence.live_set import Applied, PopularPage, PopularPages, Reached
 from asgi_isr.events import STREAM
-from asgi_isr.live import Applied, PopularPage, PopularPages, Reached
 from asgi_isr.logs.nats import NatsLog, ensure_stream
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from asgi_isr import Invalidation
 from asgi_isr.logs.nats import NatsLog
-from asgi_isr.shared import read_snapshot
+from asgi_isr.pages.shared import read_snapshot
 from asgi_isr.stores.redis import RedisStore
 from perfcheck_chassis import NeighbourError, ServiceClient, environment
 from perfcheck_embedded import Servers

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 from asgi_isr import Invalidation
+from asgi_isr.coherence.live_set import Report
 from asgi_isr.events import STREAM
-from asgi_isr.live import Report
 from asgi_isr.logs.nats import NatsLog, ensure_instances_stream
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import msgspec
 import pytest
+from asgi_isr.coherence.live_set import PopularPage, PopularPages
 from asgi_isr.events import Invalidation
-from asgi_isr.live import PopularPage, PopularPages
 from asgi_isr.ports import SystemClock
 from perfcheck_chassis import Secret, ServiceClient, TokenKeys
 from perfcheck_contracts import WarmedPage, WarmResult, WarmWrite

@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 from asgi_isr import Invalidation
-from asgi_isr.live import Applied
+from asgi_isr.coherence.live_set import Applied
 from asgi_isr.testing import FakeClock
 from perfcheck_contracts import Receipt, ReceiptBatch
 from perfcheck_revalidator.original import Event, Original, committed_at, event_id

@@ -9,9 +9,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
+from asgi_isr.coherence.live_set import LiveSet, PopularPages, Report
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode, mark_body
-from asgi_isr.live import LiveSet, PopularPages, Report
 from asgi_isr.ports import Bounds, LogMessage, Mark
 
 __all__ = ["BATCH_MAX", "MESSAGES_MAX", "MemoryLog"]

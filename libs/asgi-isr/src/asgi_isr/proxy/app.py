@@ -2,14 +2,14 @@
 
 import importlib
 
-from asgi_isr.asgi import CacheMiddleware
-from asgi_isr.capture import App
-from asgi_isr.engine import PageCache
+from asgi_isr.asgi.middleware import CacheMiddleware
+from asgi_isr.engine.cache import PageCache
 from asgi_isr.ports import Log, Store
 from asgi_isr.proxy.entrance import Entrance
 from asgi_isr.proxy.options import origin
 from asgi_isr.proxy.settings import ProxySettings
 from asgi_isr.proxy.upstream import Upstream
+from asgi_isr.rendering.capture import App
 
 
 def create_app(settings: ProxySettings) -> App:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from asgi_isr.engine import PageCache
+from asgi_isr.engine.cache import PageCache
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.logs.memory import MemoryLog
 

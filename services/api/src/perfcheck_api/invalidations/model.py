@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
+from asgi_isr.coherence.live_set import Applied as Reach
 from asgi_isr.keys import canonical_tag
-from asgi_isr.live import Applied as Reach
 from perfcheck_contracts import Applied, Receipt, Stage
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255

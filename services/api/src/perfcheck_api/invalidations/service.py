@@ -8,9 +8,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from asgi_isr.coherence.live_set import Applied as Reach
+from asgi_isr.coherence.live_set import Observer, Reached
 from asgi_isr.events import Invalidation
-from asgi_isr.live import Applied as Reach
-from asgi_isr.live import Observer, Reached
 from perfcheck_contracts import Applied, Receipt, ReceiptList
 
 from perfcheck_api.db import Connection, Database

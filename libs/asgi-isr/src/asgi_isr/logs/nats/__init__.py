@@ -4,17 +4,17 @@
 it, `connect` opens a connection that mends itself.
 """
 
-from asgi_isr.logs.nats.cancellation import keeping_cancellation
-from asgi_isr.logs.nats.connection import (
+from asgi_isr.logs.nats.instances import Instances
+from asgi_isr.logs.nats.log import NatsLog
+from asgi_isr.logs.nats.registrations import ensure_instances_stream
+from asgi_isr.nats.cancellation import keeping_cancellation
+from asgi_isr.nats.connection import (
     close,
     connect,
     inbox_prefix,
     without_credentials,
 )
-from asgi_isr.logs.nats.instances import Instances
-from asgi_isr.logs.nats.log import NatsLog
-from asgi_isr.logs.nats.registrations import ensure_instances_stream
-from asgi_isr.logs.nats.stream import LogConfigurationError, ensure_stream
+from asgi_isr.nats.stream import LogConfigurationError, ensure_stream
 
 __all__ = [
     "Instances",

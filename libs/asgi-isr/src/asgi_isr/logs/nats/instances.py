@@ -11,8 +11,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from asgi_isr.errors import LogUnavailableError
-from asgi_isr.live import (
+from asgi_isr.coherence.live_set import (
     INSTANCES_SUBJECT_PREFIX,
     POSITIONS_SUBJECT_PREFIX,
     Applied,
@@ -20,11 +19,12 @@ from asgi_isr.live import (
     Reached,
     Report,
 )
-from asgi_isr.logs.nats.cancellation import keeping_cancellation
-from asgi_isr.logs.nats.connection import close, connect
+from asgi_isr.coherence.waiters import Waiters
+from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats.registrations import decoded, load
+from asgi_isr.nats.cancellation import keeping_cancellation
+from asgi_isr.nats.connection import close, connect
 from asgi_isr.ports import Clock, SystemClock
-from asgi_isr.waiters import Waiters
 
 TIMEOUT_S = 2.0
 RETRY_MIN_S = 0.05

@@ -11,6 +11,13 @@ import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from asgi_isr.coherence.live_set import (
+    INSTANCES_SUBJECT_PREFIX,
+    POPULAR_SUBJECT_PREFIX,
+    POSITIONS_SUBJECT_PREFIX,
+    PopularPages,
+    Report,
+)
 from asgi_isr.errors import InvalidEventError, LogUnavailableError
 from asgi_isr.events import (
     MARK_REQUEST_SUBJECT,
@@ -23,23 +30,16 @@ from asgi_isr.events import (
     mark_body,
     subject_of,
 )
-from asgi_isr.live import (
-    INSTANCES_SUBJECT_PREFIX,
-    POPULAR_SUBJECT_PREFIX,
-    POSITIONS_SUBJECT_PREFIX,
-    PopularPages,
-    Report,
-)
-from asgi_isr.logs.nats.connection import close, connect
 from asgi_isr.logs.nats.reader import PENDING_MESSAGES_MAX, Reader
 from asgi_isr.logs.nats.registrations import ensure_instances_stream
-from asgi_isr.logs.nats.requests import (
+from asgi_isr.nats.connection import close, connect
+from asgi_isr.nats.requests import (
     NO_MESSAGE_FOUND,
     STREAM_NOT_FOUND,
     RefusedError,
     request,
 )
-from asgi_isr.logs.nats.stream import ensure_stream
+from asgi_isr.nats.stream import ensure_stream
 from asgi_isr.ports import Bounds, Clock, LogMessage, Mark, SystemClock
 
 TIMEOUT_S = 2.0

@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import SEQUENCE_HEADER, STREAM
-from asgi_isr.logs.nats.requests import request
+from asgi_isr.nats.requests import request
 from asgi_isr.ports import LogMessage
 
 BATCH_MESSAGES_MAX = 256

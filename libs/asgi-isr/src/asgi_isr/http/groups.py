@@ -7,8 +7,8 @@ Groups are compared by case; tags are not, so that at worst one group too many i
 import hashlib
 from urllib.parse import quote
 
-from asgi_isr import structured
-from asgi_isr.headers import values
+from asgi_isr.http import structured_fields as structured
+from asgi_isr.http.fields import values
 from asgi_isr.keys import EVERYTHING, TAG_CHARS_MAX
 from asgi_isr.model import Headers
 

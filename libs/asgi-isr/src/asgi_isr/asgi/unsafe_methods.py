@@ -7,13 +7,13 @@ groups in `Cache-Group-Invalidation`: at once in this process, and as an event f
 import re
 from urllib.parse import urljoin, urlsplit
 
-from asgi_isr import groups
-from asgi_isr.capture import App, Message, Receive, Scope, Send
-from asgi_isr.engine import PageCache
+from asgi_isr.engine.cache import PageCache
 from asgi_isr.events import Invalidation
-from asgi_isr.headers import cache_status, first
+from asgi_isr.http import groups
+from asgi_isr.http.fields import cache_status, first
 from asgi_isr.keys import path_problem
 from asgi_isr.model import Headers
+from asgi_isr.rendering.capture import App, Message, Receive, Scope, Send
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 _ERRORS = 400

@@ -10,9 +10,17 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from asgi_isr.coherence.follower import Follower
+from asgi_isr.coherence.index import Index, Verdict
 from asgi_isr.errors import RenderTimeoutError
-from asgi_isr.fleet import Fleet
-from asgi_isr.flight import (
+from asgi_isr.http.fields import values
+from asgi_isr.http.policy import ERROR_STATUS, Use
+from asgi_isr.model import CacheSettings, Counters, Page
+from asgi_isr.pages.local import DEAD, Entry, LocalPages
+from asgi_isr.pages.shared import SharedPages
+from asgi_isr.ports import Clock
+from asgi_isr.rendering.fleet import Fleet
+from asgi_isr.rendering.flight import (
     Again,
     Confirmed,
     Failed,
@@ -27,15 +35,7 @@ from asgi_isr.flight import (
     Result,
     Streamed,
 )
-from asgi_isr.follower import Follower
-from asgi_isr.headers import values
-from asgi_isr.index import Index, Verdict
-from asgi_isr.local import DEAD, Entry, LocalPages
-from asgi_isr.model import CacheSettings, Counters, Page
-from asgi_isr.pages import confirmed_page, rendered_page, speaks_of
-from asgi_isr.policy import ERROR_STATUS, Use
-from asgi_isr.ports import Clock
-from asgi_isr.shared import SharedPages
+from asgi_isr.rendering.making import confirmed_page, rendered_page, speaks_of
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ stale-if-error).
 from enum import Enum
 from typing import NamedTuple
 
-from asgi_isr import groups, vary
-from asgi_isr.directives import age_s, date, of_response, seconds
-from asgi_isr.headers import first, members, values
+from asgi_isr.http import groups, vary
+from asgi_isr.http.cache_control import age_s, date, of_response, seconds
+from asgi_isr.http.fields import first, members, values
 from asgi_isr.keys import PAGE_TAGS_MAX, tag_problem
 from asgi_isr.model import LAST_MODIFIED, Headers
 

@@ -3,15 +3,15 @@
 import asyncio
 from contextlib import suppress
 
+from asgi_isr.coherence.follower import Follower
+from asgi_isr.coherence.index import Index, Verdict
 from asgi_isr.errors import StoreUnavailableError
-from asgi_isr.flight import Again, Flight, Kept, Result
-from asgi_isr.follower import Follower
-from asgi_isr.index import Index, Verdict
-from asgi_isr.local import Entry, LocalPages
+from asgi_isr.http.policy import Use
 from asgi_isr.model import CacheSettings, Counters, Page, Varied
-from asgi_isr.policy import Use
+from asgi_isr.pages.local import Entry, LocalPages
+from asgi_isr.pages.shared import SharedPages
 from asgi_isr.ports import Clock
-from asgi_isr.shared import SharedPages
+from asgi_isr.rendering.flight import Again, Flight, Kept, Result
 
 ENDED_MAX = 10_000  # keys
 LOCK_POLL_MIN_S = 0.01

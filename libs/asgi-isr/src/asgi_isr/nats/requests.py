@@ -10,7 +10,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.logs.nats.cancellation import keeping_cancellation
+from asgi_isr.nats.cancellation import keeping_cancellation
 
 T = TypeVar("T")
 

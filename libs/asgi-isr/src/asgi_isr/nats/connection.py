@@ -12,7 +12,7 @@ from nats.aio.client import DEFAULT_INBOX_PREFIX, Client, Server
 from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.logs.nats.cancellation import keeping_cancellation
+from asgi_isr.nats.cancellation import keeping_cancellation
 
 CONNECT_TIMEOUT_S = 2.0
 RECONNECT_WAIT_S_MIN = 0.1

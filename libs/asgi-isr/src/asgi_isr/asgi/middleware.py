@@ -11,19 +11,19 @@ from collections.abc import Callable
 from operator import itemgetter
 from urllib.parse import parse_qsl, urlencode
 
-from asgi_isr import unsafe
-from asgi_isr.answers import asked_part, send_answer, send_failure, send_part, sender_to_one
-from asgi_isr.capture import App, AppRender, Receive, Scope, Send
-from asgi_isr.codings import accepted
-from asgi_isr.directives import cache_control
-from asgi_isr.engine import PageCache
+from asgi_isr.asgi import unsafe_methods as unsafe
+from asgi_isr.asgi.answers import asked_part, send_answer, send_failure, send_part, sender_to_one
+from asgi_isr.asgi.lifespan import Lifespan
+from asgi_isr.engine.cache import PageCache
 from asgi_isr.errors import NotCachedError, RenderTimeoutError
-from asgi_isr.flight import PageRequest
-from asgi_isr.headers import values
+from asgi_isr.http.cache_control import cache_control
+from asgi_isr.http.codings import accepted
+from asgi_isr.http.fields import values
 from asgi_isr.keys import PATH_CHARS_MAX, page_key
-from asgi_isr.lifespan import Lifespan
-from asgi_isr.local import Entry, Ready
 from asgi_isr.model import Headers
+from asgi_isr.pages.local import Entry, Ready
+from asgi_isr.rendering.capture import App, AppRender, Receive, Scope, Send
+from asgi_isr.rendering.flight import PageRequest
 
 # A host and port: more would reach into the path of a key, and '@' tells schemes apart there.
 _HOST = re.compile(rb"[^/?#@\\\s]{0,255}")

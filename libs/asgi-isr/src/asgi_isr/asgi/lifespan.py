@@ -2,8 +2,8 @@
 
 import logging
 
-from asgi_isr.capture import App, Message, Receive, Scope, Send
-from asgi_isr.engine import PageCache
+from asgi_isr.engine.cache import PageCache
+from asgi_isr.rendering.capture import App, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
-from asgi_isr.flight import Confirmed, PageRequest, Rendered, Streamed
-from asgi_isr.headers import NO_STORE, TARGETED, cache_status, first, without
+from asgi_isr.http.fields import NO_STORE, TARGETED, cache_status, first, without
+from asgi_isr.http.policy import ERROR_STATUS, NOT_MODIFIED, Circumstances, Storing, storing
 from asgi_isr.model import CacheSettings, Headers
-from asgi_isr.policy import ERROR_STATUS, NOT_MODIFIED, Circumstances, Storing, storing
 from asgi_isr.ports import Clock
+from asgi_isr.rendering.flight import Confirmed, PageRequest, Rendered, Streamed
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class AppRender:
     async def __call__(
         self, *, passing: Callable[[int], None] | None, hold_errors: bool, validators: Headers
     ) -> Rendered | Confirmed | Streamed:
-        """Render the page for everybody (see `asgi_isr.flight.Render`)."""
+        """Render the page for everybody (see `asgi_isr.rendering.flight.Render`)."""
         headers = [
             (name, value) for name, value in self._scope["headers"] if name not in _CLIENT_FIELDS
         ]

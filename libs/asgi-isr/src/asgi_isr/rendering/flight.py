@@ -5,10 +5,10 @@ import uuid
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from asgi_isr.local import Entry
+from asgi_isr.http.policy import Circumstances, Storing
+from asgi_isr.http.vary import variant_key
 from asgi_isr.model import Headers
-from asgi_isr.policy import Circumstances, Storing
-from asgi_isr.vary import variant_key
+from asgi_isr.pages.local import Entry
 
 
 class PageRequest(NamedTuple):

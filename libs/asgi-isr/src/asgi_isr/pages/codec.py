@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
-from asgi_isr.codings import IDENTITY
 from asgi_isr.errors import CorruptPageError
+from asgi_isr.http.codings import IDENTITY
 from asgi_isr.model import Page, Varied
 
 FORMAT_VERSION = b"\x02"

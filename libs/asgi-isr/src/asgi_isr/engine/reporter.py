@@ -9,13 +9,13 @@ from contextlib import suppress
 from heapq import nlargest
 from operator import itemgetter
 
+from asgi_isr.coherence.follower import Follower
+from asgi_isr.coherence.live_set import INSTANCE_CHARS_MAX, PopularPage, PopularPages, Report
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.follower import Follower
-from asgi_isr.live import INSTANCE_CHARS_MAX, PopularPage, PopularPages, Report
-from asgi_isr.local import Entry
+from asgi_isr.http.vary import primary
 from asgi_isr.model import Counters
+from asgi_isr.pages.local import Entry
 from asgi_isr.ports import Log
-from asgi_isr.vary import primary
 
 logger = logging.getLogger(__name__)
 

@@ -3,12 +3,10 @@
 import asyncio
 import hashlib
 
-from asgi_isr import dates, vary
-from asgi_isr.codec import one_of_each
-from asgi_isr.codings import IDENTITY, coded, worth_coding
-from asgi_isr.directives import cache_control, of_response
-from asgi_isr.flight import Confirmed, PageRequest, Rendered
-from asgi_isr.headers import (
+from asgi_isr.http import dates, vary
+from asgi_isr.http.cache_control import cache_control, of_response
+from asgi_isr.http.codings import IDENTITY, coded, worth_coding
+from asgi_isr.http.fields import (
     first,
     members,
     stored_headers,
@@ -16,9 +14,11 @@ from asgi_isr.headers import (
     values,
     without,
 )
+from asgi_isr.http.policy import Storing, storing
 from asgi_isr.keys import page_tags
 from asgi_isr.model import Headers, Page
-from asgi_isr.policy import Storing, storing
+from asgi_isr.pages.codec import one_of_each
+from asgi_isr.rendering.flight import Confirmed, PageRequest, Rendered
 
 INLINE_BYTES_MAX = 64 * 1024  # a larger body is coded beside the event loop
 _UNSTORED = Storing(ttl_s=0.0, swr_s=0.0, sie_s=0.0, tags=())

@@ -2,15 +2,15 @@
 
 from typing import Literal
 
-from asgi_isr import dates
-from asgi_isr.capture import Message, Scope, Send
-from asgi_isr.codings import accepted
-from asgi_isr.directives import date
-from asgi_isr.flight import Answer
-from asgi_isr.headers import LIFETIMES, NO_STORE, cache_status, for_one_client, without
-from asgi_isr.local import Entry, Variant, not_modified_headers
+from asgi_isr.http import dates
+from asgi_isr.http.cache_control import date
+from asgi_isr.http.codings import accepted
+from asgi_isr.http.fields import LIFETIMES, NO_STORE, cache_status, for_one_client, without
+from asgi_isr.http.ranges import Part, content_range, part
 from asgi_isr.model import CacheSettings, Headers
-from asgi_isr.ranges import Part, content_range, part
+from asgi_isr.pages.local import Entry, Variant, not_modified_headers
+from asgi_isr.rendering.capture import Message, Scope, Send
+from asgi_isr.rendering.flight import Answer
 
 _OK, _PARTIAL, _NOT_MODIFIED = 200, 206, 304
 _UNSATISFIABLE = 416
@@ -57,7 +57,7 @@ async def send_answer(
 
 
 def asked_part(entry: Entry, asked: dict[bytes, bytes]) -> Part | Literal[False] | None:
-    """Return the part of a stored page that a request asks for (see `asgi_isr.ranges.part`).
+    """Return the part of a stored page that a request asks for (see `asgi_isr.http.ranges.part`).
 
     `If-Range` must name this very page, else the whole is the answer (RFC 9110, section 13.1.5).
     """

@@ -14,12 +14,12 @@ from contextlib import aclosing
 
 import msgspec
 
+from asgi_isr.coherence.index import Index, Snapshot
+from asgi_isr.coherence.live_set import SOURCES_MAX
+from asgi_isr.coherence.waiters import Waiters
 from asgi_isr.errors import InvalidEventError, LogGapError, LogUnavailableError
 from asgi_isr.events import decode
-from asgi_isr.index import Index, Snapshot
-from asgi_isr.live import SOURCES_MAX
 from asgi_isr.ports import Bounds, Clock, Log, LogMessage, Mark
-from asgi_isr.waiters import Waiters
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from asgi_isr.codec import decode, encode
+from asgi_isr.coherence.index import Snapshot, decode_snapshot
 from asgi_isr.errors import CorruptPageError, StoreUnavailableError
-from asgi_isr.index import Snapshot, decode_snapshot
+from asgi_isr.http.policy import VALIDATABLE_S
+from asgi_isr.http.vary import primary
 from asgi_isr.model import Counters, Page, Varied
-from asgi_isr.policy import VALIDATABLE_S
+from asgi_isr.pages.codec import decode, encode
 from asgi_isr.ports import Clock, Store
-from asgi_isr.vary import primary
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

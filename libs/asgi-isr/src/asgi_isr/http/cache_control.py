@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 
-from asgi_isr import dates, structured
-from asgi_isr.headers import TARGETED, first, values
+from asgi_isr.http import dates
+from asgi_isr.http import structured_fields as structured
+from asgi_isr.http.fields import TARGETED, first, values
 from asgi_isr.model import Headers
 
 SECONDS_MAX = 2**31  # RFC 9111, section 1.2.2

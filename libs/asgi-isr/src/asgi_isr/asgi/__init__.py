@@ -1,0 +1,1 @@
+"""The way in and out: the ASGI middleware and what it sends."""

@@ -1,0 +1,1 @@
+"""The coherence protocol: index, follower, lease, live set. No HTTP, no bytes."""

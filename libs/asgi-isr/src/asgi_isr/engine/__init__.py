@@ -1,0 +1,1 @@
+"""Puts the parts together: looks up, judges, answers, reports."""

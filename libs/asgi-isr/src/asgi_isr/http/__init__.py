@@ -1,0 +1,1 @@
+"""Fields and rules of HTTP (RFC 9110, 9111): pure functions."""

@@ -1,0 +1,1 @@
+"""JetStream, once: connection, requests, streams."""

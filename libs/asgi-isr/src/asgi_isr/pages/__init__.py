@@ -1,0 +1,1 @@
+"""Pages as they are kept, in this process and in the shared store."""
