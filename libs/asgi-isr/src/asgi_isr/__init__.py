@@ -11,6 +11,6 @@ No instance serves, as fresh, a page older than an invalidation that it has seen
 from asgi_isr.asgi.middleware import CacheMiddleware
 from asgi_isr.engine.cache import PageCache
 from asgi_isr.events import Invalidation
-from asgi_isr.model import CacheSettings
+from asgi_isr.settings import CacheSettings
 
 __all__ = ["CacheMiddleware", "CacheSettings", "Invalidation", "PageCache"]

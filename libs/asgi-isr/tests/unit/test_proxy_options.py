@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from asgi_isr.model import CacheSettings
 from asgi_isr.proxy.options import address, flag, origin, parse, place
 from asgi_isr.proxy.pool import Origin
 from asgi_isr.proxy.settings import CACHE_HELP, PROXY_HELP, ProxySettings
+from asgi_isr.settings import CacheSettings
 
 DOCUMENT = Path(__file__).parents[2] / "docs/proxy.md"
 LEAST = ["proxy", "--upstream", "http://127.0.0.1:3000"]

@@ -14,6 +14,7 @@ import pytest
 
 MODULES = [
     "asgi_isr",
+    "asgi_isr.backoff",
     "asgi_isr.events",
     "asgi_isr.litestar",
     "asgi_isr.logs",
@@ -25,7 +26,14 @@ MODULES = [
     "asgi_isr.stores.redis",
     "asgi_isr.testing",
 ]
-PLAIN = ["asgi_isr", "asgi_isr.events", "asgi_isr.logs", "asgi_isr.stores", "asgi_isr.testing"]
+PLAIN = [
+    "asgi_isr",
+    "asgi_isr.backoff",
+    "asgi_isr.events",
+    "asgi_isr.logs",
+    "asgi_isr.stores",
+    "asgi_isr.testing",
+]
 UNITS = ("_s", "_bytes", "_bytes_max", "_max", "_ms")
 
 # Imports `sys.argv[1]` where nothing but msgspec and the standard library can be imported.

@@ -11,9 +11,9 @@ from asgi_isr.coherence.index import Index, Snapshot
 from asgi_isr.coherence.live_set import Observer
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.logs.nats import Instances, NatsLog
-from asgi_isr.model import CacheSettings
 from asgi_isr.pages.shared import read_snapshot, snapshot_key
 from asgi_isr.ports import SystemClock
+from asgi_isr.settings import CacheSettings
 from asgi_isr.stores.redis import RedisStore
 from litestar import Litestar
 from perfcheck_chassis import (

@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple, Self
 
 from asgi_isr.coherence.follower import Follower
 from asgi_isr.coherence.index import Index, Snapshot, Verdict
+from asgi_isr.counters import Counters
 from asgi_isr.engine.changes import Changes
 from asgi_isr.engine.reporter import Reporter, instance_name
 from asgi_isr.errors import NotCachedError
@@ -17,7 +18,7 @@ from asgi_isr.events import Invalidation
 from asgi_isr.http.policy import Use
 from asgi_isr.http.vary import variant_key
 from asgi_isr.logs.memory import MemoryLog
-from asgi_isr.model import CacheSettings, Counters, Headers
+from asgi_isr.model import Headers
 from asgi_isr.pages.local import Entry, LocalPages
 from asgi_isr.pages.shared import SharedPages, read_snapshot
 from asgi_isr.ports import Clock, Log, Store, SystemClock
@@ -36,6 +37,7 @@ from asgi_isr.rendering.flight import (
     is_for,
 )
 from asgi_isr.rendering.renders import Renders
+from asgi_isr.settings import CacheSettings
 
 ATTEMPTS_MAX = 4  # looks at one key for one request, until it renders without the cache
 

@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 from asgi_isr.coherence.index import Index
+from asgi_isr.counters import Counters
 from asgi_isr.errors import IsrError
 from asgi_isr.events import Invalidation
-from asgi_isr.model import Counters
 from asgi_isr.pages.local import LocalPages
 from asgi_isr.ports import Clock, Log
 

@@ -11,9 +11,9 @@ from operator import itemgetter
 
 from asgi_isr.coherence.follower import Follower
 from asgi_isr.coherence.live_set import INSTANCE_CHARS_MAX, PopularPage, PopularPages, Report
+from asgi_isr.counters import Counters
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.http.vary import primary
-from asgi_isr.model import Counters
 from asgi_isr.pages.local import Entry
 from asgi_isr.ports import Log
 

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from asgi_isr.coherence.index import Snapshot, decode_snapshot
+from asgi_isr.counters import Counters
 from asgi_isr.errors import CorruptPageError, StoreUnavailableError
 from asgi_isr.http.policy import VALIDATABLE_S
 from asgi_isr.http.vary import primary
-from asgi_isr.model import Counters, Page, Varied
+from asgi_isr.model import Page, Varied
 from asgi_isr.pages.codec import decode, encode
 from asgi_isr.ports import Clock, Store
 

@@ -7,9 +7,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from asgi_isr.model import CacheSettings
 from asgi_isr.proxy.pool import Origin
 from asgi_isr.proxy.settings import CACHE_HELP, PROXY_HELP, ProxySettings
+from asgi_isr.settings import CacheSettings
 
 _TOKEN = re.compile(r"[A-Za-z][!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _HOST = re.compile(r"[A-Za-z0-9._:-]*")

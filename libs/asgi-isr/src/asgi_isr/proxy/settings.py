@@ -6,7 +6,7 @@ of the struct. To offer one more setting of the cache, add its line to `CACHE_HE
 
 import msgspec
 
-from asgi_isr.model import CacheSettings
+from asgi_isr.settings import CacheSettings
 
 
 class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):

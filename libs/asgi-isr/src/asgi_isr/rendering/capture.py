@@ -7,9 +7,10 @@ from typing import Any
 
 from asgi_isr.http.fields import NO_STORE, TARGETED, cache_status, first, without
 from asgi_isr.http.policy import ERROR_STATUS, NOT_MODIFIED, Circumstances, Storing, storing
-from asgi_isr.model import CacheSettings, Headers
+from asgi_isr.model import Headers
 from asgi_isr.ports import Clock
 from asgi_isr.rendering.flight import Confirmed, PageRequest, Rendered, Streamed
+from asgi_isr.settings import CacheSettings
 
 logger = logging.getLogger(__name__)
 

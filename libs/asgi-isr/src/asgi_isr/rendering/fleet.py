@@ -5,13 +5,15 @@ from contextlib import suppress
 
 from asgi_isr.coherence.follower import Follower
 from asgi_isr.coherence.index import Index, Verdict
+from asgi_isr.counters import Counters
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.http.policy import Use
-from asgi_isr.model import CacheSettings, Counters, Page, Varied
+from asgi_isr.model import Page, Varied
 from asgi_isr.pages.local import Entry, LocalPages
 from asgi_isr.pages.shared import SharedPages
 from asgi_isr.ports import Clock
 from asgi_isr.rendering.flight import Again, Flight, Kept, Result
+from asgi_isr.settings import CacheSettings
 
 ENDED_MAX = 10_000  # keys
 LOCK_POLL_MIN_S = 0.01

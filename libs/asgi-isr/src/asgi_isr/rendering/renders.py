@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from asgi_isr.coherence.follower import Follower
 from asgi_isr.coherence.index import Index, Verdict
+from asgi_isr.counters import Counters
 from asgi_isr.errors import RenderTimeoutError
 from asgi_isr.http.fields import values
 from asgi_isr.http.policy import ERROR_STATUS, Use
-from asgi_isr.model import CacheSettings, Counters, Page
+from asgi_isr.model import Page
 from asgi_isr.pages.local import DEAD, Entry, LocalPages
 from asgi_isr.pages.shared import SharedPages
 from asgi_isr.ports import Clock
@@ -36,6 +37,7 @@ from asgi_isr.rendering.flight import (
     Streamed,
 )
 from asgi_isr.rendering.making import confirmed_page, rendered_page, speaks_of
+from asgi_isr.settings import CacheSettings
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
