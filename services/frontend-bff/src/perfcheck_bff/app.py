@@ -18,20 +18,20 @@ from perfcheck_chassis import (
     load,
 )
 
-from perfcheck_bff import templating, texts
-from perfcheck_bff.api import RatesApi
-from perfcheck_bff.assets import asset_routes, load_assets
 from perfcheck_bff.cache_status import cache_routes
 from perfcheck_bff.checks import lease_check, log_check, store_check
 from perfcheck_bff.consistency import OwnWrites
-from perfcheck_bff.errors import error_handlers
-from perfcheck_bff.pages import Language, Pages
-from perfcheck_bff.perf import perf_routes
+from perfcheck_bff.dashboard.routes import perf_routes
+from perfcheck_bff.reading.rates_api import RatesApi
 from perfcheck_bff.release import fingerprint
-from perfcheck_bff.routes import page_routes
 from perfcheck_bff.settings import Settings
-from perfcheck_bff.site import sites
-from perfcheck_bff.warm import Warming, warm_routes
+from perfcheck_bff.site import templating, texts
+from perfcheck_bff.site.assets import asset_routes, load_assets
+from perfcheck_bff.site.errors import error_handlers
+from perfcheck_bff.site.pages import Language, Pages
+from perfcheck_bff.site.routes import page_routes
+from perfcheck_bff.site.variants import sites
+from perfcheck_bff.warming.routes import Warming, warm_routes
 
 __all__ = ["create_app", "from_environment"]
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from perfcheck_bff import assets
+from perfcheck_bff.site import assets
 
 
 def test_addresses_hold_a_hash_of_the_content() -> None:

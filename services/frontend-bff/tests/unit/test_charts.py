@@ -4,7 +4,7 @@ import re
 from datetime import date, timedelta
 
 import pytest
-from perfcheck_bff import charts
+from perfcheck_bff.site import charts
 
 
 def month(day: date) -> str:

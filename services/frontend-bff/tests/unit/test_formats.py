@@ -1,7 +1,7 @@
 """Numbers as people read them."""
 
 import pytest
-from perfcheck_bff import formats
+from perfcheck_bff.site import formats
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import itertools
 
 import pytest
-from perfcheck_bff.headers import CONTENT_SECURITY_POLICY, cached, never_stored, server_timing
-from perfcheck_bff.render import PAGE_TAGS_MAX, TAG_CHARS_MAX, Render
+from perfcheck_bff.reading.render import PAGE_TAGS_MAX, TAG_CHARS_MAX, Render
+from perfcheck_bff.site.headers import CONTENT_SECURITY_POLICY, cached, never_stored, server_timing
 from perfcheck_chassis import Reply
 
 

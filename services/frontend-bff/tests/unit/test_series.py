@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from perfcheck_bff import series
+from perfcheck_bff.site import series
 
 START = date(1999, 1, 4)
 

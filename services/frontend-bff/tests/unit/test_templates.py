@@ -4,17 +4,18 @@ import re
 from datetime import date
 from pathlib import Path
 
+import perfcheck_bff
 import pytest
 from minijinja import Environment, TemplateError
-from perfcheck_bff import assets, templating, texts
-from perfcheck_bff.pages import Crumb, Language, Page, Pages
-from perfcheck_bff.site import Site, site_of, sites
-from perfcheck_bff.views.currency import pair_view
-from perfcheck_bff.views.rates import board_view
+from perfcheck_bff.site import assets, templating, texts
+from perfcheck_bff.site.pages import Crumb, Language, Page, Pages
+from perfcheck_bff.site.variants import Site, site_of, sites
+from perfcheck_bff.site.views.currency import pair_view
+from perfcheck_bff.site.views.rates import board_view
 from perfcheck_contracts import Day, DayRate, Pair
 
 ALL = sorted(templating.FOLDER.rglob("*"))
-SOURCES = templating.FOLDER.parent
+SOURCES = Path(perfcheck_bff.__file__).parent
 HOSTILE = '<script>alert("x")</script>'
 ISR, SSR = sites()
 

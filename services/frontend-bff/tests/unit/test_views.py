@@ -2,11 +2,11 @@
 
 from datetime import date, timedelta
 
-from perfcheck_bff import texts
-from perfcheck_bff.views.currency import currencies_view, currency_view, pair_view
-from perfcheck_bff.views.history import history_view
-from perfcheck_bff.views.rates import board_view, day_view
-from perfcheck_bff.views.year import year_view, years_view
+from perfcheck_bff.site import texts
+from perfcheck_bff.site.views.currency import currencies_view, currency_view, pair_view
+from perfcheck_bff.site.views.history import history_view
+from perfcheck_bff.site.views.rates import board_view, day_view
+from perfcheck_bff.site.views.year import year_view, years_view
 from perfcheck_contracts import (
     Currency,
     CurrencySummary,

@@ -6,9 +6,9 @@ from datetime import date
 import msgspec
 from perfcheck_contracts import Currency, CurrencySummary, History, Pair
 
-from perfcheck_bff import formats
-from perfcheck_bff.texts import Texts
-from perfcheck_bff.views.history import HistoryView, history_view
+from perfcheck_bff.site import formats
+from perfcheck_bff.site.texts import Texts
+from perfcheck_bff.site.views.history import HistoryView, history_view
 
 __all__ = [
     "CurrenciesView",

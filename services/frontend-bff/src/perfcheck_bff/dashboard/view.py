@@ -3,9 +3,9 @@
 import msgspec
 from perfcheck_contracts import HealthReport
 
-from perfcheck_bff import formats
 from perfcheck_bff.cache_status import CacheReport
-from perfcheck_bff.texts import Texts
+from perfcheck_bff.site import formats
+from perfcheck_bff.site.texts import Texts
 
 __all__ = ["CheckRow", "CounterRow", "PerfView", "perf_view"]
 

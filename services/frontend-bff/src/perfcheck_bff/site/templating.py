@@ -9,9 +9,9 @@ from pathlib import Path
 
 from minijinja import Environment, load_from_path, safe
 
-from perfcheck_bff import charts
-from perfcheck_bff.assets import Asset
-from perfcheck_bff.texts import Texts
+from perfcheck_bff.site import charts
+from perfcheck_bff.site.assets import Asset
+from perfcheck_bff.site.texts import Texts
 
 __all__ = ["FOLDER", "environment"]
 

@@ -4,8 +4,8 @@ The mode of a page is a matter of these headers and of nothing else. Security he
 the page, so that a page from the cache has them at no cost.
 """
 
-from perfcheck_bff.render import Render
-from perfcheck_bff.site import Mode
+from perfcheck_bff.reading.render import Render
+from perfcheck_bff.site.variants import Mode
 
 __all__ = ["CONTENT_SECURITY_POLICY", "SECURITY", "cached", "never_stored", "server_timing"]
 

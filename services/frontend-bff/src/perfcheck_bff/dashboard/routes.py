@@ -5,11 +5,11 @@ from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
 from perfcheck_chassis import Health
 
-from perfcheck_bff import headers
 from perfcheck_bff.cache_status import cache_report
-from perfcheck_bff.pages import HTML, Page, Pages
-from perfcheck_bff.site import Site
-from perfcheck_bff.views.perf import perf_view
+from perfcheck_bff.dashboard.view import perf_view
+from perfcheck_bff.site import headers
+from perfcheck_bff.site.pages import HTML, Page, Pages
+from perfcheck_bff.site.variants import Site
 
 __all__ = ["perf_routes"]
 

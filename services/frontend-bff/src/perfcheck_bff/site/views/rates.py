@@ -6,7 +6,7 @@ from datetime import date
 import msgspec
 from perfcheck_contracts import Day, DayRate
 
-from perfcheck_bff import charts, formats
+from perfcheck_bff.site import charts, formats
 
 __all__ = ["Balance", "BoardView", "DayView", "Mover", "RateRow", "board_view", "day_view"]
 

@@ -13,9 +13,9 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 from perfcheck_chassis import problem_handlers
 
-from perfcheck_bff import headers
-from perfcheck_bff.pages import Pages, Sentence
-from perfcheck_bff.site import site_of
+from perfcheck_bff.site import headers
+from perfcheck_bff.site.pages import Pages, Sentence
+from perfcheck_bff.site.variants import site_of
 
 __all__ = ["error_handlers"]
 

@@ -12,11 +12,11 @@ import msgspec
 from litestar import Response
 from minijinja import Environment, safe
 
-from perfcheck_bff import headers
-from perfcheck_bff.api import MissingError, RefusedError, UnreadableError
-from perfcheck_bff.render import Render
-from perfcheck_bff.site import Site
-from perfcheck_bff.texts import Texts
+from perfcheck_bff.reading.rates_api import MissingError, RefusedError, UnreadableError
+from perfcheck_bff.reading.render import Render
+from perfcheck_bff.site import headers
+from perfcheck_bff.site.texts import Texts
+from perfcheck_bff.site.variants import Site
 
 __all__ = ["HTML", "Crumb", "Page", "Pages", "Sentence"]
 

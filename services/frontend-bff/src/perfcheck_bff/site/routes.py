@@ -8,13 +8,13 @@ from http import HTTPStatus
 from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
 
-from perfcheck_bff.api import RatesApi, both
-from perfcheck_bff.pages import Crumb, Page, Pages, Sentence
-from perfcheck_bff.render import Render
-from perfcheck_bff.site import Site
-from perfcheck_bff.views.currency import currencies_view, currency_view, pair_view
-from perfcheck_bff.views.rates import board_view, day_view
-from perfcheck_bff.views.year import year_view, years_view
+from perfcheck_bff.reading.rates_api import RatesApi, both
+from perfcheck_bff.reading.render import Render
+from perfcheck_bff.site.pages import Crumb, Page, Pages, Sentence
+from perfcheck_bff.site.variants import Site
+from perfcheck_bff.site.views.currency import currencies_view, currency_view, pair_view
+from perfcheck_bff.site.views.rates import board_view, day_view
+from perfcheck_bff.site.views.year import year_view, years_view
 
 __all__ = ["canonical_code", "canonical_day", "page_routes"]
 

@@ -22,7 +22,7 @@ from perfcheck_contracts import (
     YearList,
 )
 
-from perfcheck_bff.render import Render
+from perfcheck_bff.reading.render import Render
 
 __all__ = [
     "MissingError",

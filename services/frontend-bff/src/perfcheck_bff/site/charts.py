@@ -1,6 +1,6 @@
 """Geometry of the charts: from columns to path data and label positions; pure.
 
-A template draws it (`templates/chart.html`). The line lives in its own coordinates (`WIDTH` by
+A template draws it (`templates/history.html`). The line lives in its own coordinates (`WIDTH` by
 `HEIGHT`, stretched to the plot), labels and marks are placed in per cent of the plot, so that a
 chart fills any screen while its text keeps its size, without a script or an inline style.
 """
@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import msgspec
 
-from perfcheck_bff import formats, series
+from perfcheck_bff.site import formats, series
 
 __all__ = ["HEIGHT", "WIDTH", "Bar", "LineChart", "Mark", "Tick", "change_bar", "line_chart"]
 

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 
 import msgspec
 
-from perfcheck_bff import charts, formats, series
-from perfcheck_bff.texts import Texts
-from perfcheck_bff.views.rates import trend
+from perfcheck_bff.site import charts, formats, series
+from perfcheck_bff.site.texts import Texts
+from perfcheck_bff.site.views.rates import trend
 
 __all__ = ["Extreme", "HistoryView", "RecentRow", "YearAgo", "YearRow", "history_view"]
 

@@ -3,8 +3,8 @@
 import msgspec
 from perfcheck_contracts import Year, YearCurrency
 
-from perfcheck_bff import formats
-from perfcheck_bff.views.rates import trend
+from perfcheck_bff.site import formats
+from perfcheck_bff.site.views.rates import trend
 
 __all__ = ["Span", "YearRow", "YearView", "YearsView", "year_view", "years_view"]
 

@@ -1,0 +1,1 @@
+"""What pages read from the api, and what a page notes while it reads."""

@@ -1,0 +1,1 @@
+"""Pages that are rendered before somebody asks."""
