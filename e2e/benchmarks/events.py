@@ -4,9 +4,9 @@ import asyncio
 import base64
 import json
 import time
-from statistics import median
 
 from asgi_isr.coherence.live_set import Reached
+from perfcheck_contracts import median, percentile
 
 from e2e.benchmarks.observer import SUBJECT, Connection, Observed
 
@@ -17,12 +17,6 @@ WAITS = 100
 _PAYLOAD = b'{"tags":["benchmark:%d","benchmark:all"]}'
 _APPEND = "INSERT INTO outbox (subject, payload) VALUES (%s, %s) RETURNING id"
 _APPEND_MANY = "INSERT INTO outbox (subject, payload) SELECT %s, unnest(%s::bytea[]) RETURNING id"
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value that `share` of `values` do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 async def latency(observed: Observed, rounds: int, round_s: float, rate: float) -> None:

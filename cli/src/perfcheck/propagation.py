@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 
-from perfcheck_contracts import Receipt
+from perfcheck_contracts import Receipt, percentile
 
 from perfcheck import environment
 from perfcheck.api import PAGE_MAX, Api
-from perfcheck.check.statistics import percentile
 from perfcheck.exits import TargetError
 from perfcheck.timeline import propagation_ms
 

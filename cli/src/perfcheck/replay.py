@@ -8,10 +8,10 @@ Meanwhile their receipts are read, which tell when each event was applied everyw
 import asyncio
 
 import msgspec
+from perfcheck_contracts import percentile
 
 from perfcheck import environment
 from perfcheck.api import CALL_TIMEOUT_S, Api
-from perfcheck.check.statistics import percentile
 from perfcheck.concurrent import together, unless
 from perfcheck.console import Console
 from perfcheck.exits import TargetError

@@ -14,7 +14,6 @@ import asyncio
 import multiprocessing
 import os
 import socket
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -31,6 +30,7 @@ from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
 from perfcheck_chassis import Secret
+from perfcheck_contracts import median, percentile
 from perfcheck_embedded import servers
 from prometheus_client import CollectorRegistry
 
@@ -81,8 +81,8 @@ class Bench:
         return Figures(
             *catch_up,
             *sustained,
-            statistics.median(lags_ms),
-            statistics.quantiles(lags_ms, n=100)[98],
+            median(lags_ms),
+            percentile(lags_ms, 0.99),
             cpu_us,
         )
 
@@ -195,7 +195,7 @@ def main() -> None:
     print(f"== outbox to log, {rounds} rounds, {os.cpu_count()} CPUs; median (lowest to highest)")
     for name in Figures._fields:
         values = [getattr(figures, name) for figures in found]
-        low, middle, high = min(values), statistics.median(values), max(values)
+        low, middle, high = min(values), median(values), max(values)
         print(f"{name:<18} {middle:>10,.2f}  ({low:,.2f} to {high:,.2f})")
     print(f"TCP_NODELAY: {no_delay}")
 

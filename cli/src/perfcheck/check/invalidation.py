@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from perfcheck_contracts import InvalidationWrite
+from perfcheck_contracts import InvalidationWrite, percentile
 
 from perfcheck import environment
 from perfcheck.api import WAIT_S_MAX, Api
@@ -19,7 +19,6 @@ from perfcheck.check.config import Invalidation as Settings
 from perfcheck.check.judge import Measurement
 from perfcheck.check.metrics import Group, of_group
 from perfcheck.check.plan import Plan
-from perfcheck.check.statistics import percentile
 from perfcheck.concurrent import together
 from perfcheck.exits import NoAnswerInTimeError, TargetError
 from perfcheck.http import Http

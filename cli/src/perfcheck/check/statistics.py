@@ -1,44 +1,9 @@
-"""Percentiles and the median over rounds: pure functions, one definition for every figure shown.
-
-A percentile is the linear interpolation between the closest ranks (method 7 of Hyndman and Fan, the
-default of NumPy and what k6 prints), so that a figure here can be compared with one from there.
-"""
+"""The median over rounds: pure functions. The percentile is the one of the contracts."""
 
 import math
 from collections.abc import Iterable, Sequence
 
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which `share` (0..1) of `values` lie.
-
-    An infinite value (a trial that timed out) sorts last and is returned as such when it is
-    reached.
-
-    Raises:
-        ValueError: without a value, with a value that is no number, or with a share outside 0..1.
-
-    """
-    if not 0.0 <= share <= 1.0:
-        raise ValueError(f"share must be within 0..1, got {share}")
-    if not values:
-        raise ValueError("no values")
-    if any(math.isnan(value) for value in values):
-        raise ValueError("a value is not a number")
-    ordered = sorted(values)
-    position = share * (len(ordered) - 1)
-    below = math.floor(position)
-    part = position - below
-    if part == 0.0:
-        return ordered[below]
-    low, high = ordered[below], ordered[below + 1]
-    if math.isinf(high):
-        return high
-    return low + (high - low) * part
-
-
-def median(values: Sequence[float]) -> float:
-    """Return the 50th percentile; raises as `percentile` does."""
-    return percentile(values, 0.5)
+from perfcheck_contracts import median, percentile
 
 
 def into_rounds(

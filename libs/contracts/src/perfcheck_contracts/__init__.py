@@ -38,6 +38,8 @@ from perfcheck_contracts.identity import (
     Scope,
 )
 from perfcheck_contracts.invalidations import (
+    INSTANCES_NAMED_MAX,
+    INSTANCES_TIMED_MAX,
     Applied,
     CdnPurge,
     InvalidationAccepted,
@@ -60,6 +62,7 @@ from perfcheck_contracts.problems import (
     FieldError,
     ProblemDetails,
 )
+from perfcheck_contracts.statistics import median, percentile
 from perfcheck_contracts.warming import (
     WARM_PATHS_MAX,
     WarmedPage,
@@ -75,6 +78,8 @@ __all__ = [
     "DEAD_LETTER_SEQ_HEADER",
     "DEAD_LETTER_SUBJECT_HEADER",
     "DEAD_LETTER_SUBJECT_PREFIX",
+    "INSTANCES_NAMED_MAX",
+    "INSTANCES_TIMED_MAX",
     "KEY_BYTES_MIN",
     "PROBLEM_MEDIA_TYPE",
     "RECEIPTS_MAX",
@@ -118,4 +123,6 @@ __all__ = [
     "Year",
     "YearCurrency",
     "YearList",
+    "median",
+    "percentile",
 ]

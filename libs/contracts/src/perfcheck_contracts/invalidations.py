@@ -5,12 +5,17 @@ machine that saw it (database, broker, observer); durations in receipts are betw
 that the skew of their clocks shows in them.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
+from perfcheck_contracts.statistics import median
+
 __all__ = [
+    "INSTANCES_NAMED_MAX",
+    "INSTANCES_TIMED_MAX",
     "Applied",
     "CdnPurge",
     "InvalidationAccepted",
@@ -20,6 +25,9 @@ __all__ = [
     "Stage",
     "Warmed",
 ]
+
+INSTANCES_NAMED_MAX = 100  # of those that are late or gone
+INSTANCES_TIMED_MAX = 32  # in receipts, which are kept; of more only the distribution is told
 
 Stage = Literal["committed", "published", "applied", "done", "dead"]
 
@@ -54,6 +62,34 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     missing: list[str] = []
     each: dict[str, float] | None = None
     unknown: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        times_ms: Mapping[str, float],
+        *,
+        vanished: Iterable[str] = (),
+        missing: Iterable[str] = (),
+        timed_max: int | None = None,
+        unknown: str = "",
+    ) -> Self:
+        """Sum up who applied an event: `times_ms` says after how many milliseconds each one did.
+
+        At most `INSTANCES_NAMED_MAX` are named as vanished and as missing. With `timed_max` there
+        is no `each` of more instances than that, nor of none. The median is the nearest rank.
+        """
+        each = {instance: round(ms, 3) for instance, ms in sorted(times_ms.items())}
+        numbers = list(each.values())
+        return cls(
+            instances=len(each),
+            min_ms=min(numbers, default=None),
+            p50_ms=median(numbers) if numbers else None,
+            max_ms=max(numbers, default=None),
+            vanished=sorted(vanished)[:INSTANCES_NAMED_MAX],
+            missing=sorted(missing)[:INSTANCES_NAMED_MAX],
+            each=each if timed_max is None or 0 < len(each) <= timed_max else None,
+            unknown=unknown,
+        )
 
 
 class Warmed(msgspec.Struct, frozen=True, kw_only=True):

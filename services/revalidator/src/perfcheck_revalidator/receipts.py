@@ -1,12 +1,12 @@
 """Receipts: what became of an event, as far as this replica knows; parts are merged by the api."""
 
-import statistics
 from collections.abc import Iterator, Sequence
 
 import msgspec
 from asgi_isr.coherence.live_set import Applied
 from asgi_isr.ports import Clock
 from perfcheck_contracts import (
+    INSTANCES_TIMED_MAX,
     RECEIPTS_MAX,
     RECEIPTS_STREAM,
     RECEIPTS_SUBJECT,
@@ -22,7 +22,6 @@ from perfcheck_revalidator.broker import Broker, Outlet
 from perfcheck_revalidator.original import Event, Original, committed_at
 
 __all__ = [
-    "EACH_MAX",
     "RECEIPTS_CONFIG",
     "Receipts",
     "WallTimes",
@@ -35,8 +34,6 @@ __all__ = [
     "with_warmed",
 ]
 
-NAMED_MAX = 100  # of the instances that are late or gone
-EACH_MAX = 32  # instances; of more only the distribution is told
 NAMES_MAX = 1000
 _TEXT_CHARS_MAX = 1024
 _BATCH_BYTES_MAX = 512 * 1024
@@ -73,19 +70,14 @@ def applied_report(applied: Applied, published_s: float, walls: WallTimes) -> Ap
 
     A difference of two machines' clocks: it shows their skew, and may be below zero.
     """
-    each = {
-        instance: round((walls.of(at) - published_s) * 1000, 3)
-        for instance, at in sorted(applied.times.items())
+    times_ms = {
+        instance: (walls.of(at) - published_s) * 1000 for instance, at in applied.times.items()
     }
-    numbers = sorted(each.values())
-    return AppliedReport(
-        instances=len(numbers),
-        min_ms=numbers[0] if numbers else None,
-        p50_ms=statistics.median(numbers) if numbers else None,
-        max_ms=numbers[-1] if numbers else None,
-        vanished=list(applied.vanished[:NAMED_MAX]),
-        missing=list(applied.missing[:NAMED_MAX]),
-        each=each if 0 < len(each) <= EACH_MAX else None,
+    return AppliedReport.of(
+        times_ms,
+        vanished=applied.vanished,
+        missing=applied.missing,
+        timed_max=INSTANCES_TIMED_MAX,
     )
 
 

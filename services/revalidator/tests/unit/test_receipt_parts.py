@@ -76,6 +76,16 @@ def test_applied_times_are_put_on_the_wall_clock() -> None:
     assert set(report.each or ()) == {"a", "b", "c"}
 
 
+def test_two_instances_have_the_faster_ones_time_as_median() -> None:
+    """The api and the revalidator say the same of two instances: the nearest rank."""
+    clock = FakeClock()
+    now = clock.monotonic()
+    times = {"b": now + 0.030, "a": now + 0.010}
+    report = applied_report(Applied(times, (), (), everywhere=True), clock.wall(), WallTimes(clock))
+    assert report.p50_ms == report.min_ms == pytest.approx(10, abs=0.01)
+    assert report.max_ms == pytest.approx(30, abs=0.01)
+
+
 def test_many_instances_are_not_named() -> None:
     """Of more than 32 instances only the distribution is told, and of none nothing."""
     clock = FakeClock()

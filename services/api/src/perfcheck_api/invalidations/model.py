@@ -28,7 +28,6 @@ LIST_WALKED_MAX = 5000
 ID_CHARS_MAX = 512  # of an event, by whoever published it
 SOURCE_CHARS_MAX = 256
 
-NAMED_MAX = 100  # of the instances that are late or gone
 _CURSOR_CHARS_MAX = 2048
 
 _log = logging.getLogger(__name__)
@@ -83,21 +82,8 @@ def key_lock(caller: str, key: str) -> int:
 
 def applied_since(reach: Reach, started: float, *, unknown: str) -> Applied:
     """Return how an event reached the instances, in milliseconds since `started`."""
-    each = {
-        instance: round(1000 * max(0.0, at - started), 3)
-        for instance, at in sorted(reach.times.items())
-    }
-    times = sorted(each.values())
-    return Applied(
-        instances=len(times),
-        min_ms=times[0] if times else None,
-        p50_ms=times[(len(times) - 1) // 2] if times else None,  # of even numbers the lower one
-        max_ms=times[-1] if times else None,
-        vanished=sorted(reach.vanished)[:NAMED_MAX],
-        missing=sorted(reach.missing)[:NAMED_MAX],
-        each=each,
-        unknown=unknown,
-    )
+    times_ms = {instance: 1000 * max(0.0, at - started) for instance, at in reach.times.items()}
+    return Applied.of(times_ms, vanished=reach.vanished, missing=reach.missing, unknown=unknown)
 
 
 class Part(NamedTuple):
