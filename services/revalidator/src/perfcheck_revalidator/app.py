@@ -28,11 +28,11 @@ from perfcheck_chassis import (
 from perfcheck_revalidator.cdn.port import Cdn
 from perfcheck_revalidator.cdn.settings import cdns_from
 from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter
-from perfcheck_revalidator.dead_letter_routes import dead_letter_routes
 from perfcheck_revalidator.events import Events
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.settings import Settings
 from perfcheck_revalidator.snapshots import WRITE_TIMEOUT_S, SnapshotWriter
+from perfcheck_revalidator.work.dead_letter_routes import dead_letter_routes
 
 __all__ = ["create_app", "from_environment"]
 

@@ -8,21 +8,21 @@ from asgi_isr.coherence.live_set import Observer
 from asgi_isr.ports import Clock
 from perfcheck_chassis import REQUEST_S, Health, ServiceClient, background_tasks
 
-from perfcheck_revalidator.broker import Broker
 from perfcheck_revalidator.cdn.port import Cdn
 from perfcheck_revalidator.cdn.settings import trouble_of
-from perfcheck_revalidator.dead_letter_routes import Office
-from perfcheck_revalidator.dead_letters import DeadLetters
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.popularity import Popularity
-from perfcheck_revalidator.purging import Purger, Purgers
-from perfcheck_revalidator.queue import Queue
-from perfcheck_revalidator.receipts import Receipts
-from perfcheck_revalidator.second_purge import GATHER_S, SecondPurge
 from perfcheck_revalidator.settings import Settings
-from perfcheck_revalidator.warming import Warmer, listen
-from perfcheck_revalidator.work import LEASE_MARGIN_S, EventWork
-from perfcheck_revalidator.worker import Worker
+from perfcheck_revalidator.warming.popularity import Popularity
+from perfcheck_revalidator.warming.rounds import Warmer, listen
+from perfcheck_revalidator.work.broker import Broker
+from perfcheck_revalidator.work.dead_letter_routes import Office
+from perfcheck_revalidator.work.dead_letters import DeadLetters
+from perfcheck_revalidator.work.event_work import LEASE_MARGIN_S, EventWork
+from perfcheck_revalidator.work.purging import Purger, Purgers
+from perfcheck_revalidator.work.queue import Queue
+from perfcheck_revalidator.work.receipts import Receipts
+from perfcheck_revalidator.work.second_purge import GATHER_S, SecondPurge
+from perfcheck_revalidator.work.worker import Worker
 
 __all__ = ["DURABLE", "DURABLE_AGAIN", "Events"]
 

@@ -11,17 +11,17 @@ from asgi_isr.logs.nats import Instances, NatsLog
 from asgi_isr.ports import SystemClock
 from perfcheck_contracts import CdnPurge
 from perfcheck_embedded import Servers
-from perfcheck_revalidator.broker import Broker
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
-from perfcheck_revalidator.dead_letters import DeadLetters
 from perfcheck_revalidator.events import DURABLE_AGAIN
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.purging import Purger, Purgers
-from perfcheck_revalidator.queue import Queue
-from perfcheck_revalidator.receipts import Receipts
-from perfcheck_revalidator.second_purge import SecondPurge
-from perfcheck_revalidator.work import EventWork
-from perfcheck_revalidator.worker import Worker
+from perfcheck_revalidator.work.broker import Broker
+from perfcheck_revalidator.work.dead_letters import DeadLetters
+from perfcheck_revalidator.work.event_work import EventWork
+from perfcheck_revalidator.work.purging import Purger, Purgers
+from perfcheck_revalidator.work.queue import Queue
+from perfcheck_revalidator.work.receipts import Receipts
+from perfcheck_revalidator.work.second_purge import SecondPurge
+from perfcheck_revalidator.work.worker import Worker
 
 pytestmark = pytest.mark.integration
 

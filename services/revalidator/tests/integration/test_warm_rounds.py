@@ -15,12 +15,12 @@ from asgi_isr.ports import SystemClock
 from perfcheck_chassis import Secret, ServiceClient, TokenKeys
 from perfcheck_contracts import WarmedPage, WarmResult, WarmWrite
 from perfcheck_embedded import Servers
-from perfcheck_revalidator.broker import Broker
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.original import Event, Original
-from perfcheck_revalidator.popularity import Popularity
-from perfcheck_revalidator.receipts import Receipts
-from perfcheck_revalidator.warming import Warmer
+from perfcheck_revalidator.warming.popularity import Popularity
+from perfcheck_revalidator.warming.rounds import Warmer
+from perfcheck_revalidator.work.broker import Broker
+from perfcheck_revalidator.work.original import Event, Original
+from perfcheck_revalidator.work.receipts import Receipts
 
 pytestmark = pytest.mark.integration
 

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from perfcheck_revalidator.original import Original
-from perfcheck_revalidator.work import DELIVERIES_MIN, FAILING_S_MAX, over
-from perfcheck_revalidator.worker import RETRY_S_MAX, retry_s
+from perfcheck_revalidator.work.event_work import DELIVERIES_MIN, FAILING_S_MAX, over
+from perfcheck_revalidator.work.original import Original
+from perfcheck_revalidator.work.worker import RETRY_S_MAX, retry_s
 
 
 def test_a_failure_that_may_pass_is_borne_for_a_day() -> None:

@@ -1,8 +1,8 @@
 import msgspec
 from asgi_isr.coherence.live_set import PopularPage, PopularPages
 from asgi_isr.testing import FakeClock
-from perfcheck_revalidator.popularity import EVENTS_MAX, KEPT_S, Plan, Popularity
-from perfcheck_revalidator.warming import Outcome, warmed
+from perfcheck_revalidator.warming.popularity import EVENTS_MAX, KEPT_S, Plan, Popularity
+from perfcheck_revalidator.warming.rounds import Outcome, warmed
 
 
 def told(instance: str, seq: int, **hits: int) -> bytes:

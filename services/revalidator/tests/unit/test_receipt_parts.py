@@ -7,8 +7,8 @@ from asgi_isr import Invalidation
 from asgi_isr.coherence.live_set import Applied
 from asgi_isr.testing import FakeClock
 from perfcheck_contracts import Receipt, ReceiptBatch
-from perfcheck_revalidator.original import Event, Original, committed_at, event_id
-from perfcheck_revalidator.receipts import (
+from perfcheck_revalidator.work.original import Event, Original, committed_at, event_id
+from perfcheck_revalidator.work.receipts import (
     WallTimes,
     applied_report,
     batches,

@@ -21,8 +21,8 @@ from perfcheck_contracts import (
     DeadLetter,
 )
 
-from perfcheck_revalidator.broker import Broker, Outlet
-from perfcheck_revalidator.original import Original
+from perfcheck_revalidator.work.broker import Broker, Outlet
+from perfcheck_revalidator.work.original import Original
 
 __all__ = ["BODY_SHOWN_BYTES_MAX", "DEAD_LETTERS_CONFIG", "DeadLetters", "Stored", "letter_headers"]
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from perfcheck_chassis import jitter, wait_s
 
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.queue import ACK_WAIT_S, Delivery, Queue
+from perfcheck_revalidator.work.queue import ACK_WAIT_S, Delivery, Queue
 
 __all__ = ["BATCH_MAX", "EVENTS_MAX", "RETRY_S_MAX", "Worker", "retry_s"]
 

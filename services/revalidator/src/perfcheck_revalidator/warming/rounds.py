@@ -21,11 +21,11 @@ from nats.errors import Error as NatsError
 from perfcheck_chassis import NeighbourError, ServiceClient, TokenError
 from perfcheck_contracts import WARM_PATHS_MAX, Warmed, WarmResult, WarmWrite
 
-from perfcheck_revalidator.broker import Broker
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.original import Event
-from perfcheck_revalidator.popularity import Plan, Popularity
-from perfcheck_revalidator.receipts import Receipts, with_warmed
+from perfcheck_revalidator.warming.popularity import Plan, Popularity
+from perfcheck_revalidator.work.broker import Broker
+from perfcheck_revalidator.work.original import Event
+from perfcheck_revalidator.work.receipts import Receipts, with_warmed
 
 __all__ = ["WARM_PATH", "Outcome", "Warmer", "listen", "warmed"]
 

@@ -9,12 +9,12 @@ from asgi_isr.errors import InvalidEventError
 from asgi_isr.ports import Clock
 from perfcheck_contracts import CdnPurge, Receipt
 
-from perfcheck_revalidator.dead_letters import DeadLetters
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.original import Event, Original
-from perfcheck_revalidator.purging import Ended, Purgers
-from perfcheck_revalidator.queue import Delivery
-from perfcheck_revalidator.receipts import (
+from perfcheck_revalidator.work.dead_letters import DeadLetters
+from perfcheck_revalidator.work.original import Event, Original
+from perfcheck_revalidator.work.purging import Ended, Purgers
+from perfcheck_revalidator.work.queue import Delivery
+from perfcheck_revalidator.work.receipts import (
     Receipts,
     WallTimes,
     applied_report,
@@ -23,7 +23,7 @@ from perfcheck_revalidator.receipts import (
     retried_receipt,
     with_cdn,
 )
-from perfcheck_revalidator.worker import retry_s
+from perfcheck_revalidator.work.worker import retry_s
 
 __all__ = [
     "DELIVERIES_MIN", "FAILING_S_MAX", "LEASE_MARGIN_S", "Bury", "EventWork", "WarmQueue", "over",

@@ -7,12 +7,12 @@ from asgi_isr.errors import InvalidEventError
 from asgi_isr.ports import Clock
 
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.original import Event
-from perfcheck_revalidator.purging import Purgers
-from perfcheck_revalidator.queue import Delivery
-from perfcheck_revalidator.receipts import Receipts, with_cdn
-from perfcheck_revalidator.work import Bury, over
-from perfcheck_revalidator.worker import retry_s
+from perfcheck_revalidator.work.event_work import Bury, over
+from perfcheck_revalidator.work.original import Event
+from perfcheck_revalidator.work.purging import Purgers
+from perfcheck_revalidator.work.queue import Delivery
+from perfcheck_revalidator.work.receipts import Receipts, with_cdn
+from perfcheck_revalidator.work.worker import retry_s
 
 __all__ = ["GATHER_S", "SecondPurge"]
 

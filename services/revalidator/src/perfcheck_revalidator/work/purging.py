@@ -11,7 +11,7 @@ from perfcheck_contracts import CdnPurge
 
 from perfcheck_revalidator.cdn.port import Cdn, CdnError, PurgeEvent
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.original import Event
+from perfcheck_revalidator.work.original import Event
 
 __all__ = [
     "CDN_TIMEOUT_S",

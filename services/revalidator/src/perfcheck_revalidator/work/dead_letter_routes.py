@@ -12,8 +12,8 @@ from litestar.params import FromPath, QueryParameter
 from perfcheck_chassis import Problem, TokenKeys, requires
 from perfcheck_contracts import DeadLetterList, RetryReport
 
-from perfcheck_revalidator.dead_letters import DeadLetters, Stored
-from perfcheck_revalidator.work import EventWork
+from perfcheck_revalidator.work.dead_letters import DeadLetters, Stored
+from perfcheck_revalidator.work.event_work import EventWork
 
 __all__ = ["Office", "dead_letter_routes"]
 

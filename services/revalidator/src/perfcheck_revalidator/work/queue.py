@@ -19,8 +19,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from perfcheck_revalidator.broker import Broker
-from perfcheck_revalidator.original import Original
+from perfcheck_revalidator.work.broker import Broker
+from perfcheck_revalidator.work.original import Original
 
 __all__ = ["ACK_PENDING_MAX", "ACK_WAIT_S", "Delivery", "Queue"]
 

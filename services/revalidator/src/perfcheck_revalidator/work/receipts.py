@@ -18,8 +18,8 @@ from perfcheck_contracts import (
 )
 from perfcheck_contracts import Applied as AppliedReport
 
-from perfcheck_revalidator.broker import Broker, Outlet
-from perfcheck_revalidator.original import Event, Original, committed_at
+from perfcheck_revalidator.work.broker import Broker, Outlet
+from perfcheck_revalidator.work.original import Event, Original, committed_at
 
 __all__ = [
     "RECEIPTS_CONFIG",

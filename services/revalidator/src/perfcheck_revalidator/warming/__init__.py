@@ -1,0 +1,1 @@
+"""Rendering popular pages again, before somebody asks."""

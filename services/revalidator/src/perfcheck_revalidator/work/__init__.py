@@ -1,0 +1,1 @@
+"""The work on events: taken from the log, done, told in receipts, or kept as dead letters."""
