@@ -2,8 +2,7 @@
 
 import asyncio
 
-from asgi_isr.model import Headers
-from asgi_isr.rendering.capture import Receive, Scope, Send
+from asgi_isr.types import Headers, Receive, Scope, Send
 
 from simulation.asking import given
 from simulation.pages import (

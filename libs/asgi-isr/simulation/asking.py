@@ -4,8 +4,7 @@ import random
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from asgi_isr.model import Headers
-from asgi_isr.rendering.capture import Scope
+from asgi_isr.types import Headers, Scope
 
 from simulation.pages import HOST, LANGUAGE, NOBODY, VALUES, Page
 from simulation.profile import Profile

@@ -3,7 +3,7 @@
 import asyncio
 import re
 
-from asgi_isr.rendering.capture import Message
+from asgi_isr.types import Message
 
 from simulation.application import OutcryError
 from simulation.asking import UNSAFE, Asking

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from asgi_isr import CacheMiddleware, CacheSettings, Invalidation, PageCache
 from asgi_isr.events import encode
 from asgi_isr.logs import MemoryLog
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
+from asgi_isr.types import Receive, Scope, Send
 
 from simulation.campaign import quietly
 from simulation.loop import SimulatedLoop

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.rendering.renders import RENDERS_MAX
 from asgi_isr.testing import request
+from asgi_isr.types import Receive, Scope, Send
 
 
 class Status(int):

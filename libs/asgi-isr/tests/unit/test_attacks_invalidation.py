@@ -9,8 +9,8 @@ from asgi_isr.events import Invalidation
 from asgi_isr.keys import TAG_CHARS_MAX
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import LogMessage
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
+from asgi_isr.types import Receive, Scope, Send
 
 
 @pytest.mark.parametrize("path", ["/*", "/pairs/*", "/pairs/%2A", "/pairs/%252a"])

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from asgi_isr.rendering.capture import Message, Receive, Scope, Send
 from asgi_isr.testing import request
+from asgi_isr.types import Message, Receive, Scope, Send
 
 
 class Echo:

@@ -6,9 +6,9 @@ import zlib
 import msgspec
 import pytest
 from asgi_isr.errors import CorruptPageError
-from asgi_isr.model import Page, Varied
 from asgi_isr.pages import codec
 from asgi_isr.pages.codec import FORMAT_VERSION, decode, encode
+from asgi_isr.pages.page import Page, Varied
 from hypothesis import given
 from hypothesis import strategies as st
 

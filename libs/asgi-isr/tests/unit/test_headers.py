@@ -11,7 +11,7 @@ from asgi_isr.http.fields import (
     values,
     without,
 )
-from asgi_isr.model import Headers
+from asgi_isr.types import Headers
 from hypothesis import given
 from hypothesis import strategies as st
 

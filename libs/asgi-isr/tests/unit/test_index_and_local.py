@@ -10,7 +10,6 @@ from asgi_isr.http.cache_control import cache_control
 from asgi_isr.http.codings import IDENTITY, MADE
 from asgi_isr.http.fields import matches
 from asgi_isr.http.policy import Circumstances, Storing, Use
-from asgi_isr.model import Page
 from asgi_isr.pages.codec import decode, encode
 from asgi_isr.pages.local import (
     MARKED_MIN,
@@ -20,6 +19,7 @@ from asgi_isr.pages.local import (
     LocalPages,
     Ready,
 )
+from asgi_isr.pages.page import Page
 from asgi_isr.rendering.flight import PageRequest, Rendered
 from asgi_isr.rendering.making import rendered_page
 

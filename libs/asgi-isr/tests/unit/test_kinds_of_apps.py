@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, PageCache
-from asgi_isr.rendering.capture import App, Message, Receive, Scope, Send
 from asgi_isr.testing import request
+from asgi_isr.types import App, Message, Receive, Scope, Send
 
 PAGE = "/page"
 CACHED = (b"cdn-cache-control", b"max-age=100")

@@ -5,8 +5,8 @@ import logging
 from typing import Any
 
 import pytest
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
+from asgi_isr.types import Receive, Scope, Send
 
 
 class Lingering:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from asgi_isr.asgi.middleware import CacheMiddleware
 from asgi_isr.engine.cache import PageCache
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
+from asgi_isr.types import Receive, Scope, Send
 
 PAGE = "/page"
 

@@ -5,8 +5,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from asgi_isr.model import Headers
 from asgi_isr.proxy.fields import loops, max_forwards, request_fields, response_fields
+from asgi_isr.types import Headers
 
 REQUEST: dict[str, Any] = {
     "name": "isr",

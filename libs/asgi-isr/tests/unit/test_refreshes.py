@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import FakeClock, request
+from asgi_isr.types import Receive, Scope, Send
 
 PAGE = "/page"
 

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import FakeClock, Reply, request
+from asgi_isr.types import Receive, Scope, Send
 
 from .semantic_case import START, Case, Says, Step
 from .semantic_freshness import FRESHNESS

@@ -9,8 +9,8 @@ import pytest
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import LogMessage
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import Reply, request
+from asgi_isr.types import Receive, Scope, Send
 
 PAGE = "/page"
 USER = {"Authorization": "Basic dTpw"}

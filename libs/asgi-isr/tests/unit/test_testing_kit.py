@@ -9,9 +9,9 @@ import pytest
 from asgi_isr import PageCache
 from asgi_isr.errors import InvalidEventError, StoreUnavailableError
 from asgi_isr.logs import MemoryLog
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import FakeClock, Fault, FaultyStore, invalidate, ready, request
+from asgi_isr.types import Receive, Scope, Send
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage, Mark
-from asgi_isr.rendering.capture import Receive, Scope, Send
 from asgi_isr.testing import request
+from asgi_isr.types import Receive, Scope, Send
 
 PAGE = "/page"
 TAGS = ("*", "path:/page")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from asgi_isr.http.vary import NAMES_MAX, NORMAL_CHARS_MAX, SEPARATOR, names, primary, variant_key
-from asgi_isr.model import Headers
 from asgi_isr.testing import request
+from asgi_isr.types import Headers
 from hypothesis import given
 from hypothesis import strategies as st
 

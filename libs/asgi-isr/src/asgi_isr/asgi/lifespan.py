@@ -3,7 +3,7 @@
 import logging
 
 from asgi_isr.engine.cache import PageCache
-from asgi_isr.rendering.capture import App, Message, Receive, Scope, Send
+from asgi_isr.types import App, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from asgi_isr.events import Invalidation
 from asgi_isr.http import groups
 from asgi_isr.http.fields import cache_status, first
 from asgi_isr.keys import path_problem
-from asgi_isr.model import Headers
-from asgi_isr.rendering.capture import App, Message, Receive, Scope, Send
+from asgi_isr.types import App, Headers, Message, Receive, Scope, Send
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 _ERRORS = 400

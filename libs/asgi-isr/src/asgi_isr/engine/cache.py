@@ -18,7 +18,6 @@ from asgi_isr.events import Invalidation
 from asgi_isr.http.policy import Use
 from asgi_isr.http.vary import variant_key
 from asgi_isr.logs.memory import MemoryLog
-from asgi_isr.model import Headers
 from asgi_isr.pages.local import Entry, LocalPages
 from asgi_isr.pages.shared import SharedPages, read_snapshot
 from asgi_isr.ports import Clock, Log, Store, SystemClock
@@ -38,6 +37,7 @@ from asgi_isr.rendering.flight import (
 )
 from asgi_isr.rendering.renders import Renders
 from asgi_isr.settings import CacheSettings
+from asgi_isr.types import Headers
 
 ATTEMPTS_MAX = 4  # looks at one key for one request, until it renders without the cache
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from asgi_isr.http import dates
 from asgi_isr.http import structured_fields as structured
 from asgi_isr.http.fields import TARGETED, first, values
-from asgi_isr.model import Headers
+from asgi_isr.types import Headers
 
 SECONDS_MAX = 2**31  # RFC 9111, section 1.2.2
 # A member of the list, its name, and what follows: an argument, or what should not be there.

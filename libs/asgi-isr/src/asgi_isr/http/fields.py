@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 
-from asgi_isr.model import Headers
+from asgi_isr.types import Headers
 
+LAST_MODIFIED = b"last-modified"
 TARGETED = b"cdn-cache-control"  # RFC 9213
 NO_STORE = (b"cache-control", b"no-store")
 _FOR_ONE_CLIENT = (b"cache-control", b"private, no-cache")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from asgi_isr.http import structured_fields as structured
 from asgi_isr.http.fields import values
 from asgi_isr.keys import EVERYTHING, TAG_CHARS_MAX
-from asgi_isr.model import Headers
+from asgi_isr.types import Headers
 
 GROUPS_MAX = 64  # of one response; RFC 9875 asks for 32 at least
 INVALIDATED_MAX = 900  # by one answer: what an event may name, less its paths

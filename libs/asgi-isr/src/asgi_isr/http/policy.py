@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from asgi_isr.http import groups, vary
 from asgi_isr.http.cache_control import age_s, date, of_response, seconds
-from asgi_isr.http.fields import first, members, values
+from asgi_isr.http.fields import LAST_MODIFIED, first, members, values
 from asgi_isr.keys import PAGE_TAGS_MAX, tag_problem
-from asgi_isr.model import LAST_MODIFIED, Headers
+from asgi_isr.types import Headers
 
 NOT_MODIFIED = 304
 # Parts of a response, and what must not be stored (RFC 6585).

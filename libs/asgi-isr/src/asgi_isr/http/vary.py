@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from asgi_isr.model import Headers
+from asgi_isr.types import Headers
 
 # In no key of a page: the path of a key has no "?", and a query no line feed.
 SEPARATOR = "?\n"

@@ -7,7 +7,7 @@ import msgspec
 
 from asgi_isr.errors import CorruptPageError
 from asgi_isr.http.codings import IDENTITY
-from asgi_isr.model import Page, Varied
+from asgi_isr.pages.page import Page, Varied
 
 FORMAT_VERSION = b"\x02"
 _PAGE, _VARIED = b"p", b"v"

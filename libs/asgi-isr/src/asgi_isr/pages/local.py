@@ -6,11 +6,12 @@ from itertools import chain, islice
 
 from asgi_isr.http import dates, vary
 from asgi_isr.http.codings import IDENTITY
-from asgi_isr.http.fields import TARGETED, cache_status, matches
+from asgi_isr.http.fields import LAST_MODIFIED, TARGETED, cache_status, matches
 from asgi_isr.http.policy import Use, use
 from asgi_isr.keys import EVERYTHING
-from asgi_isr.model import LAST_MODIFIED, Headers, Page
+from asgi_isr.pages.page import Page
 from asgi_isr.pages.vary_memory import VaryingKeys
+from asgi_isr.types import Headers
 
 READY_MAX = 1024
 SECOND_CHANCES_MAX = 64  # of one eviction: beyond it a page goes although it was used

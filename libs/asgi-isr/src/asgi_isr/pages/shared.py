@@ -14,8 +14,8 @@ from asgi_isr.counters import Counters
 from asgi_isr.errors import CorruptPageError, StoreUnavailableError
 from asgi_isr.http.policy import VALIDATABLE_S
 from asgi_isr.http.vary import primary
-from asgi_isr.model import Page, Varied
 from asgi_isr.pages.codec import decode, encode
+from asgi_isr.pages.page import Page, Varied
 from asgi_isr.ports import Clock, Store
 
 T = TypeVar("T")

@@ -3,10 +3,9 @@
 import re
 from urllib.parse import quote
 
-from asgi_isr.model import Headers
 from asgi_isr.proxy.errors import ProxyError, RequestRefusedError
 from asgi_isr.proxy.fields import listed, loops
-from asgi_isr.rendering.capture import Scope
+from asgi_isr.types import Headers, Scope
 
 # A host and port (RFC 3986, section 3.2.2): nothing in it can reach into a path.
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")

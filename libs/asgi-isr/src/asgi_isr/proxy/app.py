@@ -9,7 +9,7 @@ from asgi_isr.proxy.entrance import Entrance
 from asgi_isr.proxy.options import origin
 from asgi_isr.proxy.settings import ProxySettings
 from asgi_isr.proxy.upstream import Upstream
-from asgi_isr.rendering.capture import App
+from asgi_isr.types import App
 
 
 def create_app(settings: ProxySettings) -> App:

@@ -8,11 +8,10 @@ import logging
 
 import msgspec
 
-from asgi_isr.model import Headers
 from asgi_isr.proxy.admission import cacheable, raw_path, refusal
 from asgi_isr.proxy.errors import ClientGoneError, ProxyError
 from asgi_isr.proxy.fields import claimed_scheme, max_forwards, request_fields
-from asgi_isr.rendering.capture import App, Message, Receive, Scope, Send
+from asgi_isr.types import App, Headers, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ repeated fields are kept.
 import re
 from collections.abc import Iterable
 
-from asgi_isr.model import Headers
+from asgi_isr.types import Headers
 
 # RFC 9110, section 7.6.1, and the fields that older software treats as such.
 HOP_BY_HOP = frozenset(

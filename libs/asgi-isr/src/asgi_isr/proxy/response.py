@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import httptools
 
-from asgi_isr.model import Headers
 from asgi_isr.proxy.errors import UpstreamError
 from asgi_isr.proxy.fields import listed
+from asgi_isr.types import Headers
 
 HEAD_BYTES_MAX = 64 * 1024  # of a header section, a trailer section, or all before the next content
 FIELDS_MAX = 256

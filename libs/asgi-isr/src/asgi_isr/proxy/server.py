@@ -24,7 +24,7 @@ from granian.server.mp import MPServer
 from asgi_isr.proxy.app import create_app
 from asgi_isr.proxy.options import address, place
 from asgi_isr.proxy.settings import ProxySettings
-from asgi_isr.rendering.capture import App
+from asgi_isr.types import App
 
 IDLE_S = 60  # of a kept-alive client: not below that of load balancers; Granian's maximum
 _BACKLOG = 1024

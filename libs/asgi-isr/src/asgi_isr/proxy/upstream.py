@@ -7,13 +7,12 @@ the client.
 import asyncio
 from typing import NamedTuple
 
-from asgi_isr.model import Headers
 from asgi_isr.proxy.admission import raw_path
 from asgi_isr.proxy.connection import Connection
 from asgi_isr.proxy.errors import ClientGoneError, RequestRefusedError, UpstreamError
 from asgi_isr.proxy.fields import response_fields
 from asgi_isr.proxy.pool import Origin, Pool
-from asgi_isr.rendering.capture import Message, Receive, Scope, Send
+from asgi_isr.types import Headers, Message, Receive, Scope, Send
 
 CONTINUE_WAIT_S = 1.0  # for 100 (Continue), after which content is sent unasked (RFC 9110, 10.1.1)
 CONTENT_BYTES_PER_S_MIN = (

@@ -2,24 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asgi_isr.http.fields import NO_STORE, TARGETED, cache_status, first, without
 from asgi_isr.http.policy import ERROR_STATUS, NOT_MODIFIED, Circumstances, Storing, storing
-from asgi_isr.model import Headers
 from asgi_isr.ports import Clock
 from asgi_isr.rendering.flight import Confirmed, PageRequest, Rendered, Streamed
 from asgi_isr.settings import CacheSettings
+from asgi_isr.types import App, Headers, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-# Frameworks have types of their own for the three, which strict checkers tell from these.
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 # Fields of a request that concern one client's copy; the render is for everybody.
 _CLIENT_FIELDS = frozenset(

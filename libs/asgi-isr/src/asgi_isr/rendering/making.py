@@ -16,9 +16,10 @@ from asgi_isr.http.fields import (
 )
 from asgi_isr.http.policy import Storing, storing
 from asgi_isr.keys import page_tags
-from asgi_isr.model import Headers, Page
 from asgi_isr.pages.codec import one_of_each
+from asgi_isr.pages.page import Page
 from asgi_isr.rendering.flight import Confirmed, PageRequest, Rendered
+from asgi_isr.types import Headers
 
 INLINE_BYTES_MAX = 64 * 1024  # a larger body is coded beside the event loop
 _UNSTORED = Storing(ttl_s=0.0, swr_s=0.0, sie_s=0.0, tags=())

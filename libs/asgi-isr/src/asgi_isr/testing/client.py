@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from asgi_isr.rendering.capture import Message, Scope
+from asgi_isr.types import Message, Scope
 
 # Frameworks type scope, receive and send in ways of their own, narrower than ASGI's.
 AnyApp = Callable[[Any, Any, Any], Awaitable[None]]

@@ -2,8 +2,8 @@
 
 import msgspec
 
-Headers = list[tuple[bytes, bytes]]
-LAST_MODIFIED = b"last-modified"
+from asgi_isr.http.fields import LAST_MODIFIED
+from asgi_isr.types import Headers
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
