@@ -12,7 +12,7 @@ from asgi_isr import PageCache
 from asgi_isr.coherence.live_set import MARGIN_S, LiveSet
 from asgi_isr.engine.cache import Arrival
 from asgi_isr.http.policy import Use
-from asgi_isr.pages.local import Entry
+from asgi_isr.pages.entry import Entry
 from asgi_isr.pages.page import Page
 from asgi_isr.ports import Bounds, LogMessage, Mark
 from asgi_isr.rendering.flight import Flight, Kept, Overtaken, PageRequest, Personal

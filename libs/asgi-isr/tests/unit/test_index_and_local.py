@@ -11,14 +11,8 @@ from asgi_isr.http.codings import IDENTITY, MADE
 from asgi_isr.http.fields import matches
 from asgi_isr.http.policy import Circumstances, Storing, Use
 from asgi_isr.pages.codec import decode, encode
-from asgi_isr.pages.local import (
-    MARKED_MIN,
-    READY_MAX,
-    SECOND_CHANCES_MAX,
-    Entry,
-    LocalPages,
-    Ready,
-)
+from asgi_isr.pages.entry import READY_MAX, Entry, Ready
+from asgi_isr.pages.local import MARKED_MIN, SECOND_CHANCES_MAX, LocalPages
 from asgi_isr.pages.page import Page
 from asgi_isr.rendering.flight import PageRequest, Rendered
 from asgi_isr.rendering.making import rendered_page

@@ -18,7 +18,8 @@ from asgi_isr.events import Invalidation
 from asgi_isr.http.policy import Use
 from asgi_isr.http.vary import variant_key
 from asgi_isr.logs.memory import MemoryLog
-from asgi_isr.pages.local import Entry, LocalPages
+from asgi_isr.pages.entry import Entry
+from asgi_isr.pages.local import LocalPages
 from asgi_isr.pages.shared import SharedPages, read_snapshot
 from asgi_isr.ports import Clock, Log, Store, SystemClock
 from asgi_isr.rendering.flight import (

@@ -14,7 +14,7 @@ from asgi_isr.coherence.live_set import INSTANCE_CHARS_MAX, PopularPage, Popular
 from asgi_isr.counters import Counters
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.http.vary import primary
-from asgi_isr.pages.local import Entry
+from asgi_isr.pages.entry import Entry
 from asgi_isr.ports import Log
 
 logger = logging.getLogger(__name__)

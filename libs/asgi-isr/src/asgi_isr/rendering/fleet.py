@@ -8,7 +8,8 @@ from asgi_isr.coherence.index import Index, Verdict
 from asgi_isr.counters import Counters
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.http.policy import Use
-from asgi_isr.pages.local import Entry, LocalPages
+from asgi_isr.pages.entry import Entry
+from asgi_isr.pages.local import LocalPages
 from asgi_isr.pages.page import Page, Varied
 from asgi_isr.pages.shared import SharedPages
 from asgi_isr.ports import Clock

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from asgi_isr.http.policy import Circumstances, Storing
 from asgi_isr.http.vary import variant_key
-from asgi_isr.pages.local import Entry
+from asgi_isr.pages.entry import Entry
 from asgi_isr.types import Headers
 
 

@@ -16,7 +16,8 @@ from asgi_isr.counters import Counters
 from asgi_isr.errors import RenderTimeoutError
 from asgi_isr.http.fields import values
 from asgi_isr.http.policy import ERROR_STATUS, Use
-from asgi_isr.pages.local import DEAD, Entry, LocalPages
+from asgi_isr.pages.entry import DEAD, Entry
+from asgi_isr.pages.local import LocalPages
 from asgi_isr.pages.page import Page
 from asgi_isr.pages.shared import SharedPages
 from asgi_isr.ports import Clock
