@@ -15,8 +15,11 @@ from asgi_isr.http.policy import Use
 from asgi_isr.pages.entry import Entry
 from asgi_isr.pages.page import Page
 from asgi_isr.ports import Bounds, LogMessage, Mark
-from asgi_isr.rendering.flight import Flight, Kept, Overtaken, PageRequest, Personal
+from asgi_isr.rendering.flight import Flight
+from asgi_isr.rendering.outcomes import Kept, Overtaken, Personal
+from asgi_isr.rendering.render_page import PageRenderer
 from asgi_isr.rendering.renders import Renders
+from asgi_isr.rendering.request import PageRequest
 
 from simulation.instance import ObservedCache, ObservedFollower, ObservedIndex
 from simulation.observer import Observer
@@ -25,14 +28,22 @@ from simulation.profile import LEASE_S
 Made = Kept | Overtaken | Personal
 
 
-class _KeepingOvertaken(Renders):
+class _KeepingOvertaken(PageRenderer):
     def _keepable(self, page: Page) -> bool:
         return True
 
 
-class _StampingAtTheEnd(Renders):
+class _StampingAtTheEnd(PageRenderer):
     def _stamp(self, fence: int) -> int:
         return self._follower.position or fence
+
+
+class _RendersKeepingOvertaken(Renders):
+    renderer_type = _KeepingOvertaken
+
+
+class _RendersStampingAtTheEnd(Renders):
+    renderer_type = _StampingAtTheEnd
 
 
 class _PruningUnderTheSameBase(ObservedIndex):
@@ -111,11 +122,11 @@ class _JoiningWithoutItsOwn(ObservedIndex):
 
 
 class _WithoutFence(ObservedCache):
-    renders_type = _KeepingOvertaken
+    renders_type = _RendersKeepingOvertaken
 
 
 class _WithoutStamp(ObservedCache):
-    renders_type = _StampingAtTheEnd
+    renders_type = _RendersStampingAtTheEnd
 
 
 class _WithoutBaseAtPruning(ObservedCache):

@@ -14,8 +14,9 @@ from asgi_isr.pages.codec import decode, encode
 from asgi_isr.pages.entry import READY_MAX, Entry, Ready
 from asgi_isr.pages.local import MARKED_MIN, SECOND_CHANCES_MAX, LocalPages
 from asgi_isr.pages.page import Page
-from asgi_isr.rendering.flight import PageRequest, Rendered
 from asgi_isr.rendering.making import rendered_page
+from asgi_isr.rendering.outcomes import Rendered
+from asgi_isr.rendering.request import PageRequest
 
 
 def page(key: str = "/page", body: bytes = b"x" * 100, tags: tuple[str, ...] = ("a",)) -> Page:

@@ -126,7 +126,7 @@ def test_storing(
     if isinstance(decided, Storing):
         assert (decided.ttl_s, decided.swr_s, decided.sie_s) == expected, source
     else:
-        assert decided == expected, source
+        assert decided.reason == expected, source
 
 
 def test_tags_of_all_fields_count() -> None:

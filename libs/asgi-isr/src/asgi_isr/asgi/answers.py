@@ -8,7 +8,7 @@ from asgi_isr.http.codings import accepted
 from asgi_isr.http.fields import LIFETIMES, NO_STORE, cache_status, for_one_client, without
 from asgi_isr.http.ranges import Part, content_range, part
 from asgi_isr.pages.entry import Entry, Variant, not_modified_headers
-from asgi_isr.rendering.flight import Answer
+from asgi_isr.rendering.outcomes import Answer
 from asgi_isr.settings import CacheSettings
 from asgi_isr.types import Headers, Message, Scope, Send
 

@@ -22,7 +22,8 @@ from asgi_isr.http.fields import values
 from asgi_isr.keys import PATH_CHARS_MAX, page_key
 from asgi_isr.pages.entry import Entry, Ready
 from asgi_isr.rendering.capture import AppRender
-from asgi_isr.rendering.flight import PageRequest
+from asgi_isr.rendering.outcomes import Answer
+from asgi_isr.rendering.request import PageRequest
 from asgi_isr.types import App, Headers, Receive, Scope, Send
 
 # A host and port: more would reach into the path of a key, and '@' tells schemes apart there.
@@ -221,7 +222,7 @@ class CacheMiddleware:
                 await render.direct("request" if alone else "read-your-writes")
             return
         try:
-            answer = await self.cache.fetch(request, render)
+            outcome = await self.cache.fetch(request, render)
         except NotCachedError:
             await send_failure(scope, send, settings, detail="only-if-cached", text=_NO_PAGE)
         except RenderTimeoutError:
@@ -229,9 +230,9 @@ class CacheMiddleware:
                 text = f"No response from the application within {settings.render_timeout_s:g} s."
                 await send_failure(scope, send, settings, detail="timeout", text=text)
         else:
-            if answer is not None:
+            if isinstance(outcome, Answer):
                 now = self._monotonic()
-                await send_answer(scope, send, answer, settings=settings, now=now)
+                await send_answer(scope, send, outcome, settings=settings, now=now)
 
     def _kept_query(self, query: bytes) -> bytes:
         """Keep the parameters that pages depend on, in one order."""

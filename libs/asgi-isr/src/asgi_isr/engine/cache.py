@@ -22,21 +22,20 @@ from asgi_isr.pages.entry import Entry
 from asgi_isr.pages.local import LocalPages
 from asgi_isr.pages.shared import SharedPages, read_snapshot
 from asgi_isr.ports import Clock, Log, Store, SystemClock
-from asgi_isr.rendering.flight import (
+from asgi_isr.rendering.outcomes import (
     Again,
     Answer,
+    Bypass,
     Failed,
     Kept,
     Overtaken,
-    PageRequest,
-    Passed,
     Personal,
-    Render,
     Rendered,
-    Result,
-    is_for,
+    Streamed,
 )
+from asgi_isr.rendering.parts import Parts
 from asgi_isr.rendering.renders import Renders
+from asgi_isr.rendering.request import PageRequest, Render, is_for
 from asgi_isr.settings import CacheSettings
 from asgi_isr.types import Headers
 
@@ -86,8 +85,10 @@ class PageCache:
             release=self.settings.release, timeout_s=self.settings.store_timeout_s,
         ) if store is not None else None  # fmt: skip
         self.renders = self.renders_type(
-            self.settings, clock=self.clock, counters=self.counters, index=self.index,
-            local=self.local, follower=self.follower, shared=self.shared,
+            Parts(
+                settings=self.settings, clock=self.clock, counters=self.counters,
+                index=self.index, local=self.local, follower=self.follower, shared=self.shared,
+            )
         )  # fmt: skip
         self.changes = Changes(
             self.log, clock=self.clock, counters=self.counters, index=self.index,
@@ -155,52 +156,56 @@ class PageCache:
         self.counters.unreached += 1
         return False
 
-    async def fetch(self, request: PageRequest, render: Render) -> Answer | None:
-        """Answer a request that `hit` did not; None when the app has answered the client itself.
+    async def fetch(self, request: PageRequest, render: Render) -> Answer | Bypass | Streamed:
+        """Answer a request that `hit` did not, or let the app answer its client.
 
         Raises what the app raised, `RenderTimeoutError` when there is no page to fall back on, or
         `NotCachedError` when nobody shall render one.
         """
         outcome = await self._resolve(request, render)
-        if isinstance(outcome, str):
+        if isinstance(outcome, Bypass):
             self.counters.bypassed += 1
             if request.only_if_cached:
-                raise NotCachedError(outcome)
-            await render.direct(outcome)
-            return None
+                raise NotCachedError(outcome.reason)
+            await render.direct(outcome.reason)
         return outcome
 
-    async def _resolve(self, request: PageRequest, render: Render) -> Answer | str | None:
-        """As `fetch`; a string says why the app has to answer this client itself."""
+    async def _resolve(self, request: PageRequest, render: Render) -> Answer | Bypass | Streamed:
         position = self.follower.position
         if position is None:
-            return "not-joined"
+            return Bypass("not-joined")
         arrived = Arrival(position, self.index.changes)
         for _ in range(ATTEMPTS_MAX):
-            key = self._selected(request)
-            entry, use = self._look(key, request)
-            if entry is not None and use in {Use.FRESH, Use.REVALIDATE}:
-                return self._held(request, render, entry, use)
-            refusal = "not-cached" if request.only_if_cached else self.renders.refusal(key)
-            if refusal is not None:
-                return refusal
-            alone = self._alone(request, entry)
-            flight = None if alone else self.renders.under_way(key)
-            lead = flight is None
-            if flight is None:
-                if self.renders.full:
-                    return "busy"
-                flight = self.renders.launch(key, request, render, alone=alone)
-            result = await asyncio.shield(flight.done)
-            if isinstance(result, Passed):
-                if not lead:
-                    return "unstorable"
-                await flight.watch()
-                return None
-            answer = self._accept(request, result, arrived, stale=entry is not None, lead=lead)
-            if answer is not None:
-                return answer
-        return "contended"
+            outcome = await self._attempt(request, render, arrived)
+            if not isinstance(outcome, Again):
+                return outcome
+        return Bypass("contended")
+
+    async def _attempt(
+        self, request: PageRequest, render: Render, arrived: Arrival
+    ) -> Answer | Bypass | Streamed | Again:
+        """Look once: answer with what is held, else with what a render brings."""
+        key = self._selected(request)
+        entry, use = self._look(key, request)
+        if entry is not None and use in {Use.FRESH, Use.REVALIDATE}:
+            return self._held(request, render, entry, use)
+        refusal = Bypass("not-cached") if request.only_if_cached else self.renders.refusal(key)
+        if refusal is not None:
+            return refusal
+        alone = self._alone(request, entry)
+        flight = None if alone else self.renders.under_way(key)
+        lead = flight is None
+        if flight is None:
+            if self.renders.full:
+                return Bypass("busy")
+            flight = self.renders.launch(key, request, render, alone=alone)
+        result = await asyncio.shield(flight.done)
+        if isinstance(result, Streamed):
+            if not lead:
+                return Bypass("unstorable")
+            await flight.watch()
+            return result
+        return self._accept(request, result, arrived, stale=entry is not None, lead=lead)
 
     def _selected(self, request: PageRequest) -> str:
         """Return the key of the variant that the request selects (RFC 9111, section 4.1)."""
@@ -253,16 +258,17 @@ class PageCache:
             return None, Use.NONE
         if request.after_a_write and entry.soft_since is not None:
             # It may be older than the write. The lifetime and the lease say nothing of that: what
-            # has no word against it is as new as the write, which was announced here.
+            # is not invalidated is as new as the write, which was announced here.
             use = Use.VALIDATE
         return entry, use
 
     def _accept(
-        self, request: PageRequest, result: Result, arrived: Arrival, *, stale: bool, lead: bool
-    ) -> Answer | str | None:
-        """Turn a render's result into this request's answer, as `_resolve`; None: look again."""
-        if isinstance(result, Again | Passed):
-            return None
+        self, request: PageRequest, result: Kept | Overtaken | Personal | Again | Failed,
+        arrived: Arrival, *, stale: bool, lead: bool,
+    ) -> Answer | Bypass | Again:  # fmt: skip
+        """Turn a render's result into this request's answer."""
+        if isinstance(result, Again):
+            return result
         if isinstance(result, Failed):
             return self._failed(result, request)
         entry = result.entry
@@ -270,9 +276,9 @@ class PageCache:
         shared = isinstance(result, Kept) and not result.stored
         if verdict is not Verdict.FRESH and (shared or not self._may_take(result, arrived)):
             # Between a look into the store and this one an event may have come.
-            return None
+            return Again()
         if not lead and not self._is_for(request, result):
-            return None
+            return Again()
         if lead:
             self.counters.misses += 1
         else:
@@ -305,7 +311,7 @@ class PageCache:
         return arrived.position <= result.entry.fence
 
     def _answer(self, entry: Entry, *parts: str) -> Answer:
-        """Answer with a page that nothing speaks against but, perhaps, a lease that ran out."""
+        """Answer with a page that is not invalidated, if perhaps the lease ran out."""
         now = self.clock.monotonic()
         leased = now < self.follower.lease_until
         status = (*parts, f"ttl={int(entry.expires - now)}", f"fence={entry.fence}")
@@ -315,17 +321,17 @@ class PageCache:
         left_s = int(entry.expires - self.clock.monotonic())
         return Answer(entry, ("hit", f"ttl={left_s}", detail, f"fence={entry.fence}"), fresh=False)
 
-    def _failed(self, result: Failed, request: PageRequest) -> Answer | str | None:
+    def _failed(self, result: Failed, request: PageRequest) -> Answer | Bypass | Again:
         entry, use = self._look(self._selected(request), request)
         if use is Use.FRESH:
-            return None  # it came by another way meanwhile
+            return Again()  # it came by another way meanwhile
         if entry is not None and use is not Use.VALIDATE:
             self.counters.stale += 1
             return self._stale(entry, "detail=stale-if-error")
         if isinstance(result.error, Rendered):
             if request.after_a_write:
-                return "read-your-writes"  # held back for others: what they get is too old here
-            return None  # what it was held back for is gone: let the client see the next one
+                return Bypass("read-your-writes")  # what others get instead is too old here
+            return Again()  # what it was held back for is gone: let the client see the next one
         raise result.error
 
     # -- the log's word -----------------------------------------------------------------------

@@ -49,6 +49,12 @@ class Storing(NamedTuple):
     public: bool = False
 
 
+class NotStored(NamedTuple):
+    """Why a response is not stored, in the words of its source."""
+
+    reason: str
+
+
 class Circumstances(NamedTuple):
     """What the decision to store depends on besides the response itself.
 
@@ -102,41 +108,44 @@ def _guessed_s(status: int, headers: Headers, at: Circumstances, *, public: bool
     return max(0.0, min(_HEURISTIC_S_MAX, since_s * _HEURISTIC_SHARE))
 
 
-def _forbidden(status: int, headers: Headers, directives: dict[str, str], at: Circumstances) -> str:
-    """Say what speaks against storing, whatever the lifetime; empty when nothing does."""
+def _forbidden(
+    status: int, headers: Headers, directives: dict[str, str], at: Circumstances
+) -> NotStored | None:
+    """Say what forbids to store it, whatever the lifetime; None when nothing does."""
     if status in _NEVER or (status in _UNASKED and not at.heuristic):
-        return f"status {status}"
+        return NotStored(f"status {status}")
     if "must-understand" in directives:
         if status not in _UNDERSTOOD:
-            return "must-understand"
+            return NotStored("must-understand")
     elif "no-store" in directives:
-        return "no-store"
+        return NotStored("no-store")
     if "private" in directives:
-        return "private"
+        return NotStored("private")
     if values(headers, b"set-cookie") and not at.heuristic:
-        return "Set-Cookie"
+        return NotStored("Set-Cookie")
     shared = {"public", "s-maxage", "must-revalidate"} & directives.keys()
-    return "Authorization" if at.authorized and not shared else ""
+    return NotStored("Authorization") if at.authorized and not shared else None
 
 
-def _tags(headers: Headers, origin: str) -> tuple[str, ...] | str:
+def _tags(headers: Headers, origin: str) -> tuple[str, ...] | NotStored:
     tags = tuple(members(headers, b"cache-tag"))
     if len(tags) > PAGE_TAGS_MAX:
-        return f"more than {PAGE_TAGS_MAX} tags"
+        return NotStored(f"more than {PAGE_TAGS_MAX} tags")
     if any(tag_problem(tag) for tag in tags):
-        return "invalid tag"
+        return NotStored("invalid tag")
     grouped = groups.of_response(headers, origin)
-    return "too many groups" if grouped is None else tags + grouped
+    return NotStored("too many groups") if grouped is None else tags + grouped
 
 
-def storing(status: int, headers: Headers, at: Circumstances) -> Storing | str:
+def storing(status: int, headers: Headers, at: Circumstances) -> Storing | NotStored:
     """Decide on a response to a GET: how to store it, or why not (RFC 9111, section 3)."""
     directives, addressed = of_response(headers)
-    if refused := _forbidden(status, headers, directives, at):
-        return refused
+    forbidden = _forbidden(status, headers, directives, at)
+    if forbidden is not None:
+        return forbidden
     varying = vary.names(values(headers, b"vary"))
     if varying is None:
-        return "Vary"
+        return NotStored("Vary")
     public = bool({"public", "s-maxage", "must-revalidate"} & directives.keys())
     given = (seconds(directives, "s-maxage"), seconds(directives, "max-age"))
     ttl_s = next((value for value in given if value is not None), None)
@@ -155,9 +164,9 @@ def storing(status: int, headers: Headers, at: Circumstances) -> Storing | str:
     can_be_asked = any(name in {b"etag", LAST_MODIFIED} for name in _names(headers))
     asked = can_be_asked and (validate or ttl_s is not None)
     if not (lives or asked or (ttl_s is not None and max(swr_s, sie_s) > 0)):
-        return "no-cache" if validate else "no lifetime"
+        return NotStored("no-cache" if validate else "no lifetime")
     tags = _tags(headers, at.origin)
-    if isinstance(tags, str):
+    if isinstance(tags, NotStored):
         return tags
     return Storing(
         ttl_s=0.0 if validate else ttl_s or 0.0,

@@ -6,9 +6,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asgi_isr.http.fields import NO_STORE, TARGETED, cache_status, first, without
-from asgi_isr.http.policy import ERROR_STATUS, NOT_MODIFIED, Circumstances, Storing, storing
+from asgi_isr.http.policy import (
+    ERROR_STATUS,
+    NOT_MODIFIED,
+    Circumstances,
+    NotStored,
+    Storing,
+    storing,
+)
 from asgi_isr.ports import Clock
-from asgi_isr.rendering.flight import Confirmed, PageRequest, Rendered, Streamed
+from asgi_isr.rendering.outcomes import Confirmed, Rendered, Streamed
+from asgi_isr.rendering.request import PageRequest
 from asgi_isr.settings import CacheSettings
 from asgi_isr.types import App, Headers, Message, Receive, Scope, Send
 
@@ -21,6 +29,7 @@ _CLIENT_FIELDS = frozenset(
 )  # fmt: skip
 _NO_BODY = frozenset({204, 205})
 _OF_A_PAGE = frozenset({206, NOT_MODIFIED})
+_TOO_LARGE = NotStored("too large")
 
 
 Spawn = Callable[[Coroutine[Any, Any, BaseException | None]], "asyncio.Task[BaseException | None]"]
@@ -140,7 +149,7 @@ class AppRender:
             heuristic=self._settings.heuristic,
         )
 
-    def rule(self, status: int, headers: Headers) -> Storing | str:
+    def rule(self, status: int, headers: Headers) -> Storing | NotStored:
         """Decide how a response that begins now is stored, or why not."""
         return storing(status, headers, self.circumstances())
 
@@ -172,8 +181,7 @@ class _Capture:
         self._status = 0
         self._headers: Headers = []
         self._at = render.circumstances()
-        self._rule: Storing | None = None
-        self._reason = "no response"
+        self._rule: Storing | NotStored = NotStored("no response")
         self._complete = False
         self._asked = False
         self._client: tuple[Send, Receive] | None = None
@@ -210,18 +218,15 @@ class _Capture:
         self._at = self._render.circumstances()
         if self._confirms:
             return
-        rule = storing(self._status, self._headers, self._at)
+        self._rule = storing(self._status, self._headers, self._at)
         held = self._hold_errors and self._status in ERROR_STATUS
-        if isinstance(rule, Storing) and not held:
-            if self._declared > self._render.page_bytes_max:
-                self._reason = "too large"
-                await self._hand_over()
-                return
-            self._rule = rule
-            return
-        self._reason = rule if isinstance(rule, str) else f"status {self._status}"
-        if not held:
-            await self._hand_over()
+        if isinstance(self._rule, Storing):
+            if held:
+                self._rule = NotStored(f"status {self._status}")
+            elif self._declared > self._render.page_bytes_max:
+                self._rule = _TOO_LARGE
+        if isinstance(self._rule, NotStored) and not held:
+            await self._hand_over(self._rule)
 
     @property
     def _confirms(self) -> bool:
@@ -242,17 +247,17 @@ class _Capture:
                 if not self.whole.done():
                     self.whole.set_result(None)
             return
-        self._rule, self._reason = None, "too large"
-        await self._hand_over()
+        self._rule = _TOO_LARGE
+        await self._hand_over(_TOO_LARGE)
         if self._client is not None:
             await self._client[0]({**message, "body": bytes(self._body)})
         self._body.clear()
 
-    async def _hand_over(self) -> None:
+    async def _hand_over(self, refused: NotStored) -> None:
         """Let the client, if there is one, have the response from here on, from its start."""
         if self._passing is None:
             return
-        self._client = self._render.streaming(self._reason)
+        self._client = self._render.streaming(refused.reason)
         self._answered.set()
         self._passing(self._status)
         if self._start is not None:
@@ -268,8 +273,8 @@ class _Capture:
             return Confirmed(self._headers, self._at)
         body = bytes(self._body)
         whole = self._declared in {-1, len(body)} or self._status in _NO_BODY
-        if self._rule is not None and not whole:
+        if isinstance(self._rule, Storing) and not whole:
             raise RuntimeError(
                 f"the application sent {len(body)} bytes after promising {self._declared}"
             )
-        return Rendered(self._status, self._headers, body, self._rule, self._at, self._reason)
+        return Rendered(self._status, self._headers, body, self._rule, self._at)

@@ -3,18 +3,15 @@
 import asyncio
 from contextlib import suppress
 
-from asgi_isr.coherence.follower import Follower
-from asgi_isr.coherence.index import Index, Verdict
-from asgi_isr.counters import Counters
+from asgi_isr.coherence.index import Verdict
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.http.policy import Use
 from asgi_isr.pages.entry import Entry
-from asgi_isr.pages.local import LocalPages
 from asgi_isr.pages.page import Page, Varied
 from asgi_isr.pages.shared import SharedPages
-from asgi_isr.ports import Clock
-from asgi_isr.rendering.flight import Again, Flight, Kept, Result
-from asgi_isr.settings import CacheSettings
+from asgi_isr.rendering.flight import Flight
+from asgi_isr.rendering.outcomes import Again, Kept, Result
+from asgi_isr.rendering.parts import Parts
 
 ENDED_MAX = 10_000  # keys
 LOCK_POLL_MIN_S = 0.01
@@ -24,17 +21,14 @@ LOCK_POLL_MAX_S = 0.1
 class Fleet:
     """Finds pages in the shared store, where there is one, and brings them there."""
 
-    def __init__(
-        self, settings: CacheSettings, *, clock: Clock, counters: Counters, index: Index,
-        local: LocalPages, follower: Follower, shared: SharedPages | None,
-    ) -> None:  # fmt: skip
-        self._settings = settings
-        self._clock = clock
-        self._counters = counters
-        self._index = index
-        self._local = local
-        self._follower = follower
-        self._shared = shared
+    def __init__(self, parts: Parts) -> None:
+        self._settings = parts.settings
+        self._clock = parts.clock
+        self._counters = parts.counters
+        self._index = parts.index
+        self._local = parts.local
+        self._follower = parts.follower
+        self._shared = parts.shared
         self._ended: dict[str, int] = {}  # by key, up to which fence what is stored is over
 
     def end(self, key: str, fence: int) -> None:

@@ -14,11 +14,12 @@ from asgi_isr.http.fields import (
     values,
     without,
 )
-from asgi_isr.http.policy import Storing, storing
+from asgi_isr.http.policy import NotStored, Storing, storing
 from asgi_isr.keys import page_tags
 from asgi_isr.pages.codec import one_of_each
 from asgi_isr.pages.page import Page
-from asgi_isr.rendering.flight import Confirmed, PageRequest, Rendered
+from asgi_isr.rendering.outcomes import Confirmed, Rendered
+from asgi_isr.rendering.request import PageRequest
 from asgi_isr.types import Headers
 
 INLINE_BYTES_MAX = 64 * 1024  # a larger body is coded beside the event loop
@@ -27,8 +28,8 @@ _UNSTORED = Storing(ttl_s=0.0, swr_s=0.0, sie_s=0.0, tags=())
 
 async def rendered_page(request: PageRequest, answer: Rendered, fence: int) -> Page:
     """Make a page of a whole response that may be stored."""
-    if answer.rule is None:
-        raise ValueError("a response without a storing rule makes no page")
+    if isinstance(answer.rule, NotStored):
+        raise TypeError("a response that is not stored makes no page")
     headers = stored_headers(answer.headers)
     if len(answer.body) <= INLINE_BYTES_MAX:
         bodies = bodies_of(headers, answer.body)
