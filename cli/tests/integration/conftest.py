@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from perfcheck_chassis import Secret, TokenError, TokenKeys
+from perfcheck_chassis.identity import TokenError, TokenKeys
+from perfcheck_chassis.secret import Secret
 
 TOKEN_KEY = "a key of at least thirty-two bytes"  # noqa: S105 -- of these tests alone
 

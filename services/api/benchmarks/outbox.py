@@ -29,7 +29,7 @@ from perfcheck_api.migrations.migrate import migrate, packaged
 from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import median, percentile
 from perfcheck_embedded import servers
 from prometheus_client import CollectorRegistry

@@ -24,7 +24,7 @@ from asgi_isr.coherence.live_set import Report
 from asgi_isr.logs.nats import NatsLog, connect, ensure_instances_stream, ensure_stream
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
-from perfcheck_chassis import environment
+from perfcheck_chassis.settings import environment
 from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, ReceiptBatch
 from perfcheck_embedded import Servers, free_port, servers
 

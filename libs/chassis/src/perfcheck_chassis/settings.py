@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import msgspec
 
+from perfcheck_chassis.identity.tokens import TokenKeys
 from perfcheck_chassis.secret import Secret
-from perfcheck_chassis.tokens import TokenKeys
 
 __all__ = [
     "PREFIX",

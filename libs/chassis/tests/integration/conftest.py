@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from perfcheck_chassis import environment
+from perfcheck_chassis.settings import environment
 
 _SERVICE = Path(__file__).with_name("sample_service.py")
 

@@ -10,17 +10,11 @@ from typing import Any, ClassVar
 
 from litestar import Litestar, Request, get, post
 from litestar.params import FromQuery, JSONBody
-from perfcheck_chassis import (
-    ASGIApp,
-    Health,
-    RequestTimeLimit,
-    ServerTiming,
-    ServiceSettings,
-    create_litestar,
-    environment,
-    load,
-    serve,
-)
+from perfcheck_chassis.asgi import ASGIApp
+from perfcheck_chassis.http import Health, RequestTimeLimit, create_litestar
+from perfcheck_chassis.process import serve
+from perfcheck_chassis.settings import ServiceSettings, environment, load
+from perfcheck_chassis.timing import ServerTiming
 
 
 class SampleSettings(ServiceSettings, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from perfcheck_chassis import NeighbourError, ServiceClient
+from perfcheck_chassis.http_client import NeighbourError, ServiceClient
 
 pytestmark = pytest.mark.integration
 

@@ -6,14 +6,9 @@ from typing import Any
 import pytest
 from litestar import Litestar, Request, post
 from litestar.testing import AsyncTestClient
-from perfcheck_chassis import (
-    Health,
-    Secret,
-    TokenKeys,
-    caller_of,
-    create_litestar,
-    requires,
-)
+from perfcheck_chassis.http import Health, caller_of, create_litestar, requires
+from perfcheck_chassis.identity import TokenKeys
+from perfcheck_chassis.secret import Secret
 
 # By a clock that stands still: tests are given tokens that were made when they were collected.
 KEYS = TokenKeys(Secret("k" * 32), now=lambda: 1_800_000_000.0)

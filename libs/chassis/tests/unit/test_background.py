@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from perfcheck_chassis import background_tasks
+from perfcheck_chassis.process import background_tasks
 
 
 class Endings:

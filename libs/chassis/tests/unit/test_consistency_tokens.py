@@ -1,5 +1,6 @@
 import pytest
-from perfcheck_chassis import ConsistencyTokens, Secret, TokenError, TokenKeys
+from perfcheck_chassis.identity import ConsistencyTokens, TokenError, TokenKeys
+from perfcheck_chassis.secret import Secret
 
 OLD, NEW = Secret("o" * 32), Secret("n" * 32)
 

@@ -5,7 +5,7 @@ import time
 import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
-from perfcheck_chassis import Health, health_routes
+from perfcheck_chassis.http import Health, health_routes
 
 
 async def passes() -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from perfcheck_chassis import JsonFormatter, configure_logging
+from perfcheck_chassis.logs import JsonFormatter, configure_logging
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
-from perfcheck_chassis import metrics_route
+from perfcheck_chassis.http import metrics_route
 from prometheus_client import CollectorRegistry, Counter
 
 

@@ -3,7 +3,9 @@ import json
 from typing import Any
 
 import pytest
-from perfcheck_chassis import ASGIApp, RequestTimeLimit, ServerTiming, app_duration_s
+from perfcheck_chassis.asgi import ASGIApp
+from perfcheck_chassis.http import RequestTimeLimit
+from perfcheck_chassis.timing import ServerTiming, app_duration_s
 
 
 async def answer(_scope: Any, _receive: Any, send: Any) -> None:

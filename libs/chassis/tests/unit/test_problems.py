@@ -8,7 +8,7 @@ from litestar import Litestar, get, put
 from litestar.exceptions import NotAuthorizedException, ServiceUnavailableException
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.testing import AsyncTestClient
-from perfcheck_chassis import Health, Problem, create_litestar
+from perfcheck_chassis.http import Health, Problem, create_litestar
 from perfcheck_contracts import DayWrite, FieldError
 
 

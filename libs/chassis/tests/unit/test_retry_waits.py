@@ -1,4 +1,4 @@
-from perfcheck_chassis import Backoff
+from perfcheck_chassis.backoff import Backoff
 
 
 def test_waits_double_up_to_a_bound_and_begin_again() -> None:

@@ -5,7 +5,8 @@ import json
 
 import jwt
 import pytest
-from perfcheck_chassis import Caller, Secret, TokenError, TokenKeys
+from perfcheck_chassis.identity import Caller, TokenError, TokenKeys
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import TOKEN_LIFETIME_S_MAX
 
 NOW = 1_800_000_000.0

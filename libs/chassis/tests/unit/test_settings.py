@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar
 
 import msgspec
 import pytest
-from perfcheck_chassis import Secret, ServiceSettings, SettingsError, load
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import ServiceSettings, SettingsError, load
 
 
 class ShopSettings(ServiceSettings, frozen=True, kw_only=True):

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import msgspec
-from perfcheck_chassis import Secret, SettingsError, configure_logging, environment, load, serve
+from perfcheck_chassis.logs import configure_logging
+from perfcheck_chassis.process import serve
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import SettingsError, environment, load
 
 from perfcheck_api.db import DatabaseError, connect
 from perfcheck_api.errors import ApiError, MigrationError

@@ -10,19 +10,13 @@ from asgi_isr.coherence.live_set import Observer
 from asgi_isr.logs.nats import Instances
 from litestar import Litestar
 from litestar.datastructures import State
-from perfcheck_chassis import (
-    ASGIApp,
-    ConsistencyTokens,
-    Health,
-    RequestTimeLimit,
-    Secret,
-    ServerTiming,
-    background_tasks,
-    create_litestar,
-    environment,
-    load,
-    metrics_route,
-)
+from perfcheck_chassis.asgi import ASGIApp
+from perfcheck_chassis.http import Health, RequestTimeLimit, create_litestar, metrics_route
+from perfcheck_chassis.identity import ConsistencyTokens
+from perfcheck_chassis.process import background_tasks
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import environment, load
+from perfcheck_chassis.timing import ServerTiming
 from prometheus_client import CollectorRegistry
 
 from perfcheck_api.clock import today_utc, wall_s

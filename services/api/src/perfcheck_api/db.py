@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import psycopg
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from psycopg import errors as pg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow

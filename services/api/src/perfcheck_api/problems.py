@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.types import ExceptionHandlersMap
-from perfcheck_chassis import Problem, problem_handlers
+from perfcheck_chassis.http import Problem, problem_handlers
 from perfcheck_contracts import FieldError
 
 from perfcheck_api.errors import (

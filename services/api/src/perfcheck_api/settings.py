@@ -4,7 +4,9 @@ from typing import Annotated, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
-from perfcheck_chassis import BODY_BYTES_MAX, Secret, ServiceSettings, check_ca_file
+from perfcheck_chassis.limits import BODY_BYTES_MAX
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import ServiceSettings, check_ca_file
 
 from perfcheck_api.invalidations.signature import WebhookSecrets
 

@@ -26,7 +26,8 @@ from perfcheck_api.migrations.migrate import migrate, packaged
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
 from perfcheck_api.settings import Settings
-from perfcheck_chassis import ASGIApp, Secret
+from perfcheck_chassis.asgi import ASGIApp
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import SCOPES
 from perfcheck_embedded import Servers, free_port, servers
 from prometheus_client import CollectorRegistry

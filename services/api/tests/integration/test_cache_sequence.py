@@ -9,7 +9,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.outbox import repository as outbox
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, servers
 
 ROWS = "SELECT id, event_id::text, seq FROM outbox ORDER BY id"

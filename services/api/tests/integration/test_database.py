@@ -8,7 +8,7 @@ import pytest
 from perfcheck_api.db import Database, connect
 from perfcheck_api.errors import DatabaseUnavailableError, MigrationError
 from perfcheck_api.migrations.migrate import Migration, migrate, packaged
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import free_port, servers
 
 

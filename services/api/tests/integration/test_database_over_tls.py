@@ -8,7 +8,7 @@ import pytest
 import trustme
 from perfcheck_api.db import DatabaseError, connect
 from perfcheck_api.settings import DatabaseSettings
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import HOST, Servers, TlsFiles, tls_front
 
 

@@ -11,7 +11,7 @@ from asgi_isr.events import Invalidation
 from perfcheck_api.db import Database
 from perfcheck_api.errors import DatabaseUnavailableError
 from perfcheck_api.invalidations.group_commit import GroupCommit
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 
 LOCK = b"LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE"
 ROWS = "SELECT id, xmin::text FROM outbox ORDER BY id"

@@ -12,7 +12,7 @@ from perfcheck_api.db import connect
 from perfcheck_api.errors import SourceError
 from perfcheck_api.ingest.load import Summary, ingest
 from perfcheck_api.migrations.migrate import packaged
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 
 OUTBOX = "SELECT payload FROM outbox"
 COUNT = "SELECT count(*) FROM rates"

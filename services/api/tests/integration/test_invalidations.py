@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from asgi_isr.coherence.live_set import Applied, Reached
 from asgi_isr.events import decode
-from perfcheck_chassis import ConsistencyTokens, Secret
+from perfcheck_chassis.identity import ConsistencyTokens
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import SCOPES
 
 OUTBOX = "SELECT id, event_id::text, payload FROM outbox ORDER BY id"

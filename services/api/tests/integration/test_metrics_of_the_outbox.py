@@ -5,7 +5,7 @@ import pytest
 from asgi_isr.events import Invalidation
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.outbox import repository as outbox
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 
 
 async def test_publishing_moves_the_metrics(

@@ -17,7 +17,8 @@ from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
-from perfcheck_chassis import Secret, background_tasks
+from perfcheck_chassis.process import background_tasks
+from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, servers
 from prometheus_client import CollectorRegistry
 

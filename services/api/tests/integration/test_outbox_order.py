@@ -7,7 +7,7 @@ from asgi_isr.events import Invalidation
 from perfcheck_api.db import Connection
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.outbox import repository as outbox
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 
 LAST = "2026-10-30"
 VISIBLE = "SELECT array_agg(id ORDER BY id) FROM outbox"

@@ -17,7 +17,7 @@ from perfcheck_api.db import Database, connect
 from perfcheck_api.invalidations import repository
 from perfcheck_api.invalidations.model import Part, ReceiptFilter, json_of, rounds
 from perfcheck_api.outbox import repository as outbox
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import (
     RECEIPTS_STREAM,
     RECEIPTS_SUBJECT,

@@ -13,7 +13,7 @@ from nats.aio.client import Client as NatsClient
 from nats.errors import Error as NatsError
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.migrations.migrate import migrate, packaged
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, Receipt, ReceiptBatch
 from perfcheck_embedded import Servers, servers
 

@@ -14,7 +14,7 @@ from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.outbox.broker import connected
 from perfcheck_api.outbox.log_identity import verify
 from perfcheck_api.outbox.repository import Acknowledged
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, servers
 
 UNPUBLISHED = "SELECT count(*) FROM outbox WHERE published_at IS NULL"

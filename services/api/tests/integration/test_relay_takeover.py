@@ -18,7 +18,7 @@ from asgi_isr.events import SEQUENCE_HEADER, STREAM, Invalidation
 from nats.js import JetStreamContext
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.outbox import repository as outbox
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, free_port
 
 ROWS = "SELECT id, event_id::text, seq FROM outbox ORDER BY id"

@@ -7,7 +7,7 @@ import pytest
 from perfcheck_api.db import Database
 from perfcheck_api.outbox.backlog import watch_backlog
 from perfcheck_api.outbox.metrics import BacklogMetrics
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from prometheus_client import CollectorRegistry
 
 

@@ -7,7 +7,7 @@ import pytest
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
 from perfcheck_api.receipts.intake import ReceiptIntake
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from prometheus_client import CollectorRegistry
 
 URL = Secret("postgresql://127.0.0.1:1/none")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from perfcheck_api.settings import DatabaseSettings, with_root_certificate
-from perfcheck_chassis import Secret, SettingsError, load
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import SettingsError, load
 
 BASE = "postgresql://u:p@db/rates"
 

@@ -1,7 +1,8 @@
 import pytest
 from perfcheck_api.db import conninfo
 from perfcheck_api.settings import Settings
-from perfcheck_chassis import Secret, SettingsError, load
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import SettingsError, load
 
 NEEDED = {
     "PERFCHECK_DATABASE_URL": "postgresql://user:hush@db/rates",

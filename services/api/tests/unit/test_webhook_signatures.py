@@ -5,7 +5,8 @@ import hmac
 import pytest
 from perfcheck_api.invalidations.signature import SignatureError, WebhookSecrets
 from perfcheck_api.settings import Settings
-from perfcheck_chassis import Secret, SettingsError, load
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import SettingsError, load
 
 NOW = 1_793_375_100.0
 BODY = b'{"tags":["x"]}'

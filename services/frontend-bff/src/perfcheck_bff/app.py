@@ -8,15 +8,10 @@ from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.logs.nats import NatsLog
 from asgi_isr.stores.redis import RedisStore
 from litestar import Litestar
-from perfcheck_chassis import (
-    ASGIApp,
-    Health,
-    RequestTimeLimit,
-    ServiceClient,
-    create_litestar,
-    environment,
-    load,
-)
+from perfcheck_chassis.asgi import ASGIApp
+from perfcheck_chassis.http import Health, RequestTimeLimit, create_litestar
+from perfcheck_chassis.http_client import ServiceClient
+from perfcheck_chassis.settings import environment, load
 
 from perfcheck_bff.cache_status import cache_routes
 from perfcheck_bff.checks import lease_check, log_check, store_check

@@ -11,7 +11,7 @@ from asgi_isr import PageCache
 from litestar import MediaType, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
-from perfcheck_chassis import REQUEST_S
+from perfcheck_chassis.limits import REQUEST_S
 
 from perfcheck_bff.consistency import OwnWrites
 

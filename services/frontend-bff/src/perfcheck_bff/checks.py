@@ -3,7 +3,7 @@
 from asgi_isr import PageCache
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.stores.redis import RedisStore
-from perfcheck_chassis import Check
+from perfcheck_chassis.http import Check
 
 __all__ = ["lease_check", "log_check", "store_check"]
 

@@ -5,7 +5,7 @@ A client sends it as the field `Consistency-Token`, a browser as the cookie `con
 
 from contextlib import suppress
 
-from perfcheck_chassis import ConsistencyTokens, TokenError, TokenKeys
+from perfcheck_chassis.identity import ConsistencyTokens, TokenError, TokenKeys
 
 __all__ = ["CONSISTENCY_COOKIE", "CONSISTENCY_FIELD", "OwnWrites"]
 

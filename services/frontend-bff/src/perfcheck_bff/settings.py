@@ -3,7 +3,8 @@
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
-from perfcheck_chassis import Secret, ServiceSettings
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import ServiceSettings
 
 __all__ = ["Settings"]
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from perfcheck_chassis import Secret, TokenKeys
+from perfcheck_chassis.identity import TokenKeys
+from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, free_port, servers
 
 READY_S = 30.0

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from perfcheck_chassis import Secret, TokenKeys
+from perfcheck_chassis.identity import TokenKeys
+from perfcheck_chassis.secret import Secret
 
 pytestmark = pytest.mark.integration
 

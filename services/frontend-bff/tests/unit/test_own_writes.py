@@ -2,7 +2,8 @@
 
 import pytest
 from perfcheck_bff.consistency import OwnWrites
-from perfcheck_chassis import ConsistencyTokens, Secret, TokenKeys
+from perfcheck_chassis.identity import ConsistencyTokens, TokenKeys
+from perfcheck_chassis.secret import Secret
 
 OLD, NEW = Secret("o" * 32), Secret("n" * 32)
 

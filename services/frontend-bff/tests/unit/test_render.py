@@ -5,7 +5,7 @@ import itertools
 import pytest
 from perfcheck_bff.reading.render import PAGE_TAGS_MAX, TAG_CHARS_MAX, Render
 from perfcheck_bff.site.headers import CONTENT_SECURITY_POLICY, cached, never_stored, server_timing
-from perfcheck_chassis import Reply
+from perfcheck_chassis.http_client import Reply
 
 
 def reply(tags: str | None, *, duration_s: float = 0.0, app_s: float | None = None) -> Reply:

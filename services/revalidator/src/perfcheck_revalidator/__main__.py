@@ -2,7 +2,8 @@
 
 import sys
 
-from perfcheck_chassis import SettingsError, environment, load, serve
+from perfcheck_chassis.process import serve
+from perfcheck_chassis.settings import SettingsError, environment, load
 
 from perfcheck_revalidator.settings import Settings
 

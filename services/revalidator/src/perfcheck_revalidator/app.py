@@ -16,14 +16,9 @@ from asgi_isr.ports import SystemClock
 from asgi_isr.settings import CacheSettings
 from asgi_isr.stores.redis import RedisStore
 from litestar import Litestar
-from perfcheck_chassis import (
-    Health,
-    background_tasks,
-    create_litestar,
-    environment,
-    load,
-    metrics_route,
-)
+from perfcheck_chassis.http import Health, create_litestar, metrics_route
+from perfcheck_chassis.process import background_tasks
+from perfcheck_chassis.settings import environment, load
 
 from perfcheck_revalidator.cdn.port import Cdn
 from perfcheck_revalidator.cdn.settings import cdns_from

@@ -6,7 +6,10 @@ from typing import Any
 
 from asgi_isr.coherence.live_set import Observer
 from asgi_isr.ports import Clock
-from perfcheck_chassis import REQUEST_S, Health, ServiceClient, background_tasks
+from perfcheck_chassis.http import Health
+from perfcheck_chassis.http_client import ServiceClient
+from perfcheck_chassis.limits import REQUEST_S
+from perfcheck_chassis.process import background_tasks
 
 from perfcheck_revalidator.cdn.port import Cdn
 from perfcheck_revalidator.cdn.settings import trouble_of

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar
 
 import msgspec
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 
 from perfcheck_revalidator.cdn.settings import CdnSettings
 

@@ -7,7 +7,7 @@ import pytest
 from asgi_isr.logs.nats import NatsLog, connect, ensure_instances_stream, ensure_stream
 from asgi_isr.stores.redis import RedisStore
 from nats.aio.client import Client
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, Receipt, ReceiptBatch
 from perfcheck_embedded import Servers, servers
 from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter

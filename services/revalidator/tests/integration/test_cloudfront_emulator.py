@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from asgi_isr.ports import SystemClock
-from perfcheck_chassis import environment, load
+from perfcheck_chassis.settings import environment, load
 from perfcheck_revalidator.cdn.cloudfront_api import CloudFrontApi, CloudFrontError
 from perfcheck_revalidator.cdn.cloudfront_items import caller_reference
 from perfcheck_revalidator.cdn.port import PurgeEvent

@@ -9,7 +9,7 @@ from asgi_isr import Invalidation
 from asgi_isr.logs.nats import NatsLog
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import CdnPurge
 from perfcheck_revalidator.app import create_app
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent

@@ -11,7 +11,7 @@ from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import NatsLog, ensure_stream
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import CdnPurge
 from perfcheck_embedded import Servers, free_port
 from perfcheck_revalidator.app import create_app

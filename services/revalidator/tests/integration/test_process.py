@@ -11,7 +11,8 @@ from asgi_isr import Invalidation
 from asgi_isr.logs.nats import NatsLog
 from asgi_isr.pages.shared import read_snapshot
 from asgi_isr.stores.redis import RedisStore
-from perfcheck_chassis import NeighbourError, ServiceClient, environment
+from perfcheck_chassis.http_client import NeighbourError, ServiceClient
+from perfcheck_chassis.settings import environment
 from perfcheck_embedded import Servers
 
 pytestmark = pytest.mark.integration

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 from litestar.testing import AsyncTestClient
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers
 from perfcheck_revalidator.app import create_app
 from perfcheck_revalidator.settings import Settings

@@ -18,7 +18,8 @@ from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import NatsLog, ensure_instances_stream
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client
-from perfcheck_chassis import NeighbourError, ServiceClient, environment
+from perfcheck_chassis.http_client import NeighbourError, ServiceClient
+from perfcheck_chassis.settings import environment
 from perfcheck_embedded import Servers, free_port
 from perfcheck_revalidator.app import create_app
 from perfcheck_revalidator.events import DURABLE

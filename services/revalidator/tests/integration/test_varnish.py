@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 import pytest
 from asgi_isr.ports import SystemClock
-from perfcheck_chassis import Reply, Secret, ServiceClient, environment
+from perfcheck_chassis.http_client import Reply, ServiceClient
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import environment
 from perfcheck_revalidator.cdn.http_purge import HttpPurge
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
 from perfcheck_revalidator.cdn.purge_requests import Style

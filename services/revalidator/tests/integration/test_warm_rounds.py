@@ -12,7 +12,9 @@ import pytest
 from asgi_isr.coherence.live_set import PopularPage, PopularPages
 from asgi_isr.events import Invalidation
 from asgi_isr.ports import SystemClock
-from perfcheck_chassis import Secret, ServiceClient, TokenKeys
+from perfcheck_chassis.http_client import ServiceClient
+from perfcheck_chassis.identity import TokenKeys
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import WarmedPage, WarmResult, WarmWrite
 from perfcheck_embedded import Servers
 from perfcheck_revalidator.metrics import Metrics

@@ -1,6 +1,6 @@
 import pytest
 from asgi_isr.ports import SystemClock
-from perfcheck_chassis import SettingsError, load
+from perfcheck_chassis.settings import SettingsError, load
 from perfcheck_revalidator.cdn.settings import CdnSettings, cdns_from, trouble_of
 
 

@@ -1,5 +1,5 @@
 import pytest
-from perfcheck_chassis import SettingsError, load
+from perfcheck_chassis.settings import SettingsError, load
 from perfcheck_revalidator.__main__ import settings_help
 from perfcheck_revalidator.settings import Settings
 

@@ -11,7 +11,8 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter, RawBody
 from litestar.types import Guard
-from perfcheck_chassis import ConsistencyTokens, Problem, TokenKeys, caller_of, requires
+from perfcheck_chassis.http import Problem, caller_of, requires
+from perfcheck_chassis.identity import ConsistencyTokens, TokenKeys
 from perfcheck_contracts import Applied, InvalidationAccepted, Receipt, ReceiptList
 
 from perfcheck_api.invalidations.input import event_from, filter_from, idempotency_key_from

@@ -11,7 +11,7 @@ import hmac
 import re
 from collections.abc import Mapping
 
-from perfcheck_chassis import Secret
+from perfcheck_chassis.secret import Secret
 
 __all__ = ["WINDOW_S", "SignatureError", "WebhookSecrets"]
 

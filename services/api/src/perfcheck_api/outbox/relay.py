@@ -22,7 +22,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID, uuid4
 
-from perfcheck_chassis import Backoff, Secret
+from perfcheck_chassis.backoff import Backoff
+from perfcheck_chassis.secret import Secret
 
 from perfcheck_api.db import Connection, connect
 from perfcheck_api.outbox import repository as outbox

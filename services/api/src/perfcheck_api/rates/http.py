@@ -6,7 +6,8 @@ import msgspec
 from litestar import Request, Response, Router, get, patch, put
 from litestar.datastructures import ResponseHeader, State
 from litestar.params import FromPath, QueryParameter, RawBody
-from perfcheck_chassis import ConsistencyTokens, TokenKeys, requires
+from perfcheck_chassis.http import requires
+from perfcheck_chassis.identity import ConsistencyTokens, TokenKeys
 from perfcheck_contracts import (
     Currency,
     CurrencyList,

@@ -27,7 +27,8 @@ from nats.js.api import (
     StreamConfig,
 )
 from nats.js.errors import NotFoundError
-from perfcheck_chassis import Backoff, Secret
+from perfcheck_chassis.backoff import Backoff
+from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, ReceiptBatch
 
 from perfcheck_api.db import Connection, DataError

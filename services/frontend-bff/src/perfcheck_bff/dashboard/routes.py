@@ -3,7 +3,7 @@
 from asgi_isr import PageCache
 from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
-from perfcheck_chassis import Health
+from perfcheck_chassis.http import Health
 
 from perfcheck_bff.cache_status import cache_report
 from perfcheck_bff.dashboard.view import perf_view

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
-from perfcheck_chassis import NeighbourError, ServiceClient
+from perfcheck_chassis.http_client import NeighbourError, ServiceClient
 from perfcheck_contracts import (
     Currency,
     CurrencyList,

@@ -7,7 +7,7 @@ of it carries all these names. No page lists its tags by hand, so none can be fo
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from perfcheck_chassis import Reply
+from perfcheck_chassis.http_client import Reply
 
 __all__ = ["PAGE_TAGS_MAX", "TAG_CHARS_MAX", "Render"]
 

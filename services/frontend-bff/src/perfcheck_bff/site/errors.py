@@ -11,7 +11,7 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
-from perfcheck_chassis import problem_handlers
+from perfcheck_chassis.http import problem_handlers
 
 from perfcheck_bff.site import headers
 from perfcheck_bff.site.pages import Pages, Sentence

@@ -15,7 +15,9 @@ import msgspec
 from asgi_isr import PageCache
 from litestar import MediaType, Response, post
 from litestar.handlers import HTTPRouteHandler
-from perfcheck_chassis import ASGIApp, Problem, TokenKeys, requires
+from perfcheck_chassis.asgi import ASGIApp
+from perfcheck_chassis.http import Problem, requires
+from perfcheck_chassis.identity import TokenKeys
 from perfcheck_contracts import WARM_PATHS_MAX, FieldError, WarmedPage, WarmResult, WarmWrite
 
 __all__ = ["CONCURRENCY", "TIMEOUT_S_MAX", "Warming", "problems", "warm_routes"]

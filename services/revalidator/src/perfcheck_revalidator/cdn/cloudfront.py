@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 from asgi_isr.ports import Clock
-from perfcheck_chassis import Jitter, wait_s
+from perfcheck_chassis.backoff import Jitter, wait_s
 from perfcheck_contracts import CdnPurge
 
 from perfcheck_revalidator.cdn.batches import Batch, Batches

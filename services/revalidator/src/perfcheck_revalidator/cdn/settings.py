@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 from asgi_isr.ports import Clock
-from perfcheck_chassis import Jitter, Secret, ServiceSettings, jitter
+from perfcheck_chassis.backoff import Jitter, jitter
+from perfcheck_chassis.secret import Secret
+from perfcheck_chassis.settings import ServiceSettings
 
 from perfcheck_revalidator.cdn.cloudfront import CloudFront
 from perfcheck_revalidator.cdn.cloudfront_api import CloudFrontApi

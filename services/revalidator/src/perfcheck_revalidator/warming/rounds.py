@@ -18,7 +18,8 @@ from asgi_isr.ports import Clock
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from perfcheck_chassis import NeighbourError, ServiceClient, TokenError
+from perfcheck_chassis.http_client import NeighbourError, ServiceClient
+from perfcheck_chassis.identity import TokenError
 from perfcheck_contracts import WARM_PATHS_MAX, Warmed, WarmResult, WarmWrite
 
 from perfcheck_revalidator.metrics import Metrics

@@ -15,7 +15,7 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats import close, connect
 from asgi_isr.nats.requests import STREAM_NOT_FOUND, RefusedError, request
 from nats.aio.client import Client
-from perfcheck_chassis import jitter, wait_s
+from perfcheck_chassis.backoff import jitter, wait_s
 
 __all__ = ["TIMEOUT_S", "Broker", "Outlet"]
 

@@ -9,7 +9,8 @@ from asgi_isr.errors import LogUnavailableError
 from litestar import MediaType, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
-from perfcheck_chassis import Problem, TokenKeys, requires
+from perfcheck_chassis.http import Problem, requires
+from perfcheck_chassis.identity import TokenKeys
 from perfcheck_contracts import DeadLetterList, RetryReport
 
 from perfcheck_revalidator.work.dead_letters import DeadLetters, Stored

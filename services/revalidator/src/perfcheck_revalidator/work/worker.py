@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from perfcheck_chassis import jitter, wait_s
+from perfcheck_chassis.backoff import jitter, wait_s
 
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.work.queue import ACK_WAIT_S, Delivery, Queue

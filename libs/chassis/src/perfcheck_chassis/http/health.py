@@ -17,7 +17,7 @@ from litestar import MediaType, Response, get
 from litestar.handlers import HTTPRouteHandler
 from perfcheck_contracts import CheckReport, CheckStatus, HealthReport, HealthStatus
 
-from perfcheck_chassis import drain
+from perfcheck_chassis.process import drain
 
 __all__ = ["CHECK_S", "Check", "Health", "health_routes"]
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from perfcheck_chassis.asgi import ASGIApp, Message, Receive, Scope, Send
+from perfcheck_chassis.http.problems import Problem
 from perfcheck_chassis.limits import REQUEST_S
-from perfcheck_chassis.problems import Problem
 
 __all__ = ["RequestTimeLimit"]
 

@@ -7,7 +7,7 @@ make readers wait for what never comes, and lives for minutes: by then the log h
 
 import re
 
-from perfcheck_chassis.tokens import TokenError, TokenKeys
+from perfcheck_chassis.identity.tokens import TokenError, TokenKeys
 
 __all__ = ["CONSISTENCY_LIFETIME_S", "ConsistencyTokens"]
 

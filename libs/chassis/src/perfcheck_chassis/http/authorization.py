@@ -7,8 +7,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
-from perfcheck_chassis.problems import Problem
-from perfcheck_chassis.tokens import Caller, ScopeError, TokenError, TokenKeys
+from perfcheck_chassis.http.problems import Problem
+from perfcheck_chassis.identity.tokens import Caller, ScopeError, TokenError, TokenKeys
 
 __all__ = ["caller_of", "requires"]
 

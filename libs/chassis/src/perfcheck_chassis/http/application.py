@@ -8,9 +8,9 @@ from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
-from perfcheck_chassis.health import Health, health_routes
+from perfcheck_chassis.http.health import Health, health_routes
+from perfcheck_chassis.http.problems import problem_handlers
 from perfcheck_chassis.limits import BODY_BYTES_MAX
-from perfcheck_chassis.problems import problem_handlers
 
 __all__ = ["create_litestar"]
 
