@@ -49,20 +49,22 @@ from perfcheck_contracts.invalidations import (
     Stage,
     Warmed,
 )
-from perfcheck_contracts.messages import (
-    DEAD_LETTER_SUBJECT_PREFIX,
-    DEAD_LETTERS_STREAM,
-    RECEIPTS_MAX,
-    RECEIPTS_STREAM,
-    RECEIPTS_SUBJECT,
-    ReceiptBatch,
-)
+from perfcheck_contracts.messages import RECEIPTS_MAX, ReceiptBatch
 from perfcheck_contracts.problems import (
     PROBLEM_MEDIA_TYPE,
     FieldError,
     ProblemDetails,
 )
 from perfcheck_contracts.statistics import median, percentile
+from perfcheck_contracts.streams import (
+    DEAD_LETTER_SUBJECT_PREFIX,
+    DEAD_LETTERS,
+    DEAD_LETTERS_STREAM,
+    RECEIPTS,
+    RECEIPTS_STREAM,
+    RECEIPTS_SUBJECT,
+    StreamFacts,
+)
 from perfcheck_contracts.warming import (
     WARM_PATHS_MAX,
     WarmedPage,
@@ -73,6 +75,7 @@ from perfcheck_contracts.warming import (
 __all__ = [
     "ALGORITHM",
     "AUDIENCES",
+    "DEAD_LETTERS",
     "DEAD_LETTERS_STREAM",
     "DEAD_LETTER_REASON_HEADER",
     "DEAD_LETTER_SEQ_HEADER",
@@ -82,6 +85,7 @@ __all__ = [
     "INSTANCES_TIMED_MAX",
     "KEY_BYTES_MIN",
     "PROBLEM_MEDIA_TYPE",
+    "RECEIPTS",
     "RECEIPTS_MAX",
     "RECEIPTS_STREAM",
     "RECEIPTS_SUBJECT",
@@ -115,6 +119,7 @@ __all__ = [
     "RetryReport",
     "Scope",
     "Stage",
+    "StreamFacts",
     "WarmResult",
     "WarmWrite",
     "Warmed",

@@ -29,7 +29,7 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 from perfcheck_chassis.backoff import Backoff
 from perfcheck_chassis.secret import Secret
-from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, ReceiptBatch
+from perfcheck_contracts import RECEIPTS, ReceiptBatch
 
 from perfcheck_api.db import Connection, DataError
 from perfcheck_api.db import connect as connect_to_database
@@ -47,8 +47,6 @@ from perfcheck_api.invalidations.model import (
 from perfcheck_api.sessions import Sessions
 
 CONSUMER = "api"
-STREAM_AGE_S_MAX = 7 * 86_400.0
-STREAM_BYTES_MAX = 256 * 1024 * 1024
 BATCHES_MAX = 16  # fetched at once
 FETCH_TIMEOUT_S = 2.0
 ACK_WAIT_S = 30.0
@@ -113,7 +111,7 @@ class ReceiptIntake:
     async def _take_in(self, connection: Connection, js: JetStreamContext) -> None:
         async with asyncio.timeout(STEP_TIMEOUT_S):
             await ensure_consumer(js)
-            subscription = await js.pull_subscribe_bind(consumer=CONSUMER, stream=RECEIPTS_STREAM)
+            subscription = await js.pull_subscribe_bind(consumer=CONSUMER, stream=RECEIPTS.name)
         prune_at = self._monotonic()
         while True:
             try:
@@ -135,22 +133,23 @@ class ReceiptIntake:
 async def ensure_consumer(js: JetStreamContext) -> None:
     """Create the stream of receipts and the consumer, unless they exist."""
     try:
-        await js.stream_info(RECEIPTS_STREAM)
+        await js.stream_info(RECEIPTS.name)
     except NotFoundError:
         await js.add_stream(
             StreamConfig(
-                name=RECEIPTS_STREAM,
-                description="Receipts of invalidations on their way to the api",
-                subjects=[RECEIPTS_SUBJECT],
-                retention=RetentionPolicy.WORK_QUEUE,
+                name=RECEIPTS.name,
+                description=RECEIPTS.description,
+                subjects=list(RECEIPTS.subjects),
+                retention=RetentionPolicy(RECEIPTS.retention),
                 storage=StorageType.FILE,
                 discard=DiscardPolicy.OLD,
-                max_age=STREAM_AGE_S_MAX,
-                max_bytes=STREAM_BYTES_MAX,
+                max_age=RECEIPTS.age_s_max,
+                max_bytes=RECEIPTS.bytes_max,
+                duplicate_window=RECEIPTS.duplicate_window_s,
             )
         )
     await js.add_consumer(
-        RECEIPTS_STREAM,
+        RECEIPTS.name,
         ConsumerConfig(
             durable_name=CONSUMER,
             ack_policy=AckPolicy.EXPLICIT,
