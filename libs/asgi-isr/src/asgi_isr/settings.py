@@ -20,10 +20,13 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Query parameters that pages depend on; others are hidden from the app. None: all of them."""
     vary_host: bool = True
     """Whether pages depend on the `Host` header."""
-    heuristic: bool = False
-    """Store what RFC 9111 allows beyond what the app asked for: lifetimes guessed from
-    `Last-Modified` (section 4.2.2), responses with `Set-Cookie` (7.3), and with a lifetime 5xx and
-    what is wrong with one request alone (400, 408, 411, 413, 415, 417, 421, 422, 425, 426)."""
+    guess_freshness: bool = False
+    """Guess a lifetime from `Last-Modified` where the app gives none (RFC 9111, section 4.2.2)."""
+    store_set_cookie: bool = False
+    """Store responses with `Set-Cookie` too (section 7.3): all clients get the cookie of one."""
+    store_errors: bool = False
+    """Store also, where they have a lifetime, 5xx and what is wrong with one request alone (400,
+    408, 411, 413, 415, 417, 421, 422, 425, 426)."""
     unsafe_invalidates: bool = True
     """A POST, PUT, DELETE … that succeeds invalidates its path, at all instances (section 4.4)."""
     forward_cdn_cache_control: bool = False

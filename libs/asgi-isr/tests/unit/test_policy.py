@@ -77,8 +77,8 @@ STORING = [
      (9, 0, 0)),
     ("RFC 9213 2.1", 200, ["cdn-cache-control: ", "cache-control: max-age=9"], (9, 0, 0)),
 ]  # fmt: skip
-# As above, with the setting `heuristic`.
-HEURISTIC = [
+# As above, with the settings that store what the app did not ask for.
+UNASKED = [
     ("RFC 9111 4.2.2", 200, [f"last-modified: {AGO[1000]}"], (100, 0, 0)),
     ("RFC 9111 4.2.2", 200, [f"last-modified: {AGO[1000]}", f"date: {AGO[30]}"], (97, 0, 0)),
     ("RFC 9111 4.2.2", 200, [f"last-modified: {AGO[10**6]}"], (86_400, 0, 0)),
@@ -100,9 +100,22 @@ AUTHORIZED = [
     ("RFC 9111 3.5", 200, ["cdn-cache-control: max-age=60, public"], (60, 0, 0)),
 ]
 PLAIN = Circumstances(received=NOW)
+ALL_SWITCHES = PLAIN._replace(guess_freshness=True, store_set_cookie=True, store_errors=True)
+# Each switch alone lets its own through.
+WITHOUT_ONE = [
+    (ALL_SWITCHES._replace(guess_freshness=False), "RFC 9111 4.2.2", 200,
+     [f"last-modified: {AGO[1000]}"], "no lifetime"),
+    (ALL_SWITCHES._replace(store_set_cookie=False), "RFC 9111 7.3", 200,
+     ["cache-control: max-age=60", "set-cookie: a=b"], "Set-Cookie"),
+    (ALL_SWITCHES._replace(store_errors=False), "RFC 9111 3", 503,
+     ["cache-control: max-age=60"], "status 503"),
+    (ALL_SWITCHES._replace(store_errors=False), "RFC 9111 3", 413,
+     ["cache-control: max-age=60"], "status 413"),
+]  # fmt: skip
 CASES = [
     *((PLAIN, *case) for case in STORING),
-    *((PLAIN._replace(heuristic=True), *case) for case in HEURISTIC),
+    *((ALL_SWITCHES, *case) for case in UNASKED),
+    *WITHOUT_ONE,
     *((PLAIN._replace(authorized=True), *case) for case in AUTHORIZED),
     (PLAIN._replace(delay_s=61), "RFC 9111 4.2.3", 200, ["cache-control: max-age=60"],
      "no lifetime"),

@@ -61,6 +61,10 @@ def test_every_kind_of_setting() -> None:
         (["--lease", "nan"], "--lease: give a number above 0"),
         (["--idle-timeout", "inf"], "--idle-timeout: give a number above 0"),
         (["--upstre", "http://a"], "--upstre"),
+        (
+            ["--heuristic"],
+            "from --guess-freshness, --store-set-cookie, --store-errors",
+        ),
     ],
 )
 def test_wrong_value(arguments: list[str], said: str, capsys: Any) -> None:

@@ -21,7 +21,7 @@ _NEVER = frozenset({*range(100, 200), 206, NOT_MODIFIED, 428, 429, 431, 511})
 _OF_THE_REQUEST = frozenset({400, 408, 411, 413, 415, 417, 421, 422, 425, 426})
 # These say how the server is, not what the page is: 501 is a statement on the resource.
 _FAILURES = frozenset(range(500, 600)) - {501}
-_UNASKED = _OF_THE_REQUEST | _FAILURES  # stored with the setting `heuristic` alone
+_UNASKED = _OF_THE_REQUEST | _FAILURES  # stored with the setting `store_errors` alone
 ERROR_STATUS = frozenset({500, 502, 503, 504})  # RFC 5861, section 4
 # Statuses that may be kept without an explicit lifetime (RFC 9110, section 15.1).
 _HEURISTIC = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
@@ -59,14 +59,16 @@ class Circumstances(NamedTuple):
     """What the decision to store depends on besides the response itself.
 
     `received` is in seconds since 1970, `delay_s` since the request was sent; `origin` is scheme
-    and host, where pages depend on them; `heuristic` is the setting of that name.
+    and host, where pages depend on them. The last three are the settings of those names.
     """
 
     received: float
     delay_s: float = 0.0
     origin: str = ""
     authorized: bool = False
-    heuristic: bool = False
+    guess_freshness: bool = False
+    store_set_cookie: bool = False
+    store_errors: bool = False
 
 
 class Use(Enum):
@@ -101,7 +103,7 @@ def _expires_s(headers: Headers, received: float) -> float | None:
 def _guessed_s(status: int, headers: Headers, at: Circumstances, *, public: bool) -> float | None:
     """Return a lifetime for a response that names none (section 4.2.2)."""
     modified = date(headers, LAST_MODIFIED)
-    if not at.heuristic or modified is None or not (public or status in _HEURISTIC):
+    if not at.guess_freshness or modified is None or not (public or status in _HEURISTIC):
         return None
     made = date(headers, b"date")
     since_s = (made if made is not None else at.received) - modified
@@ -112,7 +114,7 @@ def _forbidden(
     status: int, headers: Headers, directives: dict[str, str], at: Circumstances
 ) -> NotStored | None:
     """Say what forbids to store it, whatever the lifetime; None when nothing does."""
-    if status in _NEVER or (status in _UNASKED and not at.heuristic):
+    if status in _NEVER or (status in _UNASKED and not at.store_errors):
         return NotStored(f"status {status}")
     if "must-understand" in directives:
         if status not in _UNDERSTOOD:
@@ -121,7 +123,7 @@ def _forbidden(
         return NotStored("no-store")
     if "private" in directives:
         return NotStored("private")
-    if values(headers, b"set-cookie") and not at.heuristic:
+    if values(headers, b"set-cookie") and not at.store_set_cookie:
         return NotStored("Set-Cookie")
     shared = {"public", "s-maxage", "must-revalidate"} & directives.keys()
     return NotStored("Authorization") if at.authorized and not shared else None

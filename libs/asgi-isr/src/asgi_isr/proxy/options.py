@@ -30,7 +30,25 @@ def parser() -> argparse.ArgumentParser:
     proxy.set_defaults(proxy=proxy)
     _add(proxy, ProxySettings, PROXY_HELP)
     _add(proxy.add_argument_group("cache"), CacheSettings, CACHE_HELP)
+    proxy.add_argument(
+        "--heuristic", "--no-heuristic", action=_Replaced, nargs=0, help=argparse.SUPPRESS,
+        default=argparse.SUPPRESS, const=("guess_freshness", "store_set_cookie", "store_errors"),
+    )  # fmt: skip
     return root
+
+
+class _Replaced(argparse.Action):
+    """A flag that others took the place of: says which."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        del namespace, values
+        parser.error(f"{option_string} is gone; choose from {', '.join(map(flag, self.const))}")
 
 
 def parse(arguments: Sequence[str]) -> ProxySettings:

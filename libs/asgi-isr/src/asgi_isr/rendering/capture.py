@@ -146,7 +146,9 @@ class AppRender:
             delay_s=self._clock.monotonic() - self._sent,
             origin=self._request.origin,
             authorized=self._request.authorized,
-            heuristic=self._settings.heuristic,
+            guess_freshness=self._settings.guess_freshness,
+            store_set_cookie=self._settings.store_set_cookie,
+            store_errors=self._settings.store_errors,
         )
 
     def rule(self, status: int, headers: Headers) -> Storing | NotStored:
