@@ -277,10 +277,10 @@ def test_fields_of_hits_are_kept_for_few_pages() -> None:
     ready = Ready()
     held = [entry(f"/{number}", size=10) for number in range(READY_MAX + 10)]
     for one in held:
-        one.hit(codings=(), now=101, name="x", ready=ready)
+        one.answer(codings=(), now=101, name="x", ready=ready)
     assert sum(bool(one.identity.fields) for one in held) == READY_MAX
     assert not held[0].identity.fields
-    again = held[0].hit(codings=(), now=101, name="x", ready=ready)
+    again = held[0].answer(codings=(), now=101, name="x", ready=ready)
     assert (b"age", b"1") in again.fields
 
 

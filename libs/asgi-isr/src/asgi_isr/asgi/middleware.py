@@ -128,7 +128,7 @@ class CacheMiddleware:
             return
         self._counters.hits += 1
         codings = accepted(headers.get(b"accept-encoding", b""))
-        variant = entry.hit(
+        variant = entry.answer(
             codings=codings, now=now, name=self._name, ready=self._ready, targeted=self._targeted
         )
         known = headers.get(b"if-none-match")
@@ -163,7 +163,7 @@ class CacheMiddleware:
         if asked is None:
             return False
         self._counters.hits += 1
-        variant = entry.hit(
+        variant = entry.answer(
             codings=(),
             now=self._monotonic(),
             name=self._name,

@@ -164,7 +164,7 @@ class Entry:
                 return found
         return self.identity
 
-    def hit(
+    def answer(
         self, *, codings: Iterable[str], now: float, name: str, ready: Ready,
         targeted: bool = False,
     ) -> Variant:  # fmt: skip

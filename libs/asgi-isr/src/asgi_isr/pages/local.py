@@ -60,22 +60,22 @@ class LocalPages:
     def invalidate(self, tags: Collection[str], *, hard: bool, now: float) -> int:
         """Mark the pages that carry one of `tags`; return how many. Costs nothing for others."""
         if EVERYTHING in tags:
-            hit: Collection[str] = list(self.entries)
+            marked: Collection[str] = list(self.entries)
         else:
-            hit = {key for tag in tags for key in self._keys(tag)}
-        if hard and len(hit) <= MARKED_MIN:
-            for key in hit:
+            marked = {key for tag in tags for key in self._keys(tag)}
+        if hard and len(marked) <= MARKED_MIN:
+            for key in marked:
                 self.drop(key)
-            return len(hit)
+            return len(marked)
         # Dropping thousands would hold up every request: those that are dead go when they are
         # asked for, or first when there is no room.
-        for key in hit:
+        for key in marked:
             entry = self.entries[key]
             if hard:
                 entry.soft_since, entry.used = DEAD, False
             elif entry.soft_since is None:
                 entry.soft_since = now
-        return len(hit)
+        return len(marked)
 
     def popular(self, tags: Iterable[str]) -> list[Entry]:
         """Return the pages with a hit that carry one of `tags`; of many, those looked at first."""
