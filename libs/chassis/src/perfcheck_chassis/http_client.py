@@ -1,9 +1,9 @@
 """HTTP to a neighbour service over kept-alive connections, on pyreqwest.
 
 A connection costs more than a request, so connections are kept; the idle limit is below the
-server's (see `limits`). Even so a server that stops may close one just as a request is sent into
-it: a call that fails on the network is made once more, within the same time limit. So offer POST
-only what is safe to repeat.
+server's (see `perfcheck_contracts.limits`). Even so a server that stops may close one just as a
+request is sent into it: a call that fails on the network is made once more, within the same time
+limit. So offer POST only what is safe to repeat.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
+from perfcheck_contracts.limits import CLIENT_IDLE_S
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import NetworkError, RequestError
 from pyreqwest.response import Response
 
-from perfcheck_chassis.limits import CLIENT_IDLE_S
 from perfcheck_chassis.timing import app_duration_s
 
 __all__ = ["NeighbourError", "Reply", "ServiceClient"]
 
-_BODY_BYTES_MAX = 8 * 1024 * 1024
+_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 
 
 class NeighbourError(Exception):
@@ -84,7 +84,7 @@ class ServiceClient:
         timeout_s: float = 5.0,
         connections_max: int = 32,
         idle_s: float = CLIENT_IDLE_S,
-        body_bytes_max: int = _BODY_BYTES_MAX,
+        body_bytes_max: int = _ANSWER_BYTES_MAX,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self.neighbour = neighbour or self._base_url.partition("://")[2]

@@ -33,9 +33,12 @@ from perfcheck_contracts.identity import (
     AUDIENCES,
     KEY_BYTES_MIN,
     SCOPES,
+    TOKEN_LIFETIME_S,
     TOKEN_LIFETIME_S_MAX,
     Audience,
     Scope,
+    key_id,
+    token_claims,
 )
 from perfcheck_contracts.invalidations import (
     INSTANCES_NAMED_MAX,
@@ -90,6 +93,7 @@ __all__ = [
     "RECEIPTS_STREAM",
     "RECEIPTS_SUBJECT",
     "SCOPES",
+    "TOKEN_LIFETIME_S",
     "TOKEN_LIFETIME_S_MAX",
     "WARM_PATHS_MAX",
     "Applied",
@@ -128,6 +132,8 @@ __all__ = [
     "Year",
     "YearCurrency",
     "YearList",
+    "key_id",
     "median",
     "percentile",
+    "token_claims",
 ]

@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
-from perfcheck_chassis.limits import BODY_BYTES_MAX
 from perfcheck_chassis.secret import Secret
 from perfcheck_chassis.settings import ServiceSettings, check_ca_file
+from perfcheck_contracts.limits import REQUEST_BODY_BYTES_MAX
 
 from perfcheck_api.invalidations.signature import WebhookSecrets
 
@@ -42,7 +42,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     pool_size_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
     pool_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
     statement_timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
-    body_bytes_max: Annotated[int, msgspec.Meta(ge=1, le=16 * 1024 * 1024)] = BODY_BYTES_MAX
+    body_bytes_max: Annotated[int, msgspec.Meta(ge=1, le=16 * 1024 * 1024)] = REQUEST_BODY_BYTES_MAX
     webhook_secret: Secret | None = None
     webhook_secret_previous: Secret | None = None
     invalidations_per_s: Annotated[float, msgspec.Meta(ge=0.1, le=100_000)] = 100.0

@@ -11,16 +11,12 @@ from asgi_isr import PageCache
 from litestar import MediaType, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
-from perfcheck_chassis.limits import REQUEST_S
+from perfcheck_contracts.limits import REQUEST_S, WAIT_S, WAIT_S_MAX
 
 from perfcheck_bff.consistency import OwnWrites
 
 __all__ = ["CacheReport", "LocalReport", "cache_report", "cache_routes"]
 
-_WAIT_S = 5.0
-_WAIT_S_MAX = 30.0
-# A full wait still ends in an answer before the limit on a whole request does.
-_ANSWER_S = 1.0
 _NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -65,12 +61,12 @@ def cache_routes(instance: str, cache: PageCache, own_writes: OwnWrites) -> list
     @get("/api/cache", include_in_schema=False)
     async def status(
         position: Annotated[int | None, Parameter(ge=0)] = None,
-        timeout_s: Annotated[float, Parameter(ge=0, le=_WAIT_S_MAX)] = _WAIT_S,
+        timeout_s: Annotated[float, Parameter(ge=0, le=REQUEST_S)] = WAIT_S,
     ) -> Response[bytes]:
         applied = None
         if position is not None:
-            bound_s = min(timeout_s, REQUEST_S - _ANSWER_S)
-            applied = await cache.follower.wait_for(position, bound_s)
+            # A longer wait would not be answered within the limit on a whole request.
+            applied = await cache.follower.wait_for(position, min(timeout_s, WAIT_S_MAX))
         report = cache_report(instance, cache, applied=applied, tokens_refused=own_writes.refused)
         return Response(msgspec.json.encode(report), media_type=MediaType.JSON, headers=_NO_STORE)
 

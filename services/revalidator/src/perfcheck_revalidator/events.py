@@ -8,8 +8,8 @@ from asgi_isr.coherence.live_set import Observer
 from asgi_isr.ports import Clock
 from perfcheck_chassis.http import Health
 from perfcheck_chassis.http_client import ServiceClient
-from perfcheck_chassis.limits import REQUEST_S
 from perfcheck_chassis.process import background_tasks
+from perfcheck_contracts.limits import REQUEST_S
 
 from perfcheck_revalidator.cdn.port import Cdn
 from perfcheck_revalidator.cdn.settings import trouble_of

@@ -7,10 +7,10 @@ from typing import Any
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
+from perfcheck_contracts.limits import REQUEST_BODY_BYTES_MAX
 
 from perfcheck_chassis.http.health import Health, health_routes
 from perfcheck_chassis.http.problems import problem_handlers
-from perfcheck_chassis.limits import BODY_BYTES_MAX
 
 __all__ = ["create_litestar"]
 
@@ -23,7 +23,7 @@ def create_litestar(
     health: Health,
     lifespan: Sequence[Lifespan | AbstractAsyncContextManager[None]] = (),
     openapi_config: OpenAPIConfig | None = None,
-    body_bytes_max: int = BODY_BYTES_MAX,
+    body_bytes_max: int = REQUEST_BODY_BYTES_MAX,
     **options: Any,
 ) -> Litestar:
     """Build an application; nothing opens before its lifespan is entered.

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from perfcheck_contracts.limits import REQUEST_S
+
 from perfcheck_chassis.asgi import ASGIApp, Message, Receive, Scope, Send
 from perfcheck_chassis.http.problems import Problem
-from perfcheck_chassis.limits import REQUEST_S
 
 __all__ = ["RequestTimeLimit"]
 

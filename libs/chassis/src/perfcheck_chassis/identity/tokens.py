@@ -6,19 +6,24 @@ Without a key nothing is accepted and nothing signed. PyJWT compares signatures 
 (`hmac.compare_digest`), so that time does not tell how much of a forged one is right.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import jwt
-from perfcheck_contracts import ALGORITHM, KEY_BYTES_MIN, TOKEN_LIFETIME_S_MAX
+from perfcheck_contracts import (
+    ALGORITHM,
+    KEY_BYTES_MIN,
+    TOKEN_LIFETIME_S,
+    TOKEN_LIFETIME_S_MAX,
+    key_id,
+    token_claims,
+)
 
 from perfcheck_chassis.secret import Secret
 
 __all__ = ["Caller", "ScopeError", "TokenError", "TokenKeys"]
 
-LIFETIME_S = 60
 LEEWAY_S = 10  # of clocks that disagree
 
 
@@ -54,7 +59,7 @@ class TokenKeys:
         for text in texts:
             if len(text) < KEY_BYTES_MIN:
                 raise ValueError(f"a token key has {len(text)} bytes; at least {KEY_BYTES_MIN}")
-        self._keys = {hashlib.sha256(text).hexdigest()[:16]: text for text in texts}
+        self._keys = {key_id(text): text for text in texts}
         self._now = now
 
     def __bool__(self) -> bool:
@@ -62,7 +67,12 @@ class TokenKeys:
         return bool(self._keys)
 
     def issue(
-        self, *, subject: str, audience: str, scopes: Collection[str], lifetime_s: int = LIFETIME_S
+        self,
+        *,
+        subject: str,
+        audience: str,
+        scopes: Collection[str],
+        lifetime_s: int = TOKEN_LIFETIME_S,
     ) -> str:
         """Return a token with which `subject` may do `scopes` at `audience`.
 
@@ -71,15 +81,13 @@ class TokenKeys:
 
         """
         for kid, key in self._keys.items():
-            now = int(self._now())
-            claims = {
-                "iss": subject,
-                "sub": subject,
-                "aud": audience,
-                "iat": now,
-                "exp": now + lifetime_s,
-                "scope": " ".join(sorted(scopes)),
-            }
+            claims = token_claims(
+                subject=subject,
+                audience=audience,
+                scopes=scopes,
+                issued_s=self._now(),
+                lifetime_s=lifetime_s,
+            )
             return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": kid})
         raise TokenError("no token key is configured (PERFCHECK_TOKEN_KEY)")
 

@@ -31,8 +31,8 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
+from perfcheck_contracts.limits import SERVER_IDLE_S, WORKER_STOP_S
 
-from perfcheck_chassis.limits import SERVER_IDLE_S, WORKER_STOP_S
 from perfcheck_chassis.logs import configure_logging
 from perfcheck_chassis.process.drain import draining
 from perfcheck_chassis.settings import ServiceSettings, share_instance_id

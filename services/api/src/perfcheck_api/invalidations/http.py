@@ -14,6 +14,7 @@ from litestar.types import Guard
 from perfcheck_chassis.http import Problem, caller_of, requires
 from perfcheck_chassis.identity import ConsistencyTokens, TokenKeys
 from perfcheck_contracts import Applied, InvalidationAccepted, Receipt, ReceiptList
+from perfcheck_contracts.limits import WAIT_S
 
 from perfcheck_api.invalidations.input import event_from, filter_from, idempotency_key_from
 from perfcheck_api.invalidations.model import LIST_LIMIT
@@ -25,7 +26,7 @@ from perfcheck_api.invalidations.openapi import (
 from perfcheck_api.invalidations.rate_limit import RateLimit
 from perfcheck_api.invalidations.service import InvalidationsService
 from perfcheck_api.invalidations.signature import SignatureError, WebhookSecrets
-from perfcheck_api.invalidations.waiting import WAIT_S, Wait, WaitTime, check_wait
+from perfcheck_api.invalidations.waiting import Wait, WaitTime, check_wait
 from perfcheck_api.openapi import BEARER, problem_responses
 from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.outbox.repository import Appended

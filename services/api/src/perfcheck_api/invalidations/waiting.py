@@ -3,11 +3,9 @@
 from typing import Annotated, Literal
 
 from litestar.params import QueryParameter
+from perfcheck_contracts.limits import WAIT_S_MAX
 
 from perfcheck_api.errors import BadRequestError, Fault
-
-WAIT_S = 5.0
-WAIT_S_MAX = 25.0  # below the time limit of requests
 
 Wait = Annotated[
     Literal["applied"] | None,
