@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from asgi_isr.backoff import Backoff
 from asgi_isr.errors import IsrError
 from nats.errors import Error as NatsError
-from perfcheck_chassis.backoff import Backoff
 
 from perfcheck_api.cancellation import end_if_cancelled
 from perfcheck_api.db import DatabaseError

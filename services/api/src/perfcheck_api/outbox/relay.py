@@ -17,12 +17,13 @@ proves that the relay and the log work. Then one mark is published for all who w
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID, uuid4
 
-from perfcheck_chassis.backoff import Backoff
+from asgi_isr.backoff import Backoff
 from perfcheck_chassis.secret import Secret
 
 from perfcheck_api.db import Connection, connect
@@ -82,7 +83,7 @@ class Relay:
         self._sessions = Sessions(
             self._session,
             what="not publishing",
-            backoff=Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S),
+            backoff=Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S, jitter=random.random),
             logger=_log,
         )
         self._new_id = new_id

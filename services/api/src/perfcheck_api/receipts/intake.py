@@ -8,11 +8,13 @@ session begins, so batches wait in the stream.
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
+from asgi_isr.backoff import Backoff
 from asgi_isr.logs.nats import close, connect
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -27,7 +29,6 @@ from nats.js.api import (
     StreamConfig,
 )
 from nats.js.errors import NotFoundError
-from perfcheck_chassis.backoff import Backoff
 from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import RECEIPTS, ReceiptBatch
 
@@ -83,7 +84,7 @@ class ReceiptIntake:
         self._sessions = Sessions(
             self._session,
             what="receipts are not taken in",
-            backoff=Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S),
+            backoff=Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S, jitter=random.random),
             logger=_log,
         )
         self._monotonic = monotonic

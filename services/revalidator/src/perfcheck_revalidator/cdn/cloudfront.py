@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
+from asgi_isr.backoff import Jitter, wait_s
 from asgi_isr.ports import Clock
-from perfcheck_chassis.backoff import Jitter, wait_s
 from perfcheck_contracts import CdnPurge
 
 from perfcheck_revalidator.cdn.batches import Batch, Batches

@@ -1,12 +1,13 @@
 """Settings of the CDNs in front of the page cache, and the CDNs that they make."""
 
+import random
 from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
+from asgi_isr.backoff import Jitter
 from asgi_isr.ports import Clock
-from perfcheck_chassis.backoff import Jitter, jitter
 from perfcheck_chassis.secret import Secret
 from perfcheck_chassis.settings import ServiceSettings
 
@@ -66,7 +67,7 @@ class CdnSettings(ServiceSettings, frozen=True, kw_only=True):
 
 
 def cdns_from(
-    settings: CdnSettings, counter: Counter, clock: Clock, *, jitter: Jitter = jitter
+    settings: CdnSettings, counter: Counter, clock: Clock, *, jitter: Jitter = random.random
 ) -> list[Cdn]:
     """Return the CDNs that `settings` name; nothing is opened before the first purge.
 

@@ -6,16 +6,17 @@ it is missing: what waits behind it stays in the log meanwhile.
 
 import asyncio
 import logging
+import random
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
+from asgi_isr.backoff import wait_s
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats import close, connect
 from asgi_isr.nats.requests import STREAM_NOT_FOUND, RefusedError, request
 from nats.aio.client import Client
-from perfcheck_chassis.backoff import jitter, wait_s
 
 __all__ = ["TIMEOUT_S", "Broker", "Outlet"]
 
@@ -112,7 +113,8 @@ class Outlet:
                 return
             with suppress(LogUnavailableError):  # told by the attempt that follows
                 await self.ensure()
-            pause_s = wait_s(attempt, first_s=_RETRY_S, max_s=_RETRY_S_MAX, drawn=jitter())
+            drawn = random.random()  # noqa: S311  jitter, not a secret
+            pause_s = wait_s(attempt, first_s=_RETRY_S, max_s=_RETRY_S_MAX, drawn=drawn)
             await asyncio.sleep(pause_s)
 
     async def ensure(self) -> None:

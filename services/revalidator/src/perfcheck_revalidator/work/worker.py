@@ -6,10 +6,11 @@ Whatever ends a replica, an event that it has not acknowledged is handed out aga
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from perfcheck_chassis.backoff import jitter, wait_s
+from asgi_isr.backoff import wait_s
 
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.work.queue import ACK_WAIT_S, Delivery, Queue
@@ -31,7 +32,8 @@ Handle = Callable[[Sequence[Delivery]], Awaitable[None]]
 
 def retry_s(deliveries: int) -> float:
     """Return after how long an event is tried again that has failed so many times, in seconds."""
-    return wait_s(deliveries, first_s=_RETRY_S, max_s=RETRY_S_MAX, drawn=jitter())
+    drawn = random.random()  # noqa: S311  jitter, not a secret
+    return wait_s(deliveries, first_s=_RETRY_S, max_s=RETRY_S_MAX, drawn=drawn)
 
 
 class Worker:
