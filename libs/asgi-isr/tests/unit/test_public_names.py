@@ -14,8 +14,10 @@ import pytest
 
 MODULES = [
     "asgi_isr",
+    "asgi_isr.asgi",
     "asgi_isr.backoff",
     "asgi_isr.events",
+    "asgi_isr.frameworks.litestar",
     "asgi_isr.litestar",
     "asgi_isr.logs",
     "asgi_isr.logs.memory",

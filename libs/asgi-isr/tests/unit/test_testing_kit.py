@@ -53,6 +53,21 @@ async def test_client_sends_fields_in_order_and_a_body() -> None:
     assert (reply.body, reply.headers["x-method"]) == (b"body", "POST")
 
 
+async def test_client_sends_a_path_as_it_is_told_to() -> None:
+    """An app sees the path decoded, and beside it how it was sent."""
+    seen: list[Scope] = []
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await echo(scope, receive, send)
+
+    await request(note, "/a b", query="c=1")
+    await request(note, "/a b", raw_path=b"/a%20b")
+    assert [scope["path"] for scope in seen] == ["/a b", "/a b"]
+    assert [scope["raw_path"] for scope in seen] == [b"/a b", b"/a%20b"]
+    assert seen[0]["query_string"] == b"c=1"
+
+
 async def test_client_has_one_host() -> None:
     """A Host that the test gives stands alone."""
     assert (await request(echo, "/", headers={"Host": "shop"})).values("host") == ["shop"]
@@ -64,7 +79,7 @@ async def test_app_without_a_response_fails_the_test() -> None:
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive, send
 
-    with pytest.raises(AssertionError, match="without a response"):
+    with pytest.raises(RuntimeError, match="without a response"):
         await request(silent, "/")
 
 

@@ -13,8 +13,8 @@
 server and no network; `FaultyStore` makes any store fail as servers do.
 """
 
+from asgi_isr.asgi.client import Reply, request
 from asgi_isr.testing.app import RecordingApp
-from asgi_isr.testing.client import Reply, request
 from asgi_isr.testing.clock import FakeClock, LoopClock
 from asgi_isr.testing.events import invalidate, ready
 from asgi_isr.testing.eventually import eventually, eventually_sync

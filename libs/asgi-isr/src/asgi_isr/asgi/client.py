@@ -1,13 +1,14 @@
-"""A client that asks an ASGI app directly, without a server."""
+"""A client for one request that asks an ASGI app in this process, without a server.
+
+reply = await request(app, "/products/42")
+assert reply.status == 200
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from asgi_isr.types import Message, Scope
-
-# Frameworks type scope, receive and send in ways of their own, narrower than ASGI's.
-AnyApp = Callable[[Any, Any, Any], Awaitable[None]]
+from asgi_isr.types import App, Message, Scope
 
 
 class Reply(NamedTuple):
@@ -33,7 +34,7 @@ class Reply(NamedTuple):
 
 
 async def request(
-    app: AnyApp,
+    app: App,
     path: str,
     *,
     method: str = "GET",
@@ -41,12 +42,14 @@ async def request(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     body: bytes = b"",
     scheme: str = "http",
+    raw_path: bytes | None = None,
 ) -> Reply:
     """Send one request to an ASGI app and return the whole response.
 
-    `headers` may name a field more than once; `Host` is `test` where it names none. The client
-    stays connected until it has the response; a wait is bounded by the caller (`asyncio.timeout`).
-    Raises what the app raises, and `AssertionError` when it ends without a response.
+    `path` is decoded, as apps see it; `raw_path` is how it was sent, where that matters. `headers`
+    may name a field more than once; `Host` is `test` where it names none. The client stays
+    connected until it has the response; a wait is bounded by the caller (`asyncio.timeout`). Raises
+    what the app raises, and `RuntimeError` when it ends without a response.
     """
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
@@ -61,7 +64,7 @@ async def request(
         "method": method,
         "scheme": scheme,
         "path": path,
-        "raw_path": path.encode(),
+        "raw_path": path.encode() if raw_path is None else raw_path,
         "query_string": query.encode(),
         "root_path": "",
         "headers": fields,
@@ -84,7 +87,7 @@ async def request(
 
     await app(scope, receive, send)
     if not received or received[0]["type"] != "http.response.start":
-        raise AssertionError("the app ended without a response")
+        raise RuntimeError("the app ended without a response")
     given = (
         (name.decode("latin-1").lower(), value.decode("latin-1"))
         for name, value in received[0].get("headers", ())
