@@ -23,10 +23,10 @@ import uvloop
 from asgi_isr.events import Invalidation
 from asgi_isr.logs.nats import close
 from asgi_isr.logs.nats import connect as connect_to_nats
+from perfcheck_api import outbox
 from perfcheck_api.clock import wall_s
 from perfcheck_api.db import Connection, connect
 from perfcheck_api.migrations.migrate import migrate, packaged
-from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
 from perfcheck_chassis.secret import Secret

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 from asgi_isr.events import Invalidation
+from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
-from perfcheck_api.outbox import repository as outbox
 from perfcheck_chassis.secret import Secret
 
 

@@ -13,8 +13,8 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, Invalidation
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream, inbox_prefix
 from nats.aio.client import Client
+from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
-from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
 from perfcheck_chassis.process import background_tasks

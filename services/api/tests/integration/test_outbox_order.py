@@ -4,9 +4,9 @@ from typing import Any
 import psycopg
 import pytest
 from asgi_isr.events import Invalidation
+from perfcheck_api import outbox
 from perfcheck_api.db import Connection
 from perfcheck_api.db import connect as connect_to_database
-from perfcheck_api.outbox import repository as outbox
 from perfcheck_chassis.secret import Secret
 
 LAST = "2026-10-30"

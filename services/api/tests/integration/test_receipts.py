@@ -13,10 +13,10 @@ import pytest
 from asgi_isr.events import Invalidation
 from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError, NotFoundError
+from perfcheck_api import outbox
 from perfcheck_api.db import Database, connect
 from perfcheck_api.invalidations import repository
 from perfcheck_api.invalidations.model import Part, ReceiptFilter, json_of, rounds
-from perfcheck_api.outbox import repository as outbox
 from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import (
     RECEIPTS_STREAM,

@@ -9,11 +9,12 @@ from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, Invalidation, decode
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
+from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
-from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import connected
 from perfcheck_api.outbox.log_identity import verify
-from perfcheck_api.outbox.repository import Acknowledged
+from perfcheck_api.outbox.model import SUBJECT, Acknowledged
 from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, servers
 
@@ -332,7 +333,7 @@ async def test_a_duplicate_on_the_first_attempt_is_an_error(
 ) -> None:
     """An id that the log has seen already is told loudly; on a second attempt it is expected."""
     [event_id] = await _append(schema_url, "stolen id")
-    await js.publish(outbox.SUBJECT, b"{}", headers={"Nats-Msg-Id": str(event_id)})
+    await js.publish(SUBJECT, b"{}", headers={"Nats-Msg-Id": str(event_id)})
     async with relay_on(schema_url, running.nats_url):
         await all_published(schema_url)
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
@@ -356,10 +357,11 @@ async def test_published_rows_are_pruned_but_for_the_newest(schema_url: str, fet
         Secret(schema_url), name="test", statement_timeout_s=20
     ) as connection:
         deleted = [
-            await outbox.prune(connection, age_s=86_400, rows_kept=4, rows_max=3) for _ in range(3)
+            await repository.prune(connection, age_s=86_400, rows_kept=4, rows_max=3)
+            for _ in range(3)
         ]
         assert deleted == [3, 1, 0]
-        assert await outbox.prune(connection, age_s=3 * 86_400, rows_kept=0, rows_max=9) == 0
+        assert await repository.prune(connection, age_s=3 * 86_400, rows_kept=0, rows_max=9) == 0
     assert fetch(schema_url, "SELECT array_agg(id ORDER BY id) FROM outbox") == [
         ([3, 6, 7, 8, 9, 10],)
     ]
@@ -371,6 +373,6 @@ async def test_the_last_acknowledged_never_goes_back(schema_url: str) -> None:
     async with connect_to_database(
         Secret(schema_url), name="test", statement_timeout_s=20
     ) as connection:
-        await outbox.mark_acknowledged(connection, newer)
-        await outbox.mark_acknowledged(connection, older)
-        assert await outbox.last_acknowledged(connection) == newer
+        await repository.mark_acknowledged(connection, newer)
+        await repository.mark_acknowledged(connection, older)
+        assert await repository.last_acknowledged(connection) == newer

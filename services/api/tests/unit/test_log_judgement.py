@@ -3,7 +3,7 @@ from uuid import uuid4
 import pytest
 from perfcheck_api.outbox.broker import LogState
 from perfcheck_api.outbox.log_identity import Verdict, judge
-from perfcheck_api.outbox.repository import Acknowledged
+from perfcheck_api.outbox.model import Acknowledged
 
 ID = uuid4()
 LAST = Acknowledged(1500, ID)

@@ -1,5 +1,5 @@
 import pytest
-from perfcheck_api.outbox.repository import traceparent_from
+from perfcheck_api.outbox.model import traceparent_from
 
 GOOD = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 from asgi_isr.events import Invalidation
 
+from perfcheck_api import outbox
 from perfcheck_api.db import Connection
 from perfcheck_api.ingest import repository
 from perfcheck_api.ingest.source import packaged_source, parse, read
-from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.rates.model import EVERYTHING_TAG
 
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from asgi_isr.events import Invalidation
 
+from perfcheck_api import outbox
 from perfcheck_api.db import Database
 from perfcheck_api.errors import DatabaseUnavailableError
-from perfcheck_api.outbox import repository as outbox
-from perfcheck_api.outbox.repository import Appended
+from perfcheck_api.outbox import Appended
 
 __all__ = ["GroupCommit"]
 

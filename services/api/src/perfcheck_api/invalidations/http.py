@@ -16,6 +16,7 @@ from perfcheck_chassis.identity import ConsistencyTokens, TokenKeys
 from perfcheck_contracts import Applied, InvalidationAccepted, Receipt, ReceiptList
 from perfcheck_contracts.limits import WAIT_S
 
+from perfcheck_api import outbox
 from perfcheck_api.invalidations.input import event_from, filter_from, idempotency_key_from
 from perfcheck_api.invalidations.model import LIST_LIMIT
 from perfcheck_api.invalidations.openapi import (
@@ -28,8 +29,7 @@ from perfcheck_api.invalidations.service import InvalidationsService
 from perfcheck_api.invalidations.signature import SignatureError, WebhookSecrets
 from perfcheck_api.invalidations.waiting import Wait, WaitTime, check_wait
 from perfcheck_api.openapi import BEARER, problem_responses
-from perfcheck_api.outbox import repository as outbox
-from perfcheck_api.outbox.repository import Appended
+from perfcheck_api.outbox import Appended
 
 PATH = "/api/v1/invalidations"
 WEBHOOK_CALLER = "webhook"  # the one sender; token subjects stand behind `token `

@@ -9,7 +9,7 @@ from perfcheck_contracts import Receipt
 
 from perfcheck_api.db import Connection, Database
 from perfcheck_api.invalidations.model import FIRST, Position, ReceiptFilter
-from perfcheck_api.outbox.repository import Appended
+from perfcheck_api.outbox import Appended
 
 # A key that is under way is one whose lock somebody holds: the lock ends with the transaction.
 TRY_KEY = "SELECT pg_try_advisory_xact_lock(%(key_lock)s)"

@@ -13,6 +13,7 @@ from asgi_isr.coherence.live_set import Observer, Reached
 from asgi_isr.events import Invalidation
 from perfcheck_contracts import Applied, Receipt, ReceiptList
 
+from perfcheck_api import outbox
 from perfcheck_api.db import Connection, Database
 from perfcheck_api.errors import ConflictError, Fault, NotFoundError, RejectedError
 from perfcheck_api.invalidations import repository
@@ -26,8 +27,7 @@ from perfcheck_api.invalidations.model import (
     key_lock,
 )
 from perfcheck_api.invalidations.repository import KeptAnswer
-from perfcheck_api.outbox import repository as outbox
-from perfcheck_api.outbox.repository import Appended
+from perfcheck_api.outbox import Appended
 
 WAITING_MAX = 1000  # requests that wait until their event is applied; others get what is known
 

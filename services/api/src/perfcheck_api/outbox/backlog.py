@@ -6,7 +6,7 @@ import logging
 from perfcheck_api.cancellation import end_if_cancelled
 from perfcheck_api.db import Database, DatabaseError
 from perfcheck_api.errors import DatabaseUnavailableError
-from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.metrics import BacklogMetrics
 
 INTERVAL_S = 5.0
@@ -20,14 +20,14 @@ async def watch_backlog(
     """Keep `metrics` up to date until cancelled."""
     while True:
         try:
-            row = await database.row(outbox.BACKLOG)
+            backlog = await repository.backlog(database)
         except (DatabaseUnavailableError, DatabaseError) as error:
             # Out of reach, or without its tables yet: health says so, this loop goes on.
             _log.debug("the outbox cannot be looked at: %s", error)
-            row = None
+            backlog = None
             end_if_cancelled(error)
-        if row is None:
+        if backlog is None:
             metrics.unknown()
         else:
-            metrics.known(*row)
+            metrics.known(*backlog)
         await asyncio.sleep(interval_s)

@@ -10,9 +10,9 @@ import logging
 from enum import Enum
 
 from perfcheck_api.db import Connection
-from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker, BrokerError, LogState
-from perfcheck_api.outbox.repository import Acknowledged
+from perfcheck_api.outbox.model import Acknowledged
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ async def verify(connection: Connection, broker: Broker) -> Acknowledged | None:
         BrokerError: the broker is out of reach, or its clock is behind the old log's.
 
     """
-    last = await outbox.last_acknowledged(connection)
+    last = await repository.last_acknowledged(connection)
     log = await broker.state()
     held = log is not None and last is not None and log.first <= last.seq <= log.last
     id_at_last = await broker.message_id(last.seq) if held and last is not None else None
@@ -71,7 +71,7 @@ async def verify(connection: Connection, broker: Broker) -> Acknowledged | None:
                 f"the log was created anew, but not beyond sequence {last.seq}: set this machine's"
                 " clock, it is behind the one that created the old log"
             )
-    lost = await outbox.unpublish_after(connection, found)
+    lost = await repository.unpublish_after(connection, found)
     _log.error(
         "the log lost what it had acknowledged (last %s, found up to %s): %s;"
         " publishing %s events again",
@@ -86,7 +86,7 @@ async def _last_found(connection: Connection, broker: Broker, log: LogState | No
         return 0
     upper = log.last
     for _ in range(_LOOKS_MAX):
-        rows = await outbox.published_up_to(connection, upper, rows_max=_ROWS_PER_LOOK)
+        rows = await repository.published_up_to(connection, upper, rows_max=_ROWS_PER_LOOK)
         for row in rows:
             if row.seq < log.first:
                 return row.seq  # removed by age or size, after everybody could read it

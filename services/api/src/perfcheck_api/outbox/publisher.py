@@ -23,12 +23,12 @@ from asgi_isr.events import (
 from asgi_isr.events import headers as event_headers
 
 from perfcheck_api.db import Connection
-from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker, BrokerError, Message, Receipt
 from perfcheck_api.outbox.metrics import RelayMetrics
-from perfcheck_api.outbox.repository import Acknowledged, Pending
+from perfcheck_api.outbox.model import SOURCE, SUBJECT, Acknowledged, Pending
 
-MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{outbox.SOURCE}"
+MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{SOURCE}"
 BATCH_ROWS_MAX = 256
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # what a broker takes well within the time limit of an answer
 
@@ -68,7 +68,7 @@ class Publisher:
             connection,
             broker,
             acknowledged=acknowledged,
-            through=await outbox.published_through(connection),
+            through=await repository.published_through(connection),
             message_bytes_max=await broker.message_bytes_max(),
             metrics=metrics,
         )
@@ -85,7 +85,7 @@ class Publisher:
             BrokerError: for the first row that was not taken; those before it are on record.
 
         """
-        rows = await outbox.claim(
+        rows = await repository.claim(
             self._connection, rows_max=BATCH_ROWS_MAX, bytes_max=BATCH_BYTES_MAX
         )
         if not rows:
@@ -98,7 +98,7 @@ class Publisher:
             await self._publish(taken, published)
         finally:
             if published and self._acknowledged is not None:
-                lags_s = await outbox.mark_published(
+                lags_s = await repository.mark_published(
                     self._connection, published, self._acknowledged
                 )
                 self._metrics.published(lags_s)
@@ -118,7 +118,7 @@ class Publisher:
         )
         self._acknowledge(seq, mark_id, duplicate=duplicate)
         # Recorded first: a log that loses this mark must be found out, as pages may bear its fence.
-        await outbox.mark_acknowledged(self._connection, Acknowledged(seq, mark_id))
+        await repository.mark_acknowledged(self._connection, Acknowledged(seq, mark_id))
         await self._broker.reply(waiting, msgspec.json.encode({"seq": seq, "id": named}))
 
     async def _publish(self, rows: list[Pending], published: list[tuple[Pending, int]]) -> None:
@@ -140,7 +140,7 @@ class Publisher:
         reason = _refusal(row, self._message_bytes_max)
         if reason is None:
             return row
-        await outbox.mark_refused(self._connection, row, reason)
+        await repository.mark_refused(self._connection, row, reason)
         self._metrics.refused()
         _log.error(
             "event %s (outbox %s) cannot be published, every page becomes old in its place: %s",
@@ -149,7 +149,7 @@ class Publisher:
         everything = Invalidation(
             tags=("*",), reason=f"event {row.event_id} could not be published: {reason}"
         )
-        return row._replace(subject=outbox.SUBJECT, payload=encode(everything))
+        return row._replace(subject=SUBJECT, payload=encode(everything))
 
     def _taken(self, row: Pending, receipt: Receipt) -> int:
         """Note that the log has `row`; return its sequence."""
@@ -174,7 +174,7 @@ class Publisher:
 
 
 def _message(row: Pending, through: int) -> Message:
-    headers = event_headers(str(row.event_id), outbox.SOURCE, row.event_time)
+    headers = event_headers(str(row.event_id), SOURCE, row.event_time)
     headers[SEQUENCE_HEADER] = str(through)
     if row.traceparent is not None:
         headers["traceparent"] = row.traceparent
@@ -183,8 +183,8 @@ def _message(row: Pending, through: int) -> Message:
 
 def _refusal(row: Pending, bytes_max: int) -> str | None:
     """Say why the log will never take `row`, or return None."""
-    if row.subject != outbox.SUBJECT:
-        return f"its subject is {row.subject[:200]!r}, the log takes {outbox.SUBJECT} from here"
+    if row.subject != SUBJECT:
+        return f"its subject is {row.subject[:200]!r}, the log takes {SUBJECT} from here"
     size = _message(row, row.id).size_bytes
     if size > bytes_max:
         return f"it has {size} bytes, the log takes {bytes_max}: raise max_payload"

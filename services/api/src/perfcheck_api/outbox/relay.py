@@ -27,7 +27,7 @@ from asgi_isr.backoff import Backoff
 from perfcheck_chassis.secret import Secret
 
 from perfcheck_api.db import Connection, connect
-from perfcheck_api.outbox import repository as outbox
+from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker, BrokerError, connected
 from perfcheck_api.outbox.log_identity import verify
 from perfcheck_api.outbox.metrics import RelayMetrics
@@ -56,7 +56,7 @@ _END_WHEN_SILENT = f"""
 SELECT set_config('idle_session_timeout', '{SILENCE_S_MAX:g}s', false),
     set_config('idle_in_transaction_session_timeout', '{SILENCE_S_MAX:g}s', false)
 """
-_LISTEN = f"LISTEN {outbox.CHANNEL}"
+_LISTEN = "LISTEN perfcheck_outbox"  # a trigger notifies it, see migrations
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class Relay:
         Return whether there may be more. Rows that come later do not delay the mark, so that a
         relay which is busy without a pause answers too.
         """
-        target = await outbox.newest(connection) if waiting else 0
+        target = await repository.newest(connection) if waiting else 0
         while True:
             async with asyncio.timeout(STEP_TIMEOUT_S):
                 more = await publisher.publish_batch()
@@ -189,7 +189,7 @@ class Relay:
 
 async def _prune(connection: Connection) -> int:
     async with asyncio.timeout(STEP_TIMEOUT_S):
-        return await outbox.prune(
+        return await repository.prune(
             connection, age_s=PRUNE_AGE_S, rows_kept=ROWS_KEPT, rows_max=PRUNE_ROWS_MAX
         )
 

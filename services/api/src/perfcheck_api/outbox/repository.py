@@ -1,37 +1,16 @@
-"""The outbox: an event is a row, written in the transaction of the change that it announces.
+"""All SQL of the relay: rows to publish, what the log acknowledged, what waits.
 
-Rows are published in the order of their ids, which is the order of their commits: a trigger makes
-writers of the outbox wait for each other until they commit. So no row becomes visible below one
-that was seen, and "every row up to N is in the log" is a statement that stays true. The price is
-that transactions with events commit one after the other; append last, and they hardly meet. The
-wait is bounded by `lock_timeout`.
+"Every row up to N is in the log" stays true once it is, since rows become visible in the order of
+their ids (see the package).
 
 A row that the log will never take is published as an event that names everything: rather too much
 becomes old than too little. Its receipt says why.
 """
 
-import re
 from collections.abc import Sequence
-from datetime import datetime
-from typing import NamedTuple
-from uuid import UUID
 
-from asgi_isr.events import SUBJECT_PREFIX, Invalidation, encode
-
-from perfcheck_api.db import Connection
-
-SOURCE = "api"
-SUBJECT = f"{SUBJECT_PREFIX}.{SOURCE}"
-CHANNEL = "perfcheck_outbox"  # a trigger notifies it, see migrations
-APPEND_EVENTS_MAX = 1000  # of one statement
-
-# Identities are drawn after the sort, so ids follow the order of the events.
-APPEND = """
-INSERT INTO outbox (subject, payload, traceparent)
-SELECT %s, e.payload, e.traceparent
-FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS e (traceparent, payload, n) ORDER BY e.n
-RETURNING id, event_id
-"""
+from perfcheck_api.db import Connection, Database
+from perfcheck_api.outbox.model import SOURCE, Acknowledged, Backlog, Pending
 
 # `attempts` must be on record before the broker sees the event: a duplicate answer to a first
 # attempt is an error, to a second one it is not. It need not survive a crash of the server, so this
@@ -61,20 +40,15 @@ SET seq = excluded.seq, message_id = excluded.message_id, updated_at = now()
 WHERE s.seq < excluded.seq
 """
 # One statement is one transaction and one round trip. The lag is of one clock, the database's.
-PUBLISHED = """
-WITH acknowledged AS (
-    INSERT INTO relay_state AS s (source, seq, message_id) VALUES (%s, %s, %s)
-    ON CONFLICT (source) DO UPDATE
-    SET seq = excluded.seq, message_id = excluded.message_id, updated_at = now()
-    WHERE s.seq < excluded.seq
-), published AS (
+PUBLISHED = f"""
+WITH acknowledged AS ({ACKNOWLEDGED}), published AS (
     UPDATE outbox o SET published_at = clock_timestamp(), seq = p.seq
     FROM unnest(%s::bigint[], %s::bigint[]) AS p (id, seq)
     WHERE o.id = p.id
     RETURNING extract(epoch FROM o.published_at - o.event_time)::float8 AS lag_s
 )
 SELECT lag_s FROM published
-"""
+"""  # noqa: S608  ours
 LAST_ACKNOWLEDGED = "SELECT seq, message_id FROM relay_state WHERE source = %s"
 
 REFUSED = "UPDATE receipts SET dead = %s WHERE event_id = %s"
@@ -115,77 +89,6 @@ DELETE FROM outbox WHERE id IN (
     LIMIT %s
 )
 """
-
-
-# Version, trace id, parent id, flags; higher versions may append more, which would not be ours to
-# pass on. Ids of zeros alone, and version ff, are invalid.
-_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
-
-
-class Appended(NamedTuple):
-    """A row that was written: its place in the outbox, and the id of its event."""
-
-    id: int
-    event_id: UUID
-
-
-class Pending(NamedTuple):
-    """A row to publish; `attempts` counts this one."""
-
-    id: int
-    event_id: UUID
-    subject: str
-    payload: bytes
-    event_time: datetime
-    attempts: int
-    traceparent: str | None
-
-
-class Acknowledged(NamedTuple):
-    """A message that the log said it holds at `seq`."""
-
-    seq: int
-    message_id: UUID
-
-
-async def append(
-    connection: Connection, event: Invalidation, *, traceparent: str | None = None
-) -> Appended:
-    """Write `event` in the caller's transaction. Parameters and errors are `append_many`'s."""
-    [appended] = await append_many(connection, [event], traceparents=[traceparent])
-    return appended
-
-
-async def append_many(
-    connection: Connection,
-    events: Sequence[Invalidation],
-    *,
-    traceparents: Sequence[str | None] | None = None,
-) -> list[Appended]:
-    """Write `events` in the caller's transaction, with one statement; return their rows in order.
-
-    Until that transaction ends no other can append. `traceparents` are the headers of the requests
-    that wrote them, and travel with them; one of another form is left out, as W3C Trace Context
-    wants it (section 3.2).
-
-    Raises:
-        asgi_isr.errors.InvalidEventError: if one of them must not be published.
-        ValueError: for more than `APPEND_EVENTS_MAX`.
-
-    """
-    if len(events) > APPEND_EVENTS_MAX:
-        raise ValueError(f"{len(events)} events: append at most {APPEND_EVENTS_MAX} at once")
-    payloads = [encode(event) for event in events]
-    traced = [traceparent_from(text) for text in traceparents or [None] * len(events)]
-    cursor = await connection.execute(APPEND, (SUBJECT, traced, payloads))
-    return sorted(Appended(*row) for row in await cursor.fetchall())
-
-
-def traceparent_from(text: str | None) -> str | None:
-    """Return `text` if it is a traceparent (W3C Trace Context, section 3.2.2), else None."""
-    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 async def claim(connection: Connection, *, rows_max: int, bytes_max: int) -> list[Pending]:
@@ -232,6 +135,12 @@ async def published_through(connection: Connection) -> int:
     Rows that do not exist yet get higher ids.
     """
     return await _number(connection, PUBLISHED_THROUGH)
+
+
+async def backlog(database: Database) -> Backlog | None:
+    """Return what waits to be published."""
+    row = await database.row(BACKLOG)
+    return None if row is None else Backlog(*row)
 
 
 async def newest(connection: Connection) -> int:

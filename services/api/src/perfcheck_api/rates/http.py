@@ -20,10 +20,10 @@ from perfcheck_contracts import (
 )
 from perfcheck_contracts.limits import WAIT_S
 
+from perfcheck_api import outbox
 from perfcheck_api.invalidations.service import InvalidationsService
 from perfcheck_api.invalidations.waiting import Wait, WaitTime, check_wait
 from perfcheck_api.openapi import BEARER, problem_responses
-from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.rates.openapi import DayWriteOperation
 from perfcheck_api.rates.service import RatesService, Tagged
 

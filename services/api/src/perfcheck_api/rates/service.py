@@ -23,9 +23,9 @@ from perfcheck_contracts import (
     YearList,
 )
 
+from perfcheck_api import outbox
 from perfcheck_api.db import Database
 from perfcheck_api.errors import BadRequestError, Fault, NotFoundError
-from perfcheck_api.outbox import repository as outbox
 from perfcheck_api.rates import repository
 from perfcheck_api.rates.input import (
     check_writable,

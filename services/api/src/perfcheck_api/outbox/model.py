@@ -1,0 +1,58 @@
+"""What the outbox speaks of: rows, acknowledgements, and the source that they are counted by.
+
+Pure: no I/O, no clock.
+"""
+
+import re
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from asgi_isr.events import SUBJECT_PREFIX
+
+SOURCE = "api"
+SUBJECT = f"{SUBJECT_PREFIX}.{SOURCE}"
+
+# Version, trace id, parent id, flags; higher versions may append more, which would not be ours to
+# pass on. Ids of zeros alone, and version ff, are invalid.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+
+
+class Appended(NamedTuple):
+    """A row that was written: its place in the outbox, and the id of its event."""
+
+    id: int
+    event_id: UUID
+
+
+class Pending(NamedTuple):
+    """A row to publish; `attempts` counts this one."""
+
+    id: int
+    event_id: UUID
+    subject: str
+    payload: bytes
+    event_time: datetime
+    attempts: int
+    traceparent: str | None
+
+
+class Acknowledged(NamedTuple):
+    """A message that the log said it holds at `seq`."""
+
+    seq: int
+    message_id: UUID
+
+
+class Backlog(NamedTuple):
+    """How many rows wait, counted up to ten thousand, and how long the oldest one does."""
+
+    rows: int
+    oldest_age_s: float
+
+
+def traceparent_from(text: str | None) -> str | None:
+    """Return `text` if it is a traceparent (W3C Trace Context, section 3.2.2), else None."""
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
