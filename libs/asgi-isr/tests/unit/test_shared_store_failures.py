@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
-from asgi_isr.pages.shared import FAILURES_MAX, OPEN_S
+from asgi_isr.pages.breaker import FAILURES_MAX, OPEN_S
 from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import Fault, FaultyStore, ready, request
 

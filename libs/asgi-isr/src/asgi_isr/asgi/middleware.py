@@ -21,7 +21,7 @@ from asgi_isr.http.codings import accepted
 from asgi_isr.http.fields import values
 from asgi_isr.keys import PATH_CHARS_MAX, page_key
 from asgi_isr.pages.entry import Entry, Ready
-from asgi_isr.rendering.capture import AppRender
+from asgi_isr.rendering.app_render import AppRender
 from asgi_isr.rendering.outcomes import Answer
 from asgi_isr.rendering.request import PageRequest
 from asgi_isr.types import App, Headers, Receive, Scope, Send

@@ -14,6 +14,7 @@ from asgi_isr.counters import Counters
 from asgi_isr.errors import CorruptPageError, StoreUnavailableError
 from asgi_isr.http.policy import VALIDATABLE_S
 from asgi_isr.http.vary import primary
+from asgi_isr.pages.breaker import Breaker
 from asgi_isr.pages.codec import decode, encode
 from asgi_isr.pages.page import Page, Varied
 from asgi_isr.ports import Clock, Store
@@ -21,42 +22,8 @@ from asgi_isr.ports import Clock, Store
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-FAILURES_MAX = 3  # in a row, until the breaker opens
-OPEN_S = 1.0
 SNAPSHOT_TIMEOUT_S = 2.0  # a snapshot is large, and read once, before the first request
 STORED_S_MAX = 30 * 86_400.0
-
-
-class Breaker:
-    """Open after `FAILURES_MAX` failures in a row; then one call a second probes."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._retry_at = 0.0
-
-    def allows(self, now: float) -> bool:
-        """Say whether a call may be tried now; the one that may is the probe."""
-        if self._failures < FAILURES_MAX:
-            return True
-        if now < self._retry_at:
-            return False
-        self._retry_at = now + OPEN_S
-        return True
-
-    def succeeded(self) -> None:
-        """Close the breaker."""
-        self._failures = 0
-
-    def failed(self, now: float) -> None:
-        """Count a failure; the last one allowed opens the breaker."""
-        self._failures += 1
-        if self._failures >= FAILURES_MAX:
-            self._retry_at = now + OPEN_S
-
-    @property
-    def is_open(self) -> bool:
-        """Whether calls are held back now."""
-        return self._failures >= FAILURES_MAX
 
 
 def snapshot_key(namespace: str) -> str:
