@@ -29,11 +29,12 @@ up: $(SYNCED) ## run the whole system until Ctrl-C; prints the addresses of page
 check: $(SYNCED) ## bring the system up, measure it, print the verdict, stop it
 	@$(BIN)/perfcheck check
 
-test: $(SYNCED) ## run all tests
-	@$(BIN)/python -m pytest
+# Tests wait most of the time, so there are more processes than processors.
+test: $(SYNCED) ## run all tests, in JOBS=4 processes
+	@$(BIN)/python -m pytest -n $(or $(JOBS),4)
 
 test-unit: $(SYNCED) ## run the tests that need no server
-	@$(BIN)/python -m pytest libs services cli -m 'not integration'
+	@$(BIN)/python -m pytest libs services cli architecture -m 'not integration'
 
 test-integration: $(SYNCED) ## run the tests against real servers
 	@$(BIN)/python -m pytest libs services cli -m integration

@@ -8,8 +8,6 @@ from typing import TypeVar, overload
 
 T = TypeVar("T")
 
-TIMEOUT_S = 5.0
-POLL_S = 0.005
 _SHOWN_CHARACTERS_MAX = 500
 
 Errors = tuple[type[Exception], ...]
@@ -34,8 +32,8 @@ async def eventually(
 async def eventually(
     attempt: Callable[[], object],
     *,
-    timeout_s: float = TIMEOUT_S,
-    poll_s: float = POLL_S,
+    timeout_s: float = 5.0,
+    poll_s: float = 0.005,
     ignoring: Errors = (),
 ) -> object:
     """Call `attempt` until its result is truthy, and return that result.
@@ -69,8 +67,8 @@ async def eventually(
 def eventually_sync(
     attempt: Callable[[], T | None],
     *,
-    timeout_s: float = TIMEOUT_S,
-    poll_s: float = POLL_S,
+    timeout_s: float = 5.0,
+    poll_s: float = 0.005,
     ignoring: Errors = (),
 ) -> T:
     """Do the same without an event loop; it blocks the thread, an attempt is not interrupted.
