@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 import pytest
 from perfcheck import environment
-from perfcheck.tokens import mint
+from perfcheck.stack.tokens import mint
 from perfcheck_embedded import new_shared_subdirectory
 
 START_TIMEOUT_S = 120.0

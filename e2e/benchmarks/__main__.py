@@ -17,8 +17,8 @@ from pathlib import Path
 
 from perfcheck import environment
 from perfcheck.console import Console
-from perfcheck.stack import running_stack
-from perfcheck.up import StartLine
+from perfcheck.stack.processes import running_stack
+from perfcheck.stack.up import StartLine
 from perfcheck_embedded import new_shared_subdirectory
 
 from e2e.benchmarks.events import latency, throughput, wait_overhead

@@ -10,8 +10,9 @@ import psycopg
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import Instances, close, connect
 from nats.js import JetStreamContext
-from perfcheck import environment, tokens
-from perfcheck.state import Run
+from perfcheck import environment
+from perfcheck.stack import tokens
+from perfcheck.stack.state import Run
 
 SUBJECT = "cache.invalidations.v1.api"
 _JOIN_S = 30.0

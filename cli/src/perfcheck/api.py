@@ -14,7 +14,7 @@ from perfcheck_contracts import (
 
 from perfcheck.exits import TargetError
 from perfcheck.http import Http, Reply
-from perfcheck.state import Service
+from perfcheck.stack.state import Service
 
 ATTEMPTS_MAX = 4
 AGAIN_S = 0.2  # before the second attempt; doubled before each further one

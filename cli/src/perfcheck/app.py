@@ -12,8 +12,8 @@ from pathlib import Path
 import rich_click as click
 
 from perfcheck import environment, exits
+from perfcheck.events.commands import dead_letters, invalidate, receipts, token
 from perfcheck.execution import console, run
-from perfcheck.invalidation_commands import dead_letters, invalidate, receipts, token
 from perfcheck.options import DURATION, Rate, api_option, state_option, token_option
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -37,7 +37,7 @@ def cli() -> None:
 @state_option
 def up(directory: Path, *, fresh: bool, bffs: int) -> None:
     """Run the whole system here until Ctrl-C: servers, services, real data."""
-    from perfcheck.up import up as work
+    from perfcheck.stack.up import up as work
 
     run(work(directory, environment.environ(), console(), bffs=bffs, fresh=fresh))
 
@@ -80,8 +80,8 @@ def replay(days: int, rate: float, api: str | None, token: str | None, directory
 
     Example: perfcheck replay --days 250 --rate 10
     """
-    from perfcheck.replay import replay as work
-    from perfcheck.state import service
+    from perfcheck.events.replay import replay as work
+    from perfcheck.stack.state import service
 
     target = service(directory, "api", url=api, token=token)
     run(work(target, console(), days=days, rate_per_s=rate))
@@ -95,7 +95,7 @@ def status(directory: Path, *, as_json: bool, watch: bool) -> int:
     """Show the health of every service and the caches of the BFF instances."""
     from asyncio import sleep
 
-    from perfcheck import status as work
+    from perfcheck.stack import status as work
 
     async def show() -> int:
         while True:
@@ -162,9 +162,9 @@ def check(
     --bff, with their --api. Invalidations of those are measured with a --token alone (scope
     invalidations:write); without one, leave them out by --skip invalidation.
     """
-    from perfcheck.check import config, report
     from perfcheck.check import run as work
-    from perfcheck.check.metrics import Group
+    from perfcheck.judge import config, report
+    from perfcheck.judge.metrics import Group
 
     request = work.Request(
         directory=directory,
@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _one_shot(arguments: list[str], directory: Path, database_url: str | None) -> int:
-    from perfcheck.oneshots import run_api
+    from perfcheck.stack.oneshots import run_api
 
     return run_api(
         arguments,

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from perfcheck.api import Api
 from perfcheck.check import invalidation
-from perfcheck.check.config import Invalidation as Settings
 from perfcheck.check.plan import Plan
 from perfcheck.exits import TargetError
 from perfcheck.http import Http
-from perfcheck.state import Service
-from perfcheck.tokens import Tokens
+from perfcheck.judge.config import Invalidation as Settings
+from perfcheck.stack.state import Service
+from perfcheck.stack.tokens import Tokens
 
 PLAN = Plan(pages=[], currencies=["JPY", "USD"], days=["2026-10-30"])
 SETTINGS = Settings(trials=4, timeout_s=0.3, poll_interval_s=0.001)

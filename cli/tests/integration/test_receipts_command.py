@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from perfcheck.api import Api
 from perfcheck.app import main
+from perfcheck.events.receipts import Changes
 from perfcheck.exits import TargetError
 from perfcheck.http import Http
-from perfcheck.receipts import Changes
-from perfcheck.state import Service
-from perfcheck.tokens import Tokens
+from perfcheck.stack.state import Service
+from perfcheck.stack.tokens import Tokens
 
 
 def test_one_receipt_is_a_timeline(

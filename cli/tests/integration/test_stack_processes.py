@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from perfcheck.app import main
 from perfcheck.environment import environ
-from perfcheck.stack import build
+from perfcheck.stack.processes import build
 from perfcheck_embedded import StateDir, start_levels
 
 

@@ -6,8 +6,8 @@ import click
 import pytest
 from perfcheck import environment
 from perfcheck.app import main
+from perfcheck.events.invalidate import write_of
 from perfcheck.exits import WrongUsageError
-from perfcheck.invalidate import write_of
 from perfcheck.options import DURATION, Since
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from perfcheck.check import config
-from perfcheck.check.metrics import METRICS, Side
 from perfcheck.exits import WrongUsageError
+from perfcheck.judge import config
+from perfcheck.judge.metrics import METRICS, Side
 
 ROOT = Path(__file__).parents[3]
 

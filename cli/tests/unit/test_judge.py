@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from perfcheck.check.config import Budget
-from perfcheck.check.judge import Measurement, Row, Verdict, exit_code, judge, judge_all
-from perfcheck.check.metrics import METRICS, Group, of_group
+from perfcheck.judge.config import Budget
+from perfcheck.judge.metrics import METRICS, Group, of_group
+from perfcheck.judge.verdicts import Measurement, Row, Verdict, exit_code, judge, judge_all
 
 AT_MOST = "pages_p99_ms"
 AT_LEAST = "hit_rate"

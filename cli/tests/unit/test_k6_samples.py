@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from perfcheck.check.config import Load as LoadSettings
-from perfcheck.check.judge import Measurement
 from perfcheck.check.k6 import errors_in
 from perfcheck.check.pages import judgeable
 from perfcheck.check.samples import Load, Page, parse
 from perfcheck.exits import TargetError
+from perfcheck.judge.config import Load as LoadSettings
+from perfcheck.judge.verdicts import Measurement
 
 SETTINGS = LoadSettings(rate_per_s=10, warmup_s=1.0, rounds=5, round_s=1.0, vus_max=5)
 DECLARATION = (

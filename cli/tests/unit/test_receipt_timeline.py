@@ -3,8 +3,8 @@
 import datetime as dt
 
 import click
-from perfcheck.invalidate import told, trouble
-from perfcheck.timeline import propagation_ms, table, timeline
+from perfcheck.events.invalidate import told, trouble
+from perfcheck.events.timeline import propagation_ms, table, timeline
 from perfcheck_contracts import Applied, CdnPurge, Receipt, Warmed
 
 AT = dt.datetime(2026, 11, 24, 21, 0, 0, 123_000, tzinfo=dt.UTC)

@@ -4,10 +4,10 @@ import json
 import math
 
 import click
-from perfcheck.check.config import Budget
-from perfcheck.check.judge import Measurement, exit_code, judge_all
-from perfcheck.check.metrics import METRICS
-from perfcheck.check.report import Report, as_json, table
+from perfcheck.judge.config import Budget
+from perfcheck.judge.metrics import METRICS
+from perfcheck.judge.report import Report, as_json, table
+from perfcheck.judge.verdicts import Measurement, exit_code, judge_all
 
 VALUES: dict[str, float | None] = {
     **dict.fromkeys(METRICS, 1.0),

@@ -1,7 +1,7 @@
 """Reading Cache-Status and Server-Timing."""
 
 import pytest
-from perfcheck.check.cachestatus import durations_ms, fence, is_hit
+from perfcheck.check.cache_status import durations_ms, fence, is_hit
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 import pytest
 from perfcheck.console import Console
-from perfcheck.state import Run, Urls
-from perfcheck.up import StartLine, addresses, exports
+from perfcheck.stack.state import Run, Urls
+from perfcheck.stack.up import StartLine, addresses, exports
 from perfcheck_embedded import Event
 
 RUN = Run(

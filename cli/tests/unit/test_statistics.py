@@ -1,7 +1,7 @@
 """The round as the unit."""
 
 import pytest
-from perfcheck.check.statistics import into_rounds, median_of_rounds
+from perfcheck.judge.statistics import into_rounds, median_of_rounds
 
 
 def test_rounds_leave_out_warm_up_and_what_came_after() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from perfcheck.exits import TargetError, WrongUsageError
-from perfcheck.tokens import LIFETIME_S, SCOPES_OF, Tokens, mint
+from perfcheck.stack.tokens import LIFETIME_S, SCOPES_OF, Tokens, mint
 from perfcheck_chassis.identity import TokenError, TokenKeys
 from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import AUDIENCES, SCOPES

@@ -1,6 +1,6 @@
 import pytest
 from perfcheck.exits import WrongUsageError
-from perfcheck.tokens import SCOPES_OF, scopes_for
+from perfcheck.stack.tokens import SCOPES_OF, scopes_for
 
 
 def test_scope_of_another_service_is_refused_with_the_way_to_it() -> None:

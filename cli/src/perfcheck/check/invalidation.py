@@ -14,15 +14,15 @@ from perfcheck_contracts import InvalidationWrite, percentile
 
 from perfcheck import environment
 from perfcheck.api import WAIT_S_MAX, Api
-from perfcheck.check.cachestatus import fence, is_hit
-from perfcheck.check.config import Invalidation as Settings
-from perfcheck.check.judge import Measurement
-from perfcheck.check.metrics import Group, of_group
+from perfcheck.check.cache_status import fence, is_hit
 from perfcheck.check.plan import Plan
 from perfcheck.concurrent import together
+from perfcheck.events.invalidate import fresh
 from perfcheck.exits import NoAnswerInTimeError, TargetError
 from perfcheck.http import Http
-from perfcheck.invalidate import fresh
+from perfcheck.judge.config import Invalidation as Settings
+from perfcheck.judge.metrics import Group, of_group
+from perfcheck.judge.verdicts import Measurement
 
 TIMED_OUT = float("inf")
 

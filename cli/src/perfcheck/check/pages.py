@@ -5,17 +5,17 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from perfcheck.check.cachestatus import is_hit
-from perfcheck.check.config import Load as LoadSettings
-from perfcheck.check.judge import Measurement
+from perfcheck.check.cache_status import is_hit
 from perfcheck.check.k6 import LoadPlan, run
 from perfcheck.check.plan import Plan
 from perfcheck.check.processor import snapshot, used_s
 from perfcheck.check.samples import Load, Page
-from perfcheck.check.statistics import into_rounds, median_of_rounds
 from perfcheck.concurrent import together
 from perfcheck.exits import TargetError
 from perfcheck.http import Http
+from perfcheck.judge.config import Load as LoadSettings
+from perfcheck.judge.statistics import into_rounds, median_of_rounds
+from perfcheck.judge.verdicts import Measurement
 
 PAGE_TIMEOUT_S = 10.0
 WARM_ATTEMPTS = 3

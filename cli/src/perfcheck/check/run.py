@@ -11,17 +11,17 @@ from perfcheck_embedded import Event
 from perfcheck import environment
 from perfcheck.api import Api
 from perfcheck.check import invalidation, k6, pages, plan, service
-from perfcheck.check.config import Config
 from perfcheck.check.host import fingerprint
-from perfcheck.check.judge import Measurement, exit_code, judge_all
-from perfcheck.check.metrics import Group, of_group
-from perfcheck.check.report import Report
 from perfcheck.console import Console
 from perfcheck.exits import TargetError, WrongUsageError
 from perfcheck.http import Http
-from perfcheck.stack import running_stack, unless_stopped
-from perfcheck.state import Run, Service, running
-from perfcheck.tokens import Tokens
+from perfcheck.judge.config import Config
+from perfcheck.judge.metrics import Group, of_group
+from perfcheck.judge.report import Report
+from perfcheck.judge.verdicts import Measurement, exit_code, judge_all
+from perfcheck.stack.processes import running_stack, unless_stopped
+from perfcheck.stack.state import Run, Service, running
+from perfcheck.stack.tokens import Tokens
 
 CALL_TIMEOUT_S = 10.0
 BFFS = 2  # coherence cannot be seen on one instance

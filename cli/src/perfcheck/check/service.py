@@ -6,13 +6,13 @@ work: network, HTTP and scheduling.
 
 from collections.abc import Sequence
 
-from perfcheck.check.cachestatus import durations_ms
-from perfcheck.check.config import Service
-from perfcheck.check.judge import Measurement
+from perfcheck.check.cache_status import durations_ms
 from perfcheck.check.plan import Plan
-from perfcheck.check.statistics import median_of_rounds
 from perfcheck.exits import TargetError
 from perfcheck.http import Http
+from perfcheck.judge.config import Service
+from perfcheck.judge.statistics import median_of_rounds
+from perfcheck.judge.verdicts import Measurement
 
 _FIGURES = {
     "service_hop_p50_ms": ("hop", 0.5),

@@ -5,9 +5,13 @@ Two ways in: `servers()` gives tests throw-away servers; `StateDir` + `Superviso
 """
 
 from perfcheck_embedded.accounts import new_shared_subdirectory
-from perfcheck_embedded.backoff import Backoff, RestartPolicy
-from perfcheck_embedded.binaries import Binaries, find_binaries
-from perfcheck_embedded.credentials import kept_secret
+from perfcheck_embedded.backends.binaries import Binaries, find_binaries
+from perfcheck_embedded.backends.nats import nats
+from perfcheck_embedded.backends.postgres import postgres
+from perfcheck_embedded.backends.probes import http_ready, nats_ready, postgres_ready, valkey_ready
+from perfcheck_embedded.backends.server import Server, TlsFiles
+from perfcheck_embedded.backends.tls_front import tls_front
+from perfcheck_embedded.backends.valkey import valkey
 from perfcheck_embedded.errors import (
     AccountError,
     BinaryMissingError,
@@ -17,11 +21,8 @@ from perfcheck_embedded.errors import (
     StateLockedError,
     StopRequestedError,
 )
-from perfcheck_embedded.nats_server import nats
 from perfcheck_embedded.ports import HOST, free_port, free_ports
-from perfcheck_embedded.postgres_server import postgres
-from perfcheck_embedded.probes import http_ready, nats_ready, postgres_ready, valkey_ready
-from perfcheck_embedded.process import (
+from perfcheck_embedded.processes.process import (
     Account,
     Event,
     OnEvent,
@@ -30,12 +31,11 @@ from perfcheck_embedded.process import (
     Stragglers,
     start_levels,
 )
-from perfcheck_embedded.server import Server, TlsFiles
-from perfcheck_embedded.state import StateDir
-from perfcheck_embedded.supervisor import STOP_SIGNALS, Supervisor
+from perfcheck_embedded.processes.restarts import Backoff, RestartPolicy
+from perfcheck_embedded.processes.supervisor import STOP_SIGNALS, Supervisor
+from perfcheck_embedded.state.credentials import kept_secret
+from perfcheck_embedded.state.directory import StateDir
 from perfcheck_embedded.throw_away import Servers, servers
-from perfcheck_embedded.tls_front import tls_front
-from perfcheck_embedded.valkey_server import valkey
 
 __all__ = [
     "HOST",

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from perfcheck_embedded.errors import AccountError, StateError
-from perfcheck_embedded.process import Account
+from perfcheck_embedded.processes.process import Account
 
 _ACCOUNTS = ("postgres", "nobody")
 # Survives a reboot and is open to every account, unlike /tmp and private temporary directories.

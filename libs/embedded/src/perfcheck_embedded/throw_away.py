@@ -12,16 +12,16 @@ from types import TracebackType
 from typing import Any
 
 from perfcheck_embedded.accounts import new_shared_subdirectory
-from perfcheck_embedded.binaries import find_binaries
+from perfcheck_embedded.backends.binaries import find_binaries
+from perfcheck_embedded.backends.nats import TEST_USER, nats
+from perfcheck_embedded.backends.postgres import postgres
+from perfcheck_embedded.backends.server import Server, TlsFiles
+from perfcheck_embedded.backends.valkey import valkey
 from perfcheck_embedded.environment import environment
 from perfcheck_embedded.errors import EmbeddedError
-from perfcheck_embedded.nats_server import TEST_USER, nats
 from perfcheck_embedded.ports import free_ports
-from perfcheck_embedded.postgres_server import postgres
-from perfcheck_embedded.server import Server, TlsFiles
-from perfcheck_embedded.state import StateDir
-from perfcheck_embedded.supervisor import Supervisor
-from perfcheck_embedded.valkey_server import valkey
+from perfcheck_embedded.processes.supervisor import Supervisor
+from perfcheck_embedded.state.directory import StateDir
 
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 60.0

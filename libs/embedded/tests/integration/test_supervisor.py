@@ -15,7 +15,7 @@ from perfcheck_embedded import (
     free_port,
     http_ready,
 )
-from perfcheck_embedded.logs import cap_log
+from perfcheck_embedded.state.logs import cap_log
 
 _SLEEP = ("sleep", "600")
 _ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}

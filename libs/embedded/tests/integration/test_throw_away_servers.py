@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import redis.asyncio as redis
 from perfcheck_embedded import ProcessFailedError, Servers, servers
-from perfcheck_embedded.probes import nats_ready, postgres_ready, valkey_ready
+from perfcheck_embedded.backends.probes import nats_ready, postgres_ready, valkey_ready
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from asgi_isr import events
 from asgi_isr.coherence import live_set as live
-from perfcheck_embedded.nats_permissions import (
+from perfcheck_embedded.backends.nats_permissions import (
     ANSWER_S_MAX,
     API,
     FRONTEND_BFF,

@@ -1,7 +1,7 @@
 import json
 
-from perfcheck_embedded.child import describe_exit
-from perfcheck_embedded.watchdog import Charges
+from perfcheck_embedded.processes.child import describe_exit
+from perfcheck_embedded.watchdog.program import Charges
 
 
 def _add(pid: int, **more: object) -> bytes:

@@ -1,0 +1,1 @@
+"""Invalidations and what became of them: the commands, and how receipts look."""

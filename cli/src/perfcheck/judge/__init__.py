@@ -1,0 +1,1 @@
+"""Decides: metrics, budgets, statistics over rounds, verdicts, the report. Pure."""

@@ -1,0 +1,201 @@
+"""The whole system as supervised processes: servers, one-shots, services, in order of need."""
+
+import importlib.util
+import sys
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from perfcheck_embedded import (
+    HOST,
+    STOP_SIGNALS,
+    EmbeddedError,
+    OnEvent,
+    Process,
+    ProcessFailedError,
+    StateDir,
+    StopRequestedError,
+    Supervisor,
+    find_binaries,
+    free_ports,
+    http_ready,
+    kept_secret,
+    nats,
+    postgres,
+    valkey,
+)
+
+from perfcheck.concurrent import unless
+from perfcheck.exits import InterruptedByUserError, TargetError
+from perfcheck.stack.state import Run, required
+
+T = TypeVar("T")
+SERVICES = ("perfcheck_api", "perfcheck_bff", "perfcheck_revalidator")
+READY_S = 60.0  # a cold start on a busy machine
+INGEST_S = 300.0
+STOP_S = 15.0  # longer than a service's own limit for requests that are under way
+
+
+class Stack(msgspec.Struct, frozen=True, kw_only=True):
+    """Processes for a supervisor, and the facts about them that go into `run.json`."""
+
+    processes: Sequence[Process]
+    facts: Mapping[str, Any]
+
+
+def build(state: StateDir, environ: Mapping[str, str], *, bffs: int) -> Stack:
+    """Choose free ports and describe every process; the state directory must be entered.
+
+    Raises:
+        TargetError: when a service is not installed beside this command.
+        EmbeddedError: when a server's program is missing, or its data cannot be prepared.
+
+    """
+    for module in SERVICES:
+        if importlib.util.find_spec(module) is None:
+            raise TargetError(f"{module} is not installed beside this command: run `make setup`")
+    binaries = find_binaries(environ)
+    database_port, valkey_port, nats_port, *ports = free_ports(5 + bffs)
+    database = postgres(state, binaries, port=database_port, restart=True)
+    store = valkey(state, binaries, port=valkey_port, restart=True)
+    log = nats(state, binaries, port=nats_port, restart=True)
+    api_port, revalidator_port, *bff_ports = ports
+    api_url = _url(api_port)
+    token_key = kept_secret(state, "token.key")
+    # As Standard Webhooks write a secret; what is kept is 43 random characters.
+    webhook_secret = f"whsec_{b64encode(kept_secret(state, 'webhook.secret').encode()).decode()}"
+    shared = {**environ, "PERFCHECK_HOST": HOST, "PERFCHECK_TOKEN_KEY": token_key}
+    api_env = {
+        **shared,
+        "PERFCHECK_DATABASE_URL": database.url,
+        "PERFCHECK_NATS_URL": log.urls["api"],
+        "PERFCHECK_WEBHOOK_SECRET": webhook_secret,
+    }
+    revalidator_env = {
+        **shared,
+        "PERFCHECK_NATS_URL": log.urls["revalidator"],
+        "PERFCHECK_VALKEY_URL": store.url,
+        "PERFCHECK_BFF_URL": _url(bff_ports[0]),
+    }
+    bff_env = {
+        **shared,
+        "PERFCHECK_NATS_URL": log.urls["frontend-bff"],
+        "PERFCHECK_VALKEY_URL": store.url,
+        "PERFCHECK_API_URL": api_url,
+    }
+    parts = [
+        database.process,
+        store.process,
+        log.process,
+        _oneshot("migrate", ("postgres", "nats"), api_env),
+        _oneshot("ingest", ("migrate",), api_env, "--if-empty"),
+        _service("api", "perfcheck_api", ("ingest", "nats"), api_env, api_port),
+        _service(
+            "revalidator",
+            "perfcheck_revalidator",
+            ("api", "valkey"),
+            revalidator_env,
+            revalidator_port,
+        ),
+        *(
+            _service(f"bff-{number}", "perfcheck_bff", ("api", "valkey"), bff_env, port)
+            for number, port in enumerate(bff_ports, start=1)
+        ),
+    ]
+    urls = {
+        "api": api_url,
+        "bff": [_url(port) for port in bff_ports],
+        "revalidator": _url(revalidator_port),
+    }
+    facts = {
+        "urls": urls,
+        "nats_url": log.url,
+        "nats_urls": dict(log.urls),
+        "token_key": token_key,
+        "webhook_secret": webhook_secret,
+        "valkey_url": store.url,
+        "database_url": database.url,
+    }
+    return Stack(processes=parts, facts=facts)
+
+
+@asynccontextmanager
+async def running_stack(
+    directory: Path,
+    environ: Mapping[str, str],
+    *,
+    bffs: int,
+    fresh: bool = False,
+    on_event: OnEvent,
+) -> AsyncIterator[tuple[Run, Supervisor]]:
+    """Bring everything up, yield what runs, and stop it in order when the block is left.
+
+    SIGINT and SIGTERM let the supervisor's `wait` return; use `unless_stopped` around work.
+
+    Raises:
+        TargetError: when a part is missing, fails, or another supervisor has the directory.
+        InterruptedByUserError: when a stop signal came while starting.
+
+    """
+    try:
+        with StateDir(directory, fresh=fresh) as state:
+            stack = build(state, environ, bffs=bffs)
+            async with Supervisor(
+                state,
+                stack.processes,
+                on_event=on_event,
+                facts=stack.facts,
+                stop_signals=STOP_SIGNALS,
+            ) as supervisor:
+                yield required(directory), supervisor
+    except StopRequestedError:
+        raise InterruptedByUserError("stopped") from None
+    except ProcessFailedError as error:
+        raise TargetError(f"{error}\n(its log: {directory / 'logs' / error.name}.log)") from None
+    except (EmbeddedError, OSError) as error:
+        raise TargetError(str(error)) from None
+
+
+async def unless_stopped(supervisor: Supervisor, work: Callable[[], Awaitable[T]]) -> T:
+    """Do the work, but give it up when a stop is asked for or a process died for good.
+
+    Raises:
+        InterruptedByUserError: a stop was asked for before the work was done.
+        ProcessFailedError: a process died and was given up.
+
+    """
+
+    async def stop() -> None:
+        await supervisor.wait()
+        raise InterruptedByUserError("stopped before it was done")
+
+    return await unless(stop, work)
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
+
+
+def _oneshot(name: str, needs: tuple[str, ...], env: Mapping[str, str], *options: str) -> Process:
+    argv = [sys.executable, "-m", "perfcheck_api", name, *options]
+    return Process(
+        name=name, argv=argv, env=env, needs=needs, oneshot=True, start_timeout_s=INGEST_S
+    )
+
+
+def _service(
+    name: str, module: str, needs: tuple[str, ...], env: Mapping[str, str], port: int
+) -> Process:
+    return Process(
+        name=name,
+        argv=[sys.executable, "-m", module],
+        env={**env, "PERFCHECK_PORT": str(port), "PERFCHECK_INSTANCE_ID": name},
+        needs=needs,
+        ready=http_ready(f"{_url(port)}/api/health"),
+        start_timeout_s=READY_S,
+        stop_grace_s=STOP_S,
+        restart=True,
+    )

@@ -1,0 +1,1 @@
+"""PostgreSQL, Valkey and NATS out of wheels: settings, data, permissions, readiness."""

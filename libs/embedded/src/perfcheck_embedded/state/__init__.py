@@ -1,0 +1,1 @@
+"""The state directory: its lock, what runs, logs, secrets."""
