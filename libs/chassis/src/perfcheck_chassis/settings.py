@@ -17,7 +17,7 @@ from perfcheck_chassis.identity.tokens import TokenKeys
 from perfcheck_chassis.secret import Secret
 
 __all__ = [
-    "PREFIX",
+    "VARIABLE_PREFIX",
     "ServiceSettings",
     "SettingsError",
     "check_ca_file",
@@ -26,7 +26,7 @@ __all__ = [
     "share_instance_id",
 ]
 
-PREFIX = "PERFCHECK_"
+VARIABLE_PREFIX = "PERFCHECK_"
 
 _NAMES = {"`int`": "an integer", "`float`": "a number", "`bool`": "true or false", "`str`": "text"}
 
@@ -104,7 +104,7 @@ def environment() -> Mapping[str, str]:
 
 def share_instance_id(settings: ServiceSettings) -> None:
     """Let processes started from here load the same instance id, also where nobody set one."""
-    os.environ[PREFIX + "INSTANCE_ID"] = settings.instance_id  # noqa: TID251  as above
+    os.environ[VARIABLE_PREFIX + "INSTANCE_ID"] = settings.instance_id  # noqa: TID251  as above
 
 
 def load(settings_type: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
@@ -117,7 +117,7 @@ def load(settings_type: type[SettingsT], environ: Mapping[str, str]) -> Settings
     values: dict[str, Any] = {}
     problems: list[str] = []
     for field in msgspec.structs.fields(settings_type):
-        variable = PREFIX + field.name.upper()
+        variable = VARIABLE_PREFIX + field.name.upper()
         text = environ.get(variable, "")
         if not text:
             if field.required:

@@ -15,6 +15,7 @@ from perfcheck_contracts.health import (
     HealthStatus,
 )
 from perfcheck_contracts.http import (
+    BASE_CURRENCY,
     Currency,
     CurrencyList,
     CurrencySummary,
@@ -78,6 +79,7 @@ from perfcheck_contracts.warming import (
 __all__ = [
     "ALGORITHM",
     "AUDIENCES",
+    "BASE_CURRENCY",
     "DEAD_LETTERS",
     "DEAD_LETTERS_STREAM",
     "DEAD_LETTER_REASON_HEADER",

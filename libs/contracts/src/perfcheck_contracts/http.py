@@ -12,6 +12,7 @@ import msgspec
 from perfcheck_contracts.invalidations import Applied
 
 __all__ = [
+    "BASE_CURRENCY",
     "Currency",
     "CurrencyList",
     "CurrencySummary",
@@ -25,6 +26,8 @@ __all__ = [
     "YearCurrency",
     "YearList",
 ]
+
+BASE_CURRENCY = "EUR"  # every rate is against it
 
 
 class CurrencySummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from litestar import Request, Response
+from litestar import Response
 from litestar.types import ExceptionHandlersMap
-from perfcheck_chassis.http import Problem, problem_handlers
+from perfcheck_chassis.http import AnyRequest, Problem, problem_handlers
 from perfcheck_contracts import FieldError
 
 from perfcheck_api.errors import (
@@ -27,15 +27,12 @@ def _detail(faults: tuple[Fault, ...]) -> str:
     return "; ".join(f"{fault.field}: {fault.detail}" for fault in faults)
 
 
-_REQUEST = Request[Any, Any, Any]
-
-
-def _send(request: _REQUEST, problem: Problem) -> Response[Any]:
+def _send(request: AnyRequest, problem: Problem) -> Response[Any]:
     response: Response[Any] = problem_handlers[Problem](request, problem)
     return response
 
 
-def _not_found(request: _REQUEST, error: NotFoundError) -> Response[Any]:
+def _not_found(request: AnyRequest, error: NotFoundError) -> Response[Any]:
     # What is missing may come: the answer names what would change it, as every other does.
     headers = {"Cache-Control": "no-cache", "Cache-Tag": ", ".join(error.tags)}
     if not error.tags:
@@ -47,14 +44,14 @@ def _not_found(request: _REQUEST, error: NotFoundError) -> Response[Any]:
     return _send(request, problem)
 
 
-def _bad_request(request: _REQUEST, error: BadRequestError) -> Response[Any]:
+def _bad_request(request: AnyRequest, error: BadRequestError) -> Response[Any]:
     problem = Problem(
         400, type="invalid-request", detail=_detail(error.faults), errors=_fields(error.faults)
     )
     return _send(request, problem)
 
 
-def _rejected(request: _REQUEST, error: RejectedError) -> Response[Any]:
+def _rejected(request: AnyRequest, error: RejectedError) -> Response[Any]:
     problem = Problem(
         422,
         type="rejected",
@@ -64,7 +61,7 @@ def _rejected(request: _REQUEST, error: RejectedError) -> Response[Any]:
     return _send(request, problem)
 
 
-def _conflict(request: _REQUEST, error: ConflictError) -> Response[Any]:
+def _conflict(request: AnyRequest, error: ConflictError) -> Response[Any]:
     faults = (error.fault,)
     problem = Problem(
         409,
@@ -76,7 +73,7 @@ def _conflict(request: _REQUEST, error: ConflictError) -> Response[Any]:
     return _send(request, problem)
 
 
-def _unavailable(request: _REQUEST, error: DatabaseUnavailableError) -> Response[Any]:
+def _unavailable(request: AnyRequest, error: DatabaseUnavailableError) -> Response[Any]:
     problem = Problem(
         503,
         type="database-unavailable",

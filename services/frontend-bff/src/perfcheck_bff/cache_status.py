@@ -8,16 +8,15 @@ from typing import Annotated
 
 import msgspec
 from asgi_isr import PageCache
-from litestar import MediaType, Response, get
+from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
+from perfcheck_chassis.http import json_answer
 from perfcheck_contracts.limits import REQUEST_S, WAIT_S, WAIT_S_MAX
 
 from perfcheck_bff.consistency import OwnWrites
 
 __all__ = ["CacheReport", "LocalReport", "cache_report", "cache_routes"]
-
-_NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class LocalReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +67,8 @@ def cache_routes(instance: str, cache: PageCache, own_writes: OwnWrites) -> list
             # A longer wait would not be answered within the limit on a whole request.
             applied = await cache.follower.wait_for(position, min(timeout_s, WAIT_S_MAX))
         report = cache_report(instance, cache, applied=applied, tokens_refused=own_writes.refused)
-        return Response(msgspec.json.encode(report), media_type=MediaType.JSON, headers=_NO_STORE)
+        answer = json_answer(report)
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
 
     return [status]

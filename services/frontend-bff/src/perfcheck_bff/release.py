@@ -5,11 +5,11 @@ from pathlib import Path
 
 __all__ = ["fingerprint"]
 
-_PACKAGE = Path(__file__).parent
+_OWN_PACKAGE = Path(__file__).parent
 _CHARS = 12
 
 
-def fingerprint(package: Path = _PACKAGE) -> str:
+def fingerprint(package: Path = _OWN_PACKAGE) -> str:
     """Return a digest of every source, template, text and asset of `package`, names included."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):

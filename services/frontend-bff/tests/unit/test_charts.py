@@ -40,8 +40,8 @@ def test_marks_stand_at_the_lowest_and_highest() -> None:
 
     chart = charts.line_chart(days, [1.0, 2.0, 1.5], month=month)
 
-    assert chart.low == charts.Mark(x=0, y=100, label="1.0000", anchor="start", above=True)
-    assert chart.high == charts.Mark(x=50, y=0, label="2.0000", anchor="middle", above=True)
+    assert chart.low == charts.PlotPoint(x=0, y=100, label="1.0000", anchor="start", above=True)
+    assert chart.high == charts.PlotPoint(x=50, y=0, label="2.0000", anchor="middle", above=True)
 
 
 def test_a_long_pause_interrupts_the_line() -> None:

@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from perfcheck_bff.reading.render import PAGE_TAGS_MAX, TAG_CHARS_MAX, Render
+from asgi_isr.keys import PAGE_TAGS_MAX, TAG_CHARS_MAX
+from perfcheck_bff.reading.render import Render
 from perfcheck_bff.site.headers import CONTENT_SECURITY_POLICY, cached, never_stored, server_timing
 from perfcheck_chassis.http_client import Reply
 
@@ -32,7 +33,7 @@ def test_tags_of_all_reads_are_collected_once() -> None:
 
 
 def test_a_page_with_tags_may_be_kept() -> None:
-    """Nothing speaks against a page whose reads all named their tags."""
+    """A page whose reads all named their tags may be stored."""
     assert render("latest").refusal is None
 
 

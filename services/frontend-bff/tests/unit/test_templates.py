@@ -8,7 +8,7 @@ import perfcheck_bff
 import pytest
 from minijinja import Environment, TemplateError
 from perfcheck_bff.site import assets, templating, texts
-from perfcheck_bff.site.pages import Crumb, Language, Page, Pages
+from perfcheck_bff.site.pages import Crumb, Language, PageModel, Pages
 from perfcheck_bff.site.variants import Site, site_of, sites
 from perfcheck_bff.site.views.currency import pair_view
 from perfcheck_bff.site.views.rates import board_view
@@ -32,14 +32,14 @@ def pages(environment: Environment) -> Pages:
     return Pages({"en": Language(texts.load("en"), environment)}, clock=lambda: 0.0)
 
 
-def board(name: str) -> Page:
+def board(name: str) -> PageModel:
     """Make a board of one currency with this name."""
     rate = DayRate(code="USD", name=name, rate=1.1, change=0.01)
     day = Day(day=date(2026, 10, 30), previous=date(2026, 10, 29), next=None, rates=[rate])
-    return Page(template="board.html", view=board_view(day), section="home")
+    return PageModel(template="board.html", view=board_view(day), section="home")
 
 
-def pair() -> Page:
+def pair() -> PageModel:
     """Make a pair's page of two days."""
     days = [date(2025, 10, 1), date(2026, 10, 30)]
     found = Pair(
@@ -51,10 +51,11 @@ def pair() -> Page:
         rates=[150.0, 157.25],
     )
     view = pair_view(found, texts.load("en"))
-    return Page(template="pair.html", view=view, section="currencies", crumbs=(Crumb(label="x"),))
+    crumbs = (Crumb(label="x"),)
+    return PageModel(template="pair.html", view=view, section="currencies", crumbs=crumbs)
 
 
-def html(pages: Pages, page: Page, site: Site = ISR) -> str:
+def html(pages: Pages, page: PageModel, site: Site = ISR) -> str:
     """Render a page."""
     return pages.html(site, "/", page).decode()
 

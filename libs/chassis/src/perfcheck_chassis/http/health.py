@@ -12,17 +12,16 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-import msgspec
-from litestar import MediaType, Response, get
+from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from perfcheck_contracts import CheckReport, CheckStatus, HealthReport, HealthStatus
 
+from perfcheck_chassis.http.answers import json_answer
 from perfcheck_chassis.process import drain
 
-__all__ = ["CHECK_S", "Check", "Health", "health_routes"]
+__all__ = ["HEALTH_CHECK_S_MAX", "Check", "Health", "health_routes"]
 
-CHECK_S = 1.0
-_NO_STORE = {"Cache-Control": "no-store"}
+HEALTH_CHECK_S_MAX = 1.0
 _log = logging.getLogger(__name__)
 
 Check = Callable[[], Awaitable[str | None]]
@@ -79,7 +78,7 @@ class Health:
         self._draining.set()
 
     async def report(self) -> HealthReport:
-        """Run all checks at once and sum up; takes at most `CHECK_S` and a little."""
+        """Run all checks at once and sum up; takes at most `HEALTH_CHECK_S_MAX` and a little."""
         async with asyncio.TaskGroup() as group:
             tasks = {
                 name: group.create_task(_run(name, named)) for name, named in self._checks.items()
@@ -106,10 +105,10 @@ class Health:
 async def _run(name: str, named: _Named) -> CheckReport:
     started = time.perf_counter()
     try:
-        async with asyncio.timeout(CHECK_S):
+        async with asyncio.timeout(HEALTH_CHECK_S_MAX):
             reason = await named.check()
     except TimeoutError:
-        reason = f"no answer within {CHECK_S:g} s"
+        reason = f"no answer within {HEALTH_CHECK_S_MAX:g} s"
     except Exception as error:  # noqa: BLE001  whatever a check raises means that it failed
         # The text of a driver's error may hold addresses and names: it belongs in the log only.
         _log.warning("health check %s failed", name, exc_info=error)
@@ -129,15 +128,10 @@ def health_routes(health: Health) -> list[HTTPRouteHandler]:
     @get("/api/health", include_in_schema=False)
     async def readiness() -> Response[bytes]:
         report = await health.report()
-        return Response(
-            msgspec.json.encode(report),
-            status_code=200 if report.status in {"pass", "warn"} else 503,
-            media_type=MediaType.JSON,
-            headers=_NO_STORE,
-        )
+        return json_answer(report, status=200 if report.status in {"pass", "warn"} else 503)
 
     @get("/api/health/live", include_in_schema=False)
     async def liveness() -> Response[bytes]:
-        return Response(b'{"status":"pass"}', media_type=MediaType.JSON, headers=_NO_STORE)
+        return json_answer({"status": "pass"})
 
     return [readiness, liveness]

@@ -4,6 +4,8 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from perfcheck_chassis.http.answers import NEVER_STORED
+
 __all__ = ["metrics_route"]
 
 
@@ -19,7 +21,7 @@ def metrics_route(registry: CollectorRegistry) -> HTTPRouteHandler:
         return Response(
             generate_latest(registry),
             media_type=CONTENT_TYPE_LATEST,
-            headers={"Cache-Control": "no-store"},
+            headers=dict(NEVER_STORED),
         )
 
     return metrics

@@ -7,19 +7,18 @@ answers. An unexpected exception becomes a 500 that says nothing about the insid
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
-from litestar import Request, Response
+from litestar import Response
 from litestar.exceptions import ClientException, HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 from perfcheck_contracts import PROBLEM_MEDIA_TYPE, FieldError, ProblemDetails
 
+from perfcheck_chassis.http.answers import NEVER_STORED, AnyRequest
+
 __all__ = ["Problem", "problem_handlers"]
 
 _log = logging.getLogger(__name__)
-
-_REQUEST = Request[Any, Any, Any]
 
 # RFC 9110's names; before Python 3.13 HTTPStatus has older ones, and types are made of them.
 _PHRASES = {
@@ -85,7 +84,7 @@ class Problem(Exception):  # noqa: N818  the standard calls it a problem, and so
         """Return the headers of the answer, but its content type and length."""
         if any(name.lower() == "cache-control" for name in self.headers):
             return dict(self.headers)
-        return {**self.headers, "Cache-Control": "no-store"}
+        return {**self.headers, **NEVER_STORED}
 
 
 def _answer(problem: Problem) -> Response[bytes]:
@@ -97,11 +96,11 @@ def _answer(problem: Problem) -> Response[bytes]:
     )
 
 
-def _from_problem(_: _REQUEST, error: Problem) -> Response[bytes]:
+def _from_problem(_: AnyRequest, error: Problem) -> Response[bytes]:
     return _answer(error)
 
 
-def _from_validation(_: _REQUEST, error: ValidationException) -> Response[bytes]:
+def _from_validation(_: AnyRequest, error: ValidationException) -> Response[bytes]:
     """Answer 422 when the body reads as JSON but does not fit, 400 when a parameter is at fault."""
     found = [item for item in error.extra or () if isinstance(item, Mapping)]
     in_body = bool(found) and all(item.get("source") == "body" for item in found)
@@ -118,7 +117,7 @@ def _field_error(key: str, message: str) -> FieldError:
     return FieldError(field="body" if key == "data" else key, detail=message)
 
 
-def _from_http(request: _REQUEST, error: HTTPException) -> Response[bytes]:
+def _from_http(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """Answer what Litestar or a handler raised: its own words for 4xx, none for 5xx."""
     status = error.status_code
     if error.detail == _BODY_CUT_OFF:
@@ -145,7 +144,7 @@ def _from_http(request: _REQUEST, error: HTTPException) -> Response[bytes]:
     return _answer(Problem(status, detail=detail, headers=headers))
 
 
-def _too_large(request: _REQUEST) -> Response[bytes]:
+def _too_large(request: AnyRequest) -> Response[bytes]:
     # A route may have a limit of its own.
     limit = request.route_handler.resolve_request_max_body_size()
     reason = f"has more than {limit} bytes, the limit"
@@ -160,11 +159,11 @@ def _too_large(request: _REQUEST) -> Response[bytes]:
     )
 
 
-def _from_unexpected(request: _REQUEST, error: Exception) -> Response[bytes]:
+def _from_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     return _unexpected(request, error, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _unexpected(request: _REQUEST, error: Exception, status: int) -> Response[bytes]:
+def _unexpected(request: AnyRequest, error: Exception, status: int) -> Response[bytes]:
     _log.error(
         "%s %s failed with %s", request.method, request.scope["path"], status, exc_info=error
     )

@@ -15,7 +15,7 @@ CONSISTENCY_LIFETIME_S = 300
 _AUDIENCE = "frontend-bff"
 _SCOPE = "consistency"
 
-_SUBJECT = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9]{1,19})", re.ASCII)
+_SOURCE_AND_NUMBER = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9]{1,19})", re.ASCII)
 
 
 class ConsistencyTokens:
@@ -33,7 +33,7 @@ class ConsistencyTokens:
 
         """
         subject = f"{source}:{number}"
-        if not _SUBJECT.fullmatch(subject):
+        if not _SOURCE_AND_NUMBER.fullmatch(subject):
             raise ValueError(f"no token can name {number} of {source!r}")
         return self._keys.issue(
             subject=subject,
@@ -50,7 +50,7 @@ class ConsistencyTokens:
 
         """
         caller = self._keys.verify(text, audience=_AUDIENCE, scope=_SCOPE)
-        match = _SUBJECT.fullmatch(caller.subject)
+        match = _SOURCE_AND_NUMBER.fullmatch(caller.subject)
         if match is None:
             raise TokenError("the token names no source and number")
         return match[1], int(match[2])

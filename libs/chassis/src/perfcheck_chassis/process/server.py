@@ -41,9 +41,9 @@ __all__ = ["serve"]
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
+_LISTEN_BACKLOG = 1024
 # Granian configures its logger by itself; this makes it hand everything to ours.
-_GRANIAN_LOGS: dict[str, Any] = {
+_SERVER_LOGS: dict[str, Any] = {
     "formatters": {},
     "handlers": {},
     "loggers": {"_granian": {"handlers": [], "propagate": True}},
@@ -78,10 +78,10 @@ def serve(target: str, settings: ServiceSettings, service: str) -> None:
         http=HTTPModes.http1,
         # Granian bounds idle keep-alive by the time to the next request's headers.
         http1_settings=HTTP1Settings(header_read_timeout=SERVER_IDLE_S * 1000),
-        backlog=_BACKLOG,
+        backlog=_LISTEN_BACKLOG,
         log_access=False,
         log_level=LogLevels(settings.log_level.lower()),
-        log_dictconfig=_GRANIAN_LOGS,
+        log_dictconfig=_SERVER_LOGS,
         workers_kill_timeout=WORKER_STOP_S,
         respawn_failed_workers=False,
     )

@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from perfcheck_contracts import BASE_CURRENCY
 
 from perfcheck_api.errors import BadRequestError, Fault, NotFoundError, RejectedError
 from perfcheck_api.rates.model import (
-    BASE,
     CURRENCIES_TAG,
     FIRST_DAY,
     RATE_LIMIT,
@@ -44,7 +44,7 @@ def code_from(text: str, *, field: str) -> str:
 def unknown_currency(code: str, *, field: str, tags: tuple[str, ...] = ()) -> NotFoundError:
     """Return the error for a code that nobody gave a rate for."""
     detail = f"no rates of {code} are known; GET /api/v1/currencies lists the currencies"
-    if code == BASE:
+    if code == BASE_CURRENCY:
         detail = "EUR is the base of all rates; ask for a pair, such as /api/v1/pairs/EUR/USD"
     return NotFoundError(
         "unknown-currency", Fault(field, detail), tags=tags or (currency_tag(code),)
@@ -149,7 +149,7 @@ def rates_from(body: bytes, *, known: Collection[str], merge: bool) -> dict[str,
 
 
 def _code_problem(code: str, known: Collection[str], seen: Collection[str]) -> str | None:
-    if code == BASE:
+    if code == BASE_CURRENCY:
         return "the euro is the base; its rate is always 1"
     if code not in known:
         return "is no known currency"

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import NamedTuple
 
 FIRST_DAY = date(1999, 1, 4)  # the first reference rates of the euro
-BASE = "EUR"
 BASE_NAME = "Euro"
 RATE_MIN = Decimal("0.000000001")
 RATE_LIMIT = Decimal(1_000_000_000_000)  # rates lie below

@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from asgi_isr.events import Invalidation
 from perfcheck_contracts import (
+    BASE_CURRENCY,
     Currency,
     CurrencyList,
     CurrencySummary,
@@ -38,7 +39,6 @@ from perfcheck_api.rates.input import (
     year_from,
 )
 from perfcheck_api.rates.model import (
-    BASE,
     BASE_NAME,
     CURRENCIES_TAG,
     FIRST_DAY,
@@ -136,8 +136,8 @@ class RatesService:
             raise BadRequestError(Fault("quote", f"{quote} is the base as well; name two"))
         start, end = range_from(first, last, today=self._today())
         query = repository.PAIR
-        if BASE in {base, quote}:
-            query = repository.PAIR_FROM_EURO if base == BASE else repository.PAIR_TO_EURO
+        if BASE_CURRENCY in {base, quote}:
+            query = repository.PAIR_FROM_EURO if base == BASE_CURRENCY else repository.PAIR_TO_EURO
         parameters = {"base": base, "quote": quote, "euro": BASE_NAME, **_bounds(start, end)}
         row = await self._database.row(query, parameters)
         tags = (currency_tag(base), currency_tag(quote))
@@ -157,7 +157,7 @@ class RatesService:
         )
 
     async def _unknown_of_pair(self, base: str, quote: str, tags: tuple[str, ...]) -> NotFoundError:
-        known = {BASE, *await repository.known_codes(self._database)}
+        known = {BASE_CURRENCY, *await repository.known_codes(self._database)}
         if base not in known:
             return unknown_currency(base, field="base", tags=tags)
         return unknown_currency(quote, field="quote", tags=tags)

@@ -8,7 +8,7 @@ from perfcheck_chassis.http import Health
 from perfcheck_bff.cache_status import cache_report
 from perfcheck_bff.dashboard.view import perf_view
 from perfcheck_bff.site import headers
-from perfcheck_bff.site.pages import HTML, Page, Pages
+from perfcheck_bff.site.pages import HTML, PageModel, Pages
 from perfcheck_bff.site.variants import Site
 
 __all__ = ["perf_routes"]
@@ -27,7 +27,7 @@ def perf_routes(
             pages.texts(site),
             lease_s=cache.settings.lease_s,
         )
-        page = Page(template="perf.html", view=view, section="perf")
+        page = PageModel(template="perf.html", view=view, section="perf")
         return Response(
             pages.html(site, "/perf", page), media_type=HTML, headers=headers.never_stored()
         )

@@ -33,7 +33,7 @@ __all__ = [
     "both",
 ]
 
-_PREFIX = "/api/v1"
+_RATES_ROOT = "/api/v1"
 _ReadT = TypeVar("_ReadT")
 _FirstT = TypeVar("_FirstT")
 _SecondT = TypeVar("_SecondT")
@@ -116,7 +116,7 @@ class RatesApi:
     async def _read(self, render: Render, path: str, shape: type[_ReadT]) -> _ReadT:
         try:
             with render.reading():
-                reply = await self._client.get(_PREFIX + path)
+                reply = await self._client.get(_RATES_ROOT + path)
         except NeighbourError as error:
             render.fail(str(error))
             status = (

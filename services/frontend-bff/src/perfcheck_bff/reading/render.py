@@ -7,13 +7,10 @@ of it carries all these names. No page lists its tags by hand, so none can be fo
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from asgi_isr.keys import PAGE_TAGS_MAX, tag_problem
 from perfcheck_chassis.http_client import Reply
 
-__all__ = ["PAGE_TAGS_MAX", "TAG_CHARS_MAX", "Render"]
-
-# CloudFront's limits; asgi-isr has the same.
-PAGE_TAGS_MAX = 50
-TAG_CHARS_MAX = 256
+__all__ = ["Render"]
 
 
 class Render:
@@ -61,7 +58,7 @@ class Render:
         if self._refusal is not None:
             return self._refusal
         if not self._tags:
-            return "nothing was read, so no event would reach this page"
+            return "nothing was read, so no invalidation would reach this page"
         if len(self._tags) > PAGE_TAGS_MAX:
             return f"{len(self._tags)} tags, more than {PAGE_TAGS_MAX}"
         return None
@@ -83,7 +80,7 @@ class Render:
         if not tags:
             self.fail(f"the reply to {path} names no tags")
         for tag in tags:
-            if len(tag) > TAG_CHARS_MAX or not all("!" <= char <= "~" for char in tag):
-                self.fail(f"the reply to {path} names a tag that is none: {tag[:64]!r}")
+            if problem := tag_problem(tag):
+                self.fail(f"the reply to {path} names the tag {tag[:64]!r}, which {problem}")
             else:
                 self._tags[tag] = None

@@ -13,6 +13,7 @@ import msgspec
 from litestar import HttpMethod, Response, route
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from perfcheck_chassis.http import NEVER_STORED
 
 __all__ = ["Asset", "asset_routes", "load_assets"]
 
@@ -25,7 +26,7 @@ _MEDIA_TYPES = {
 }
 _HASHED = re.compile(rf"^([a-z]+)\.([0-9a-f]{{{_HASH_CHARS}}})(\.[a-z]+)$")
 _IMMUTABLE = "public, max-age=31536000, immutable"
-_NEVER = "no-store"
+_OF_ANOTHER_RELEASE = NEVER_STORED["Cache-Control"]
 # An SVG opened by itself is a document: it may draw, and nothing else.
 _CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
@@ -70,7 +71,7 @@ def asset_routes(assets: Mapping[str, Asset]) -> list[HTTPRouteHandler]:
         found = assets.get(match[1] + match[3]) if match else None
         if match is None or found is None:
             raise NotFoundException(detail=f"there is no asset {name!r}")
-        return _answer(found, _IMMUTABLE if match[2] == found.hash else _NEVER)
+        return _answer(found, _IMMUTABLE if match[2] == found.hash else _OF_ANOTHER_RELEASE)
 
     @route(
         "/favicon.ico",

@@ -14,7 +14,7 @@ import msgspec
 
 from perfcheck_bff.site import formats, series
 
-__all__ = ["HEIGHT", "WIDTH", "Bar", "LineChart", "Mark", "Tick", "change_bar", "line_chart"]
+__all__ = ["HEIGHT", "WIDTH", "Bar", "LineChart", "PlotPoint", "Tick", "change_bar", "line_chart"]
 
 WIDTH = 1000
 HEIGHT = 400
@@ -24,7 +24,7 @@ _GAP_DAYS = 45
 _Y_TICKS = 5
 _X_TICKS_MAX = 7
 _MONTH_STEPS = (1, 3, 6, 12, 24, 60, 120, 240)
-_MONTHS = 12
+_MONTHS_A_YEAR = 12
 _EDGE_PERCENT = 12
 """A label nearer to an edge than this is aligned with the edge, not centred over its point."""
 
@@ -36,7 +36,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     label: str
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
+class PlotPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A labelled point in the plot, in per cent.
 
     `anchor` is SVG's text-anchor; `above` says on which side of the point the label stands.
@@ -56,8 +56,8 @@ class LineChart(msgspec.Struct, frozen=True, kw_only=True):
     area: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
-    low: Mark
-    high: Mark
+    low: PlotPoint
+    high: PlotPoint
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +99,7 @@ def line_chart(
         for start, end in zip([0, *breaks], [*breaks, len(points)], strict=True)
     ]
 
-    def mark(value: float, *, above: bool) -> Mark:
+    def mark(value: float, *, above: bool) -> PlotPoint:
         x = (ordinals[shown.index(value)] - first) / span
         return _mark(x, (top - value) / (top - bottom), formats.rate(value), above=above)
 
@@ -130,17 +130,17 @@ def y_axis(low: float, high: float) -> tuple[float, float, float]:
 def x_axis(first: date, last: date, *, month: Callable[[date], str]) -> tuple[Tick, ...]:
     """Place at most seven labels on whole years, or on months when there are fewer than three."""
     start, end = first.toordinal(), last.toordinal()
-    month_first = first.year * _MONTHS + first.month - 1
-    month_last = last.year * _MONTHS + last.month - 1
+    month_first = first.year * _MONTHS_A_YEAR + first.month - 1
+    month_last = last.year * _MONTHS_A_YEAR + last.month - 1
     months = month_last - month_first
     step = next((s for s in _MONTH_STEPS if months / s <= _X_TICKS_MAX - 1), _MONTH_STEPS[-1])
     ticks = []
     for number in range(-(-month_first // step) * step, month_last + 1, step):
-        day = date(number // _MONTHS, number % _MONTHS + 1, 1)
+        day = date(number // _MONTHS_A_YEAR, number % _MONTHS_A_YEAR + 1, 1)
         if day < first and number != month_first:
             continue
         at = max(0.0, (day.toordinal() - start) / max(end - start, 1))
-        label = str(day.year) if step >= _MONTHS else month(day)
+        label = str(day.year) if step >= _MONTHS_A_YEAR else month(day)
         ticks.append(Tick(at=round(100 * at, 2), label=label))
     return tuple(ticks)
 
@@ -173,7 +173,7 @@ def _y_ticks(bottom: float, step: float, top: float) -> tuple[Tick, ...]:
     )
 
 
-def _mark(x: float, y: float, label: str, *, above: bool) -> Mark:
+def _mark(x: float, y: float, label: str, *, above: bool) -> PlotPoint:
     x_percent, y_percent = round(100 * x, 2), round(100 * y, 2)
     anchor = "middle"
     if x_percent < _EDGE_PERCENT:
@@ -182,4 +182,4 @@ def _mark(x: float, y: float, label: str, *, above: bool) -> Mark:
         anchor = "end"
     # Below a point near the bottom the label would cover those of the axis.
     above = above or y_percent > 100 - _EDGE_PERCENT
-    return Mark(x=x_percent, y=y_percent, label=label, anchor=anchor, above=above)
+    return PlotPoint(x=x_percent, y=y_percent, label=label, anchor=anchor, above=above)

@@ -4,6 +4,8 @@ The mode of a page is a matter of these headers and of nothing else. Security he
 the page, so that a page from the cache has them at no cost.
 """
 
+from perfcheck_chassis.http import NEVER_STORED
+
 from perfcheck_bff.reading.render import Render
 from perfcheck_bff.site.variants import Mode
 
@@ -26,7 +28,6 @@ _ISR = {
 }
 # For caches between us and browsers, where something purges them (rule 10 of the protocol).
 _CDN = {"Cache-Control": "public, max-age=0, s-maxage=86400, must-revalidate"}
-_NO_STORE = {"Cache-Control": "no-store"}
 
 
 def cached(mode: Mode, render: Render, *, cdn: bool) -> dict[str, str]:
@@ -42,7 +43,7 @@ def cached(mode: Mode, render: Render, *, cdn: bool) -> dict[str, str]:
 
 def never_stored() -> dict[str, str]:
     """Return the headers of a page that is for this request only."""
-    return {**SECURITY, **_NO_STORE}
+    return {**SECURITY, **NEVER_STORED}
 
 
 def server_timing(render: Render, total_s: float) -> str:

@@ -18,10 +18,10 @@ from perfcheck_bff.site import headers
 from perfcheck_bff.site.texts import Texts
 from perfcheck_bff.site.variants import Site
 
-__all__ = ["HTML", "Crumb", "Page", "Pages", "Sentence"]
+__all__ = ["HTML", "Crumb", "PageModel", "Pages", "Sentence"]
 
 HTML = "text/html"  # Litestar adds the charset
-_RETRY_AFTER_S = 5
+_READ_AGAIN_S = 5
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +39,7 @@ class Crumb(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class PageModel(msgspec.Struct, frozen=True, kw_only=True):
     """What to show: a template with its view model, and where in the site it stands."""
 
     template: str
@@ -84,7 +84,7 @@ class Pages:
         self,
         site: Site,
         path: str,
-        read: Callable[[Render], Awaitable[Page]],
+        read: Callable[[Render], Awaitable[PageModel]],
         *,
         missing: Sentence,
     ) -> Response[bytes]:
@@ -105,7 +105,7 @@ class Pages:
             response = self.error(site, HTTPStatus.BAD_REQUEST, Sentence("error.page"))
         except UnreadableError as error:
             _log.warning("%s: %s", path, error)
-            fields = {**headers.never_stored(), "Retry-After": str(_RETRY_AFTER_S)}
+            fields = {**headers.never_stored(), "Retry-After": str(_READ_AGAIN_S)}
             response = self.error(site, error.status, Sentence("error.read"), fields=fields)
         else:
             if render.refusal is not None:
@@ -118,7 +118,7 @@ class Pages:
         response.headers["Server-Timing"] = timing
         return response
 
-    def html(self, site: Site, path: str, page: Page) -> bytes:
+    def html(self, site: Site, path: str, page: PageModel) -> bytes:
         """Render a page; `path` is canonical, never what a client sent."""
         text = self._languages[site.language].environment.render_template(
             page.template,
@@ -148,7 +148,7 @@ class Pages:
             heading=texts(f"error.heading_{status}"),
             detail=texts(detail.key, **detail.values),
         )
-        page = Page(template="error.html", view=view, section="")
+        page = PageModel(template="error.html", view=view, section="")
         return Response(
             self.html(site, "", page),
             status_code=status,

@@ -7,10 +7,11 @@ from http import HTTPStatus
 
 from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
+from perfcheck_contracts import BASE_CURRENCY
 
 from perfcheck_bff.reading.rates_api import RatesApi, both
 from perfcheck_bff.reading.render import Render
-from perfcheck_bff.site.pages import Crumb, Page, Pages, Sentence
+from perfcheck_bff.site.pages import Crumb, PageModel, Pages, Sentence
 from perfcheck_bff.site.variants import Site
 from perfcheck_bff.site.views.currency import currencies_view, currency_view, pair_view
 from perfcheck_bff.site.views.rates import board_view, day_view
@@ -19,9 +20,8 @@ from perfcheck_bff.site.views.year import year_view, years_view
 __all__ = ["canonical_code", "canonical_day", "page_routes"]
 
 _METHODS = [HttpMethod.GET, HttpMethod.HEAD]
-_BASE = "EUR"
-_CODE = re.compile("[A-Z]{3}")
-_YEAR = re.compile("[1-9][0-9]{3}")
+_CURRENCY_CODE = re.compile("[A-Z]{3}")
+_YEAR_DIGITS = re.compile("[1-9][0-9]{3}")
 # Browsers may keep a redirect; the page cache does not, for every spelling would be a page there.
 _REDIRECT: Mapping[str, str] = {
     "Cache-Control": "public, max-age=86400",
@@ -32,7 +32,7 @@ _REDIRECT: Mapping[str, str] = {
 def canonical_code(text: str) -> str | None:
     """Return the upper-case form of what can be a currency's code, else None."""
     code = text.upper() if text.isascii() else ""
-    return code if _CODE.fullmatch(code) else None
+    return code if _CURRENCY_CODE.fullmatch(code) else None
 
 
 def canonical_day(text: str) -> date | None:
@@ -66,9 +66,9 @@ def _redirect(site: Site, path: str) -> Response[bytes]:
 
 
 def _board(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
-    async def read(render: Render) -> Page:
+    async def read(render: Render) -> PageModel:
         view = board_view(await api.latest(render))
-        return Page(template="board.html", view=view, section="home")
+        return PageModel(template="board.html", view=view, section="home")
 
     @route(site.prefix or "/", http_method=_METHODS, include_in_schema=False)
     async def board() -> Response[bytes]:
@@ -80,9 +80,9 @@ def _board(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
 def _currencies(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
     label = pages.texts(site)("currencies.title")
 
-    async def read(render: Render) -> Page:
+    async def read(render: Render) -> PageModel:
         listed = await api.currencies(render)
-        return Page(
+        return PageModel(
             template="currencies.html",
             view=currencies_view(listed.currencies),
             section="currencies",
@@ -99,9 +99,9 @@ def _currencies(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
 def _currency(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
     texts = pages.texts(site)
 
-    async def read(render: Render, code: str) -> Page:
+    async def read(render: Render, code: str) -> PageModel:
         currency, history = await both(api.currency(render, code), api.history(render, code))
-        return Page(
+        return PageModel(
             template="currency.html",
             view=currency_view(currency, history, texts),
             section="currencies",
@@ -120,7 +120,7 @@ def _currency(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
         path = f"/currencies/{canonical}"
         if canonical != code:
             return _redirect(site, path)
-        if code == _BASE:
+        if code == BASE_CURRENCY:
             return pages.error(site, HTTPStatus.NOT_FOUND, Sentence("error.base"))
         return await pages.answer(site, path, lambda render: read(render, code), missing=missing)
 
@@ -130,11 +130,11 @@ def _currency(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
 def _pair(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
     texts = pages.texts(site)
 
-    async def read(render: Render, base: str, quote: str) -> Page:
+    async def read(render: Render, base: str, quote: str) -> PageModel:
         pair = await api.pair(render, base, quote)
         # The euro has no page of its own: it is the base of all rates.
-        parent = next((code for code in (base, quote) if code != _BASE), base)
-        return Page(
+        parent = next((code for code in (base, quote) if code != BASE_CURRENCY), base)
+        return PageModel(
             template="pair.html",
             view=pair_view(pair, texts),
             section="currencies",
@@ -171,9 +171,9 @@ def _pair(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
 def _day(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
     texts = pages.texts(site)
 
-    async def read(render: Render, day: date) -> Page:
+    async def read(render: Render, day: date) -> PageModel:
         view = day_view(await api.day(render, day))
-        return Page(
+        return PageModel(
             template="day.html",
             view=view,
             section="years",
@@ -203,9 +203,9 @@ def _day(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
 def _years(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
     label = pages.texts(site)("years.title")
 
-    async def read(render: Render) -> Page:
+    async def read(render: Render) -> PageModel:
         listed = await api.years(render)
-        return Page(
+        return PageModel(
             template="years.html",
             view=years_view(listed.years),
             section="years",
@@ -222,9 +222,9 @@ def _years(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
 def _year(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
     texts = pages.texts(site)
 
-    async def read(render: Render, year: int) -> Page:
+    async def read(render: Render, year: int) -> PageModel:
         view = year_view(await api.year(render, year))
-        return Page(
+        return PageModel(
             template="year.html",
             view=view,
             section="years",
@@ -234,7 +234,7 @@ def _year(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
     @route(f"{site.prefix}/years/{{year_text:str}}", http_method=_METHODS, include_in_schema=False)
     async def year(year_text: str) -> Response[bytes]:
         missing = Sentence("error.year", {"text": year_text})
-        if not _YEAR.fullmatch(year_text):
+        if not _YEAR_DIGITS.fullmatch(year_text):
             return pages.error(site, HTTPStatus.NOT_FOUND, missing)
         return await pages.answer(
             site,

@@ -11,12 +11,11 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-import msgspec
 from asgi_isr import PageCache
-from litestar import MediaType, Response, post
+from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
 from perfcheck_chassis.asgi import ASGIApp
-from perfcheck_chassis.http import Problem, requires
+from perfcheck_chassis.http import Problem, json_answer, requires
 from perfcheck_chassis.identity import TokenKeys
 from perfcheck_contracts import WARM_PATHS_MAX, FieldError, WarmedPage, WarmResult, WarmWrite
 
@@ -24,8 +23,7 @@ __all__ = ["CONCURRENCY", "TIMEOUT_S_MAX", "Warming", "problems", "warm_routes"]
 
 CONCURRENCY = 4
 TIMEOUT_S_MAX = 20.0  # a full answer still comes within the limit on a whole request
-_PATH = re.compile(r"/[^\x00-\x1f\x7f#\ud800-\udfff]{0,1023}")
-_NO_STORE = {"Cache-Control": "no-store"}
+_PAGE_PATH = re.compile(r"/[^\x00-\x1f\x7f#\ud800-\udfff]{0,1023}")
 
 
 def problems(asked: WarmWrite, bypass: tuple[str, ...]) -> list[FieldError]:
@@ -40,7 +38,7 @@ def problems(asked: WarmWrite, bypass: tuple[str, ...]) -> list[FieldError]:
         reason = f"has {len(asked.paths)} paths; send at most {WARM_PATHS_MAX} at once"
         return [*found, FieldError(field="paths", detail=reason)]
     for position, path in enumerate(asked.paths):
-        if not _PATH.fullmatch(path) or _plain(path).startswith(bypass):
+        if not _PAGE_PATH.fullmatch(path) or _plain(path).startswith(bypass):
             reason = f"{path[:100]!a} is no page of this service"
             found.append(FieldError(field=f"paths[{position}]", detail=reason))
     return found
@@ -137,7 +135,6 @@ def warm_routes(keys: TokenKeys, warming: Warming) -> list[HTTPRouteHandler]:
                 detail="nothing was rendered; see errors",
                 errors=found,
             )
-        result = await warming.warm(data)
-        return Response(msgspec.json.encode(result), media_type=MediaType.JSON, headers=_NO_STORE)
+        return json_answer(await warming.warm(data))
 
     return [warm]

@@ -4,12 +4,11 @@ import asyncio
 from http import HTTPStatus
 from typing import Annotated
 
-import msgspec
 from asgi_isr.errors import LogUnavailableError
-from litestar import MediaType, Response, get, post
+from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
-from perfcheck_chassis.http import Problem, requires
+from perfcheck_chassis.http import Problem, json_answer, requires
 from perfcheck_chassis.identity import TokenKeys
 from perfcheck_contracts import DeadLetterList, RetryReport
 
@@ -22,7 +21,6 @@ _LIMIT = 50
 _LIMIT_MAX = 100
 _LIST_S = 10.0
 _RETRY_S = 25.0
-_NO_STORE = {"Cache-Control": "no-store"}
 
 
 class Office:
@@ -79,7 +77,7 @@ def dead_letter_routes(keys: TokenKeys, office: Office) -> list[HTTPRouteHandler
                 found = await office.page(after, limit)
         except (LogUnavailableError, TimeoutError) as error:
             raise _unavailable() from error
-        return _json(found)
+        return json_answer(found)
 
     @post("/api/v1/dead-letters/{number:int}/retry", guards=[guard], status_code=HTTPStatus.OK)
     async def retried(number: FromPath[int]) -> Response[bytes]:
@@ -92,7 +90,7 @@ def dead_letter_routes(keys: TokenKeys, office: Office) -> list[HTTPRouteHandler
                 HTTPStatus.NOT_FOUND,
                 detail=f"there is no dead letter {number}: it was done, removed or is too old",
             )
-        return _json(report)
+        return json_answer(report)
 
     return [listed, retried]
 
@@ -103,7 +101,3 @@ def _unavailable() -> Problem:
         detail="the stream of dead letters does not answer; try again later",
         headers={"Retry-After": "5"},
     )
-
-
-def _json(value: msgspec.Struct) -> Response[bytes]:
-    return Response(msgspec.json.encode(value), media_type=MediaType.JSON, headers=_NO_STORE)
