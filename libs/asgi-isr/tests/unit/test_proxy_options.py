@@ -43,12 +43,12 @@ def test_every_kind_of_setting() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--upstream", "ftp://a"], "--upstream: 'ftp://a' does not do: give scheme"),
+        (["--upstream", "ftp://a"], "--upstream: 'ftp://a' is not valid: give scheme"),
         (["--upstream", "http://a/path"], "--upstream"),
         (["--upstream", "http://u:p@a"], "--upstream"),
         (["--upstream", "http://a:x"], "--upstream"),
         (["--upstream", "http://a:99999"], "--upstream"),
-        (["--listen", "8080"], "--listen: '8080' does not do: give host and port"),
+        (["--listen", "8080"], "--listen: '8080' is not valid: give host and port"),
         (["--listen", "a:0"], "--listen"),
         (["--listen", "a:b"], "--listen"),
         (["--store", "memcached://a"], "--store: give a URL that begins with redis://"),
@@ -68,7 +68,7 @@ def test_every_kind_of_setting() -> None:
     ],
 )
 def test_wrong_value(arguments: list[str], said: str, capsys: Any) -> None:
-    """A value that does not do ends the command with status 2, names the flag, and helps."""
+    """A value that is not valid ends the command with status 2, names the flag, and helps."""
     with pytest.raises(SystemExit) as ended:
         parse([*LEAST, *arguments])
     assert ended.value.code == 2

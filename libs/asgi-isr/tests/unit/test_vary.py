@@ -3,7 +3,14 @@
 from typing import Any
 
 import pytest
-from asgi_isr.http.vary import NAMES_MAX, NORMAL_CHARS_MAX, SEPARATOR, names, primary, variant_key
+from asgi_isr.http.vary import (
+    FIELDS_VARIED_MAX,
+    NORMAL_CHARS_MAX,
+    SEPARATOR,
+    names,
+    primary,
+    variant_key,
+)
 from asgi_isr.testing import request
 from asgi_isr.types import Headers
 from hypothesis import given
@@ -21,8 +28,8 @@ from hypothesis import strategies as st
         (["a, AUTHORIZATION"], None), (["a b"], None), (["a; q=1"], None), (['"a"'], None),
         (["a:b"], None), (["Cookie; Authorization"], None), (["a\x00"], None), (["é"], None),
         (["\xa0a"], None), (["a\n"], None), (["*a"], ("*a",)),
-        ([",".join(f"x{number}" for number in range(NAMES_MAX + 1))], None),
-        ([",".join("x" for _ in range(NAMES_MAX + 1))], ("x",)),
+        ([",".join(f"x{number}" for number in range(FIELDS_VARIED_MAX + 1))], None),
+        ([",".join("x" for _ in range(FIELDS_VARIED_MAX + 1))], ("x",)),
     ],
 )  # fmt: skip
 def test_names(fields: list[str], varying: tuple[str, ...] | None) -> None:

@@ -30,7 +30,7 @@ class Lifespan:
             except Exception as error:
                 if self._answered:
                     raise
-                logger.info("the application takes no part in the lifespan: %r", error)
+                logger.info("the application does not support lifespan: %r", error)
             if not self._answered:
                 await self._stand_in()
         if self._last is not None:

@@ -54,9 +54,9 @@ def cached(
     5861), `Cache-Control` of `browser` unless the response has one, and adds `Cache-Tag` of `tags`,
     `Cache-Groups` of `groups` (RFC 9875) and `Vary` of `vary`. Responses stay as they are that have
     a `CDN-Cache-Control`, that say `no-store`, `private` or `no-cache`, and errors but 404 and 410.
-    Where `tags` makes a tag that is none of a path parameter, that page is not stored.
+    Where `tags` makes a tag that is not valid of a path parameter, that page is not stored.
 
-    Raises `ValueError` for a time below zero, no lifetime, or a constant tag that is none.
+    Raises `ValueError` for a time below zero, no lifetime, or a constant tag that is not valid.
     """
     times = {
         "s-maxage": ttl_s,
@@ -64,7 +64,7 @@ def cached(
         "stale-if-error": stale_if_error_s,
     }
     if ttl_s <= 0 or min(times.values()) < 0:
-        raise ValueError("ttl_s must be above zero, and no time below it")
+        raise ValueError("ttl_s must be above 0, and no other time below 0")
     if not callable(tags):
         _check(tags)
     lists = {

@@ -113,7 +113,7 @@ def _guessed_s(status: int, headers: Headers, at: Circumstances, *, public: bool
 def _forbidden(
     status: int, headers: Headers, directives: dict[str, str], at: Circumstances
 ) -> NotStored | None:
-    """Say what forbids to store it, whatever the lifetime; None when nothing does."""
+    """Say what forbids storing it, whatever the lifetime; None when nothing does."""
     if status in _NEVER or (status in _UNASKED and not at.store_errors):
         return NotStored(f"status {status}")
     if "must-understand" in directives:
@@ -190,7 +190,7 @@ def use(
     *, now: float, created: float, expires: float, soft_since: float | None, lease_until: float,
     swr_s: float, sie_s: float, validatable: bool = False,
 ) -> Use:  # fmt: skip
-    """Say what may be done with a page that no hard invalidation speaks against.
+    """Say what may be done with a page that was not invalidated (hard).
 
     All times are on one monotonic clock. A page is stale from the first moment that its lifetime
     ended, a soft invalidation came or the lease ran out; a page rendered while there was no lease

@@ -12,7 +12,7 @@ from asgi_isr.types import Headers
 
 # In no key of a page: the path of a key has no "?", and a query no line feed.
 SEPARATOR = "?\n"
-NAMES_MAX = 16
+FIELDS_VARIED_MAX = 16
 NORMAL_CHARS_MAX = 4096  # longer values are compared as they are
 # Different for each user: a page of theirs is no use to others, and would crowd those out.
 PERSONAL = frozenset({"authorization", "cookie"})
@@ -32,7 +32,7 @@ def names(fields: Iterable[str]) -> tuple[str, ...] | None:
     """
     members = {member.strip(_OWS).lower() for field in fields for member in field.split(",")}
     members -= {"", "accept-encoding"}
-    if _ANY in members or members & PERSONAL or len(members) > NAMES_MAX:
+    if _ANY in members or members & PERSONAL or len(members) > FIELDS_VARIED_MAX:
         return None
     if not all(map(_NAME.fullmatch, members)):
         return None

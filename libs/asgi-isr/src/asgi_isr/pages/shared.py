@@ -122,7 +122,7 @@ class SharedPages:
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.allows(self._clock.monotonic()):
-            raise StoreUnavailableError("left alone after several failures in a row")
+            raise StoreUnavailableError("not asked after several failures in a row")
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await call()

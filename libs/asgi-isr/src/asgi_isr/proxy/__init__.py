@@ -1,1 +1,1 @@
-"""The page cache as a reverse proxy before any HTTP service: `asgi-isr proxy --upstream URL`."""
+"""The page cache in front of any HTTP service: `asgi-isr proxy --upstream URL`."""

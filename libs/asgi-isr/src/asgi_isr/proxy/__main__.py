@@ -8,8 +8,8 @@ _PACKAGES = frozenset({"granian", "httptools", "nats", "redis"})
 
 
 def main() -> None:
-    """Run the command; exits with status 2 where packages or arguments do not do."""
-    # Imported here, so that a missing package is told in one line.
+    """Run the command; exits with status 2 for a missing package or an invalid argument."""
+    # Imported here, so that a missing package is reported in one line.
     try:
         options = importlib.import_module("asgi_isr.proxy.options")
         server = importlib.import_module("asgi_isr.proxy.server")

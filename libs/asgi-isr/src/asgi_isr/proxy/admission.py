@@ -26,15 +26,15 @@ def refusal(scope: Scope, *, name: str) -> ProxyError | None:
         return RequestRefusedError(501, "WebSockets are not forwarded")
     codings = [value.strip().lower() for field, value in headers if field == b"transfer-encoding"]
     if codings not in ([], [b"chunked"]):
-        return RequestRefusedError(501, "No transfer coding but chunked is understood")
+        return RequestRefusedError(501, "Only the transfer coding chunked is supported")
     lengths = [value for field, value in headers if field == b"content-length"]
     if len(lengths) + len(codings) > 1 or not all(map(bytes.isdigit, lengths)):
         return RequestRefusedError(
-            400, "The length of the content is stated twice, or is no number"
+            400, "The length of the content is given twice or is not a number"
         )
     path = raw_path(scope)
     if not _TARGET.fullmatch(path) and not (method == "OPTIONS" and path == b"*"):
-        return RequestRefusedError(400, "The request target is no absolute path")
+        return RequestRefusedError(400, "The request target is not an absolute path")
     if loops(headers, name):
         return ProxyError(502, "proxy_loop_detected", "The upstream is this proxy", "loop in Via")
     return None

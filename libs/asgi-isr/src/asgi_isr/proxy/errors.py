@@ -36,7 +36,7 @@ class UpstreamError(ProxyError):
     """The upstream gave no whole answer: 504 where it was too slow, 503 when busy, else 502."""
 
     def __init__(self, error: str, reason: str) -> None:
-        title = "The upstream did not answer as it should"
+        title = "The upstream sent no valid response"
         super().__init__(_STATUS.get(error, 502), error, title, reason)
 
 

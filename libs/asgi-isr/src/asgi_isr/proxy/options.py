@@ -23,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     proxy = commands.add_parser(
         "proxy",
-        help="put the cache before an HTTP service",
-        description="Put the page cache before an HTTP service.",
+        help="put the cache in front of an HTTP service",
+        description="Put the page cache in front of an HTTP service.",
         allow_abbrev=False,
     )
     proxy.set_defaults(proxy=proxy)
@@ -70,7 +70,7 @@ def flag(field: str) -> str:
 
 
 def origin(url: str) -> Origin:
-    """Return where `url` leads. Raises `ValueError` when it is no plain HTTP address."""
+    """Return where `url` leads. Raises `ValueError` when it is not a plain HTTP address."""
     parts = urlsplit(url)
     tls = parts.scheme == "https"
     plain = parts.path in {"", "/"} and not (parts.query or parts.fragment or parts.username)
@@ -132,14 +132,14 @@ def _problem(settings: ProxySettings) -> str | None:
         try:
             check(getattr(settings, name))
         except ValueError as error:
-            return f"{flag(name)}: {getattr(settings, name)!r} does not do: {error}"
+            return f"{flag(name)}: {getattr(settings, name)!r} is not valid: {error}"
     for name, schemes in (("store", _STORES), ("log", _LOGS)):
         url = getattr(settings, name)
         if url and not _reachable(urlsplit(url), schemes):
             known = " or ".join(f"{scheme}://" for scheme in schemes)
             return f"{flag(name)}: give a URL that begins with {known}"
     if not _HOST.fullmatch(settings.upstream_host):
-        return f"{flag('upstream_host')}: give a host, with a port if need be"
+        return f"{flag('upstream_host')}: give a host, optionally with a port"
     cache = settings.cache
     if not _TOKEN.fullmatch(cache.name):
         return f"{flag('name')}: give a word of letters, digits and dashes"

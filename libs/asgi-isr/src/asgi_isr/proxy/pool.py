@@ -9,7 +9,7 @@ from typing import NamedTuple
 from asgi_isr.proxy.connection import Connection
 from asgi_isr.proxy.errors import UpstreamError
 
-IDLE_S = 4.0  # below the 5 s after which common servers close an idle connection
+KEPT_IDLE_S = 4.0  # below the 5 s after which common servers close an idle connection
 
 
 class Origin(NamedTuple):
@@ -57,7 +57,7 @@ class Pool:
         self._slots.release()
         connection.end()
         if connection.open:
-            timer = asyncio.get_running_loop().call_later(IDLE_S, self._expire, connection)
+            timer = asyncio.get_running_loop().call_later(KEPT_IDLE_S, self._expire, connection)
             self._idle[connection] = timer
 
     def close(self) -> None:

@@ -138,7 +138,7 @@ class Upstream:
                 async with asyncio.timeout(self._idle_timeout_s):
                     data = await connection.body()
             except TimeoutError as error:
-                reason = f"content stood still for {self._idle_timeout_s:g} s"
+                reason = f"no content for {self._idle_timeout_s:g} s"
                 raise UpstreamError("connection_read_timeout", reason) from error
             if connection.finished:
                 return data
@@ -179,7 +179,7 @@ class Upstream:
             earned_s = len(data) / CONTENT_BYTES_PER_S_MIN
             patience_s = min(self._idle_timeout_s, patience_s - waited_s + earned_s)
             if not request.chunked and (left < 0 or (left > 0 and not more)):
-                raise RequestRefusedError(400, "The content is not as long as it was said to be")
+                raise RequestRefusedError(400, "The content is not as long as Content-Length says")
             if request.chunked:
                 data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
                 data += b"" if more else b"0\r\n\r\n"
@@ -203,7 +203,7 @@ class Upstream:
             async with asyncio.timeout(patience_s):
                 return await receive(), loop.time() - began
         except TimeoutError as error:
-            raise RequestRefusedError(408, "The content did not come") from error
+            raise RequestRefusedError(408, "The content did not arrive in time") from error
 
     async def _written(self, connection: Connection, data: bytes) -> None:
         try:

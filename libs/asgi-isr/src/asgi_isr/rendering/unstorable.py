@@ -2,12 +2,12 @@
 
 from asgi_isr.http.policy import ERROR_STATUS
 
-KEYS_MAX = 10_000
-REMEMBERED_S = 1.0
+UNSTORABLE_MAX = 10_000
+UNSTORABLE_S = 1.0
 
 
 class UnstorableKeys:
-    """Keys of such pages, each for `REMEMBERED_S` seconds, at most `KEYS_MAX` of them."""
+    """Keys of such pages, each for `UNSTORABLE_S` seconds, at most `UNSTORABLE_MAX` of them."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
@@ -16,9 +16,9 @@ class UnstorableKeys:
         """Remember that a response with this status was not to be stored."""
         if status in ERROR_STATUS:
             return  # what fails now may be storable at the next try
-        if len(self._until) >= KEYS_MAX:
+        if len(self._until) >= UNSTORABLE_MAX:
             self._until.clear()
-        self._until[key] = now + REMEMBERED_S
+        self._until[key] = now + UNSTORABLE_S
 
     def holds(self, key: str, *, now: float) -> bool:
         """Say whether `key` is remembered now."""

@@ -189,7 +189,7 @@ async def test_neighbours_that_are_not_there(new_proxy: Any, fetch: Any) -> None
     ],
 )
 def test_wrong_command_line(arguments: list[str], status: int, said: str) -> None:
-    """A command line that does not do ends with status 2 and says what would."""
+    """A command line that is not valid ends with status 2 and says what would be."""
     done = run(arguments)
     assert done.returncode == status
     assert said in done.stderr
