@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from asgi_isr import events
-from asgi_isr.coherence import live_set as live
+from asgi_isr import events, reports
 from perfcheck_contracts import (
     DEAD_LETTER_SUBJECT_PREFIX,
     DEAD_LETTERS_STREAM,
@@ -61,17 +60,17 @@ MESSAGES = (
         CACHE_SAMPLES,
     ),
     Message(
-        live.Report,
+        reports.Report,
         "cache.instance-report.v1",
-        f"subject `{live.POSITIONS_SUBJECT_PREFIX}.<instance>`, and to register stream"
-        f" `{live.INSTANCES_STREAM}`, subject `{live.INSTANCES_SUBJECT_PREFIX}.<instance>`",
+        f"subject `{reports.POSITIONS_SUBJECT_PREFIX}.<instance>`, and to register stream"
+        f" `{reports.INSTANCES_STREAM}`, subject `{reports.INSTANCES_SUBJECT_PREFIX}.<instance>`",
         "every instance of the page cache → the api, the revalidator",
         CACHE_SAMPLES,
     ),
     Message(
-        live.PopularPages,
+        reports.PopularPages,
         "cache.popular-pages.v1",
-        f"subject `{live.POPULAR_SUBJECT_PREFIX}.<instance>`",
+        f"subject `{reports.POPULAR_SUBJECT_PREFIX}.<instance>`",
         "every instance of the page cache → the revalidator",
         CACHE_SAMPLES,
     ),

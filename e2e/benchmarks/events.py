@@ -5,7 +5,7 @@ import base64
 import json
 import time
 
-from asgi_isr.coherence.live_set import Reached
+from asgi_isr.coherence import Reached
 from perfcheck_contracts import median, percentile
 
 from e2e.benchmarks.observer import SUBJECT, Connection, Observed

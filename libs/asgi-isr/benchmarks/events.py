@@ -15,7 +15,7 @@ from multiprocessing.synchronize import Event
 from typing import TypeVar
 
 from asgi_isr import CacheSettings, PageCache
-from asgi_isr.coherence.index import Index, decode_snapshot, encode_snapshot
+from asgi_isr.coherence import Index, decode_snapshot, encode_snapshot
 from asgi_isr.events import SUBJECT_PREFIX, Invalidation, decode, encode
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from benchmarks.report import BenchmarkError, Report, Value, rounded

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
-from asgi_isr.coherence.index import Index
+from asgi_isr.coherence import Index
 from asgi_isr.testing import request
 from benchmarks.report import BenchmarkError, Report, Value, rounded
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 from asgi_isr import PageCache
-from asgi_isr.coherence.live_set import MARGIN_S, LiveSet
+from asgi_isr.coherence import LiveSet
+from asgi_isr.coherence.live_set import MARGIN_S
 from asgi_isr.engine.cache import Arrival
 from asgi_isr.http.policy import Use
 from asgi_isr.pages.entry import Entry

@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
-from asgi_isr.coherence.follower import Follower
-from asgi_isr.coherence.index import Index, Snapshot
+from asgi_isr.coherence import Follower, Index, Snapshot
 from asgi_isr.ports import Clock, Log, LogMessage
 
 from simulation.application import Application

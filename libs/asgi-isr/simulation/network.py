@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
-from asgi_isr.coherence.index import Snapshot
-from asgi_isr.coherence.live_set import PopularPages, Report
+from asgi_isr.coherence import Snapshot
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation
 from asgi_isr.ports import Bounds, LogMessage, Mark
+from asgi_isr.reports import PopularPages, Report
 
 from simulation.known import Announced, Known
 from simulation.observer import Observer

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
-from asgi_isr.coherence.live_set import LiveSet, Report
+from asgi_isr.coherence import LiveSet
+from asgi_isr.reports import Report
 
 from simulation.known import Change, Versions, raise_to
 from simulation.loop import SimulatedLoop

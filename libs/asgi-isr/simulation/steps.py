@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from asgi_isr.coherence.index import Snapshot, encode_snapshot
+from asgi_isr.coherence import Snapshot, encode_snapshot, snapshot_key
 from asgi_isr.errors import LogUnavailableError, StoreUnavailableError
-from asgi_isr.pages.shared import snapshot_key
 
 from simulation.fleet import Fleet
 from simulation.pages import CHANGES, KINDS

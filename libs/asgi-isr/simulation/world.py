@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from asgi_isr.coherence.index import Snapshot
+from asgi_isr.coherence import Snapshot
 
 from simulation.known import Announced
 from simulation.locks import FleetLocks

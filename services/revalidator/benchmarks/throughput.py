@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from asgi_isr.coherence.live_set import Report
 from asgi_isr.logs.nats import NatsLog, connect, ensure_instances_stream, ensure_stream
+from asgi_isr.reports import Report
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 from perfcheck_chassis.settings import environment

@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
-from asgi_isr.coherence.live_set import PopularPages, Report
 from asgi_isr.events import Invalidation
+from asgi_isr.reports import PopularPages, Report
 
 
 class Clock(Protocol):

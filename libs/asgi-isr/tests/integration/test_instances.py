@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheSettings, PageCache
-from asgi_isr.coherence.live_set import (
+from asgi_isr.coherence import Reached
+from asgi_isr.logs.nats import Instances, NatsLog, ensure_instances_stream, ensure_stream
+from asgi_isr.reports import (
     INSTANCES_STREAM,
     INSTANCES_SUBJECT_PREFIX,
     POSITIONS_SUBJECT_PREFIX,
-    Reached,
     Report,
 )
-from asgi_isr.logs.nats import Instances, NatsLog, ensure_instances_stream, ensure_stream
 from nats.js.errors import NotFoundError
 
 TIMEOUT_S = 10.0

@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
+from asgi_isr.coherence.snapshot import SNAPSHOT_TIMEOUT_S
 from asgi_isr.logs import MemoryLog
 from asgi_isr.pages.breaker import FAILURES_MAX, OPEN_S
-from asgi_isr.pages.shared import SNAPSHOT_TIMEOUT_S
 from asgi_isr.stores.redis import RedisStore
 from asgi_isr.testing import RecordingApp, Reply, ready, request
 from perfcheck_embedded import Servers

@@ -3,8 +3,7 @@
 import asyncio
 from typing import Any
 
-from asgi_isr.coherence.index import encode_snapshot
-from asgi_isr.pages.shared import snapshot_key
+from asgi_isr.coherence import encode_snapshot, snapshot_key
 from asgi_isr.testing import ready, request
 
 

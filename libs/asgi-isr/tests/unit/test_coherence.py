@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, PageCache
-from asgi_isr.coherence.index import encode_snapshot
-from asgi_isr.pages.shared import snapshot_key
+from asgi_isr.coherence import encode_snapshot, snapshot_key
 from asgi_isr.testing import request
 
 PAGE = "/page"

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from asgi_isr.coherence.follower import Follower
-from asgi_isr.coherence.index import Index
+from asgi_isr.coherence import Follower, Index
 from asgi_isr.logs.memory import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage
 from asgi_isr.testing import FakeClock

@@ -4,7 +4,8 @@ import asyncio
 import random
 
 import pytest
-from asgi_isr.coherence.index import Index, Snapshot, Verdict, decode_snapshot, encode_snapshot
+from asgi_isr.coherence import Index, Snapshot, decode_snapshot, encode_snapshot
+from asgi_isr.coherence.index import Verdict
 from asgi_isr.errors import CorruptPageError
 from asgi_isr.http.cache_control import cache_control
 from asgi_isr.http.codings import IDENTITY, MADE

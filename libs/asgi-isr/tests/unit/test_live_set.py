@@ -5,19 +5,12 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheSettings, PageCache
-from asgi_isr.coherence.live_set import (
-    HISTORY_MAX,
-    INSTANCE_CHARS_MAX,
-    INSTANCES_MAX,
-    LEFT_MAX,
-    MARGIN_S,
-    LiveSet,
-    Reached,
-    Report,
-)
+from asgi_isr.coherence import LiveSet, Reached
+from asgi_isr.coherence.live_set import HISTORY_MAX, INSTANCES_MAX, LEFT_MAX, MARGIN_S
 from asgi_isr.engine.reporter import instance_name, path_of
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs import MemoryLog
+from asgi_isr.reports import INSTANCE_CHARS_MAX, Report
 from hypothesis import given
 from hypothesis import strategies as st
 

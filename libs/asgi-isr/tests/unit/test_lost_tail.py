@@ -6,11 +6,11 @@ from contextlib import aclosing
 from typing import Any
 
 from asgi_isr import CacheMiddleware, CacheSettings, Invalidation, PageCache
-from asgi_isr.coherence.live_set import PopularPages, Report
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import encode
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage, Mark
+from asgi_isr.reports import PopularPages, Report
 from asgi_isr.testing import request
 
 PAGE = "/page"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import PageCache
-from asgi_isr.coherence.follower import FollowerCounters
+from asgi_isr.coherence import FollowerCounters
 from asgi_isr.counters import Counters
 from asgi_isr.otel import INSTRUMENTS, OUTCOME, publish
 from asgi_isr.testing import request

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
+from asgi_isr.coherence.snapshot import SNAPSHOT_TIMEOUT_S
 from asgi_isr.logs import MemoryLog
 from asgi_isr.pages.breaker import FAILURES_MAX, OPEN_S
-from asgi_isr.pages.shared import SNAPSHOT_TIMEOUT_S
 from asgi_isr.stores import MemoryStore
 from asgi_isr.testing import (
     Fault,

@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from asgi_isr.coherence.index import OWN_MAX, Index, Verdict
+from asgi_isr.coherence import Index
+from asgi_isr.coherence.index import OWN_MAX, Verdict
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.logs import MemoryLog

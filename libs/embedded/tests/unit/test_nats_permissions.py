@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from asgi_isr import events
-from asgi_isr.coherence import live_set as live
+from asgi_isr import events, reports
 from perfcheck_embedded.backends.nats_permissions import (
     ANSWER_S_MAX,
     API,
@@ -49,15 +48,15 @@ def publishers_of(subject: str) -> list[str]:
 def test_the_subjects_are_those_of_the_library() -> None:
     """What the services use is what the table allows."""
     assert events.STREAM == INVALIDATIONS
-    assert live.INSTANCES_STREAM == INSTANCES
+    assert reports.INSTANCES_STREAM == INSTANCES
     assert may(API.publish, f"{events.SUBJECT_PREFIX}.api")
     assert may(API.publish, f"{events.MARK_SUBJECT_PREFIX}.api")
     assert may(API.subscribe, events.MARK_REQUEST_SUBJECT)
     assert may(FRONTEND_BFF.publish, events.MARK_REQUEST_SUBJECT)
     for prefix in (
-        live.INSTANCES_SUBJECT_PREFIX,
-        live.POSITIONS_SUBJECT_PREFIX,
-        live.POPULAR_SUBJECT_PREFIX,
+        reports.INSTANCES_SUBJECT_PREFIX,
+        reports.POSITIONS_SUBJECT_PREFIX,
+        reports.POPULAR_SUBJECT_PREFIX,
     ):
         assert may(FRONTEND_BFF.publish, f"{prefix}.bff-1")
         assert may(REVALIDATOR.subscribe, f"{prefix}.bff-1")

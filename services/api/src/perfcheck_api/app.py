@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
 
-from asgi_isr.coherence.live_set import Observer
+from asgi_isr.coherence import Observer
 from asgi_isr.logs.nats import Instances
 from litestar import Litestar
 from litestar.datastructures import State

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg
 import pytest
-from asgi_isr.coherence.live_set import Applied, Reached
+from asgi_isr.coherence import Progress, Reached
 from asgi_isr.events import decode
 from perfcheck_chassis.identity import ConsistencyTokens
 from perfcheck_chassis.secret import Secret
@@ -315,7 +315,7 @@ class Fleet:
         """Know of no trouble."""
         return None
 
-    async def wait(self, reached: Reached, timeout_s: float) -> Applied:
+    async def wait(self, reached: Reached, timeout_s: float) -> Progress:
         """Wait for all."""
         self.asked.append(reached)
         try:
@@ -325,11 +325,11 @@ class Fleet:
             pass
         return self.applied(reached)
 
-    def applied(self, reached: Reached) -> Applied:
+    def applied(self, reached: Reached) -> Progress:
         """Return who has applied it."""
         del reached
         missing = tuple(name for name in self.names if name not in self.times)
-        return Applied(dict(self.times), missing, ("gone",), everywhere=not missing)
+        return Progress(dict(self.times), missing, ("gone",), everywhere=not missing)
 
 
 async def test_a_publisher_can_wait_until_it_is_applied(

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheSettings, PageCache
-from asgi_isr.coherence.live_set import INSTANCES_STREAM, Report
 from asgi_isr.logs.nats import NatsLog
 from asgi_isr.ports import LogMessage
+from asgi_isr.reports import INSTANCES_STREAM, Report
 from asgi_isr.testing import ready
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError

@@ -1,5 +1,5 @@
 import pytest
-from asgi_isr.coherence.live_set import Applied as Reach
+from asgi_isr.coherence import Progress as Reach
 from perfcheck_api.invalidations.model import applied_since
 
 

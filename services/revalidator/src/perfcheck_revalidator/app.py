@@ -6,12 +6,9 @@ The follower and the snapshot writer keep the index for who starts anew; the res
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from asgi_isr.coherence.follower import Follower
-from asgi_isr.coherence.index import Index, Snapshot
-from asgi_isr.coherence.live_set import Observer
+from asgi_isr.coherence import Follower, Index, Observer, Snapshot, read_snapshot, snapshot_key
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.logs.nats import Instances, NatsLog
-from asgi_isr.pages.shared import read_snapshot, snapshot_key
 from asgi_isr.ports import SystemClock
 from asgi_isr.settings import CacheSettings
 from asgi_isr.stores.redis import RedisStore

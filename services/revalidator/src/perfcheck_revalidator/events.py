@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from asgi_isr.coherence.live_set import Observer
+from asgi_isr.coherence import Observer
 from asgi_isr.ports import Clock
 from perfcheck_chassis.http import Health
 from perfcheck_chassis.http_client import ServiceClient

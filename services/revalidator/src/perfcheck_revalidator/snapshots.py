@@ -10,7 +10,7 @@ import logging
 from typing import Protocol
 
 import msgspec
-from asgi_isr.coherence.index import Snapshot, encode_snapshot
+from asgi_isr.coherence import Snapshot, encode_snapshot
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.ports import Clock, Store
 

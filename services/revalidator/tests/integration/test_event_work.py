@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 from asgi_isr import Invalidation
-from asgi_isr.coherence.live_set import Applied, PopularPage, PopularPages, Reached
+from asgi_isr.coherence import Progress, Reached
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import NatsLog, ensure_stream
+from asgi_isr.reports import PopularPage, PopularPages
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client
 from perfcheck_chassis.secret import Secret
@@ -37,7 +38,7 @@ class LiveSet:
         """Do nothing until cancelled."""
         await asyncio.Event().wait()
 
-    async def wait(self, reached: Reached, timeout_s: float) -> Applied:
+    async def wait(self, reached: Reached, timeout_s: float) -> Progress:
         """Wait until `held` allows it."""
         self.asked.append(reached.number)
         try:
@@ -54,11 +55,11 @@ class LiveSet:
         self.held = position
         self._moved.set()
 
-    def applied(self, reached: Reached) -> Applied:
+    def applied(self, reached: Reached) -> Progress:
         """Say who has applied it."""
         if self.held is not None and self.held < reached.number:
-            return Applied({}, self.instances, (), everywhere=False)
-        return Applied(dict.fromkeys(self.instances, time.monotonic()), (), (), everywhere=True)
+            return Progress({}, self.instances, (), everywhere=False)
+        return Progress(dict.fromkeys(self.instances, time.monotonic()), (), (), everywhere=True)
 
     async def trouble(self) -> str | None:
         """All is well."""

@@ -3,9 +3,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from asgi_isr import Invalidation
-from asgi_isr.coherence.index import Snapshot
+from asgi_isr.coherence import Snapshot, read_snapshot
 from asgi_isr.logs.nats import NatsLog
-from asgi_isr.pages.shared import read_snapshot
 from asgi_isr.stores.redis import RedisStore
 from litestar import Litestar
 from litestar.testing import AsyncTestClient

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from asgi_isr import Invalidation
+from asgi_isr.coherence import read_snapshot
 from asgi_isr.logs.nats import NatsLog
-from asgi_isr.pages.shared import read_snapshot
 from asgi_isr.stores.redis import RedisStore
 from perfcheck_chassis.http_client import NeighbourError, ServiceClient
 from perfcheck_chassis.settings import environment

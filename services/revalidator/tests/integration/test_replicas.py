@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 from asgi_isr import Invalidation
-from asgi_isr.coherence.live_set import Report
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import NatsLog, ensure_instances_stream
+from asgi_isr.reports import Report
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client
 from perfcheck_chassis.http_client import NeighbourError, ServiceClient

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import msgspec
 import pytest
-from asgi_isr.coherence.live_set import PopularPage, PopularPages
 from asgi_isr.events import Invalidation
 from asgi_isr.ports import SystemClock
+from asgi_isr.reports import PopularPage, PopularPages
 from perfcheck_chassis.http_client import ServiceClient
 from perfcheck_chassis.identity import TokenKeys
 from perfcheck_chassis.secret import Secret

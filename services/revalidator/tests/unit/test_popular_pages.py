@@ -1,5 +1,5 @@
 import msgspec
-from asgi_isr.coherence.live_set import PopularPage, PopularPages
+from asgi_isr.reports import PopularPage, PopularPages
 from asgi_isr.testing import FakeClock
 from perfcheck_revalidator.warming.popularity import EVENTS_MAX, KEPT_S, Plan, Popularity
 from perfcheck_revalidator.warming.rounds import Outcome, warmed

@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 from asgi_isr import Invalidation
-from asgi_isr.coherence.live_set import Applied
+from asgi_isr.coherence import Progress
 from asgi_isr.testing import FakeClock
 from perfcheck_contracts import Receipt, ReceiptBatch
 from perfcheck_revalidator.work.original import Event, Original, committed_at, event_id
@@ -67,7 +67,7 @@ def test_applied_times_are_put_on_the_wall_clock() -> None:
     published_s = clock.wall()
     now = clock.monotonic()
     times = {"a": now + 0.001, "b": now + 0.002, "c": now + 0.009}
-    report = applied_report(Applied(times, ("d",), ("e",), everywhere=False), published_s, walls)
+    report = applied_report(Progress(times, ("d",), ("e",), everywhere=False), published_s, walls)
     assert report.instances == 3
     assert report.min_ms == pytest.approx(1, abs=0.01)
     assert report.p50_ms == pytest.approx(2, abs=0.01)
@@ -81,7 +81,9 @@ def test_two_instances_have_the_faster_ones_time_as_median() -> None:
     clock = FakeClock()
     now = clock.monotonic()
     times = {"b": now + 0.030, "a": now + 0.010}
-    report = applied_report(Applied(times, (), (), everywhere=True), clock.wall(), WallTimes(clock))
+    report = applied_report(
+        Progress(times, (), (), everywhere=True), clock.wall(), WallTimes(clock)
+    )
     assert report.p50_ms == report.min_ms == pytest.approx(10, abs=0.01)
     assert report.max_ms == pytest.approx(30, abs=0.01)
 
@@ -90,15 +92,15 @@ def test_many_instances_are_not_named() -> None:
     """Of more than 32 instances only the distribution is told, and of none nothing."""
     clock = FakeClock()
     times = {str(number): clock.monotonic() for number in range(33)}
-    many = Applied(times, (), (), everywhere=True)
+    many = Progress(times, (), (), everywhere=True)
     assert applied_report(many, clock.wall(), WallTimes(clock)).each is None
-    nobody = Applied({}, (), (), everywhere=True)
+    nobody = Progress({}, (), (), everywhere=True)
     assert applied_report(nobody, clock.wall(), WallTimes(clock)).min_ms is None
 
 
 def test_text_that_no_database_holds_is_made_plain() -> None:
     """NUL and half surrogate pairs of a publisher do not keep its receipt from being stored."""
-    nobody = applied_report(Applied({}, (), (), everywhere=True), 0, WallTimes(FakeClock()))
+    nobody = applied_report(Progress({}, (), (), everywhere=True), 0, WallTimes(FakeClock()))
     event = Event(original(), Invalidation(tags=("a\0b",), reason="\ud800x"))
     receipt = event_receipt(event, nobody, "done")
     assert receipt.tags == ["ab"]

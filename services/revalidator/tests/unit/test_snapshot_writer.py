@@ -2,7 +2,7 @@ import asyncio
 import logging
 
 import pytest
-from asgi_isr.coherence.index import Index, Snapshot, decode_snapshot
+from asgi_isr.coherence import Index, Snapshot, decode_snapshot
 from asgi_isr.stores.memory import MemoryStore
 from perfcheck_revalidator.snapshots import REFRESH_S, SnapshotWriter
 

@@ -14,12 +14,13 @@ from contextlib import aclosing
 
 import msgspec
 
-from asgi_isr.coherence.index import Index, Snapshot
-from asgi_isr.coherence.live_set import SOURCES_MAX
+from asgi_isr.coherence.index import Index
+from asgi_isr.coherence.snapshot import Snapshot
 from asgi_isr.coherence.waiters import Waiters
 from asgi_isr.errors import InvalidEventError, LogGapError, LogUnavailableError
 from asgi_isr.events import decode
 from asgi_isr.ports import Bounds, Clock, Log, LogMessage, Mark
+from asgi_isr.reports import SOURCES_MAX
 
 logger = logging.getLogger(__name__)
 

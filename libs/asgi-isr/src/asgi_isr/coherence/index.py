@@ -9,11 +9,9 @@ from enum import IntEnum
 from itertools import islice, takewhile
 from operator import itemgetter
 
-import msgspec
-
+from asgi_isr.coherence.snapshot import Snapshot
 from asgi_isr.keys import EVERYTHING
 
-SNAPSHOT_VERSION = 1
 OWN_MAX = 10_000  # tags changed here of which the log says nothing yet; over that it is everything
 _UNANNOUNCED = 2**62  # beyond every sequence; plus the number of the change
 
@@ -24,20 +22,6 @@ class Verdict(IntEnum):
     FRESH = 0
     SOFT = 1
     HARD = 2
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """An index at a position, as the revalidator keeps it in the shared store (rule 6).
-
-    `stamp` identifies the event at `position` (rule 7), None where the log held none there.
-    """
-
-    version: int = SNAPSHOT_VERSION
-    position: int
-    stamp: str | None
-    base: int
-    hard: dict[str, int]
-    soft: dict[str, int]
 
 
 class Index:
@@ -164,21 +148,3 @@ class Index:
 def _in_order(seqs: dict[str, int]) -> dict[str, int]:
     """Return a copy in the order of the sequences."""
     return dict(sorted(seqs.items(), key=itemgetter(1)))
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Snapshot)
-
-
-def encode_snapshot(snapshot: Snapshot) -> bytes:
-    """Return the bytes of a snapshot for the shared store."""
-    return _encoder.encode(snapshot)
-
-
-def decode_snapshot(data: bytes) -> Snapshot | None:
-    """Read a snapshot; None when the bytes are none of this version (then the instance rejoins)."""
-    try:
-        snapshot = _decoder.decode(data)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
-        return None
-    return snapshot if snapshot.version == SNAPSHOT_VERSION else None

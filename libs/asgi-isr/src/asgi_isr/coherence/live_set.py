@@ -20,69 +20,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-import msgspec
+from asgi_isr.reports import INSTANCE_CHARS_MAX, SOURCES_MAX, Report
 
-__all__ = [
-    "INSTANCES_STREAM",
-    "INSTANCES_SUBJECT_PREFIX",
-    "INSTANCE_CHARS_MAX",
-    "MARGIN_S",
-    "POPULAR_SUBJECT_PREFIX",
-    "POSITIONS_SUBJECT_PREFIX",
-    "Applied",
-    "LiveSet",
-    "Observer",
-    "PopularPage",
-    "PopularPages",
-    "Reached",
-    "Report",
-]
-
-INSTANCES_STREAM = "CACHE_INSTANCES"  # keeps the last message of each subject
-INSTANCES_SUBJECT_PREFIX = "cache.instances.v1"  # + .<instance>: registrations
-POSITIONS_SUBJECT_PREFIX = "cache.positions.v1"  # + .<instance>: reports in between
-POPULAR_SUBJECT_PREFIX = "cache.popular.v1"  # + .<instance>: pages that an event hit
-
-INSTANCE_CHARS_MAX = 128
 INSTANCES_MAX = 10_000
 MARGIN_S = 1.0  # after a lease: reports are on their way for less
 LEASE_S_MAX = 3600.0
 HISTORY_MAX = 2048  # reports remembered of an instance
-SOURCES_MAX = 256  # of one report; followers keep no more
 LEFT_MAX = 1024  # names remembered of those that left
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One instance's word: it has applied the log up to `position`.
-
-    `sequences` names for each source that counts its events the number up to which all of them are
-    applied (header `Cache-Sequence`). `number` counts an instance's reports: one that comes late is
-    known by it. `leaving` is an instance's last word: it calls no page fresh any more.
-    """
-
-    version: int = 1
-    instance: str
-    position: int
-    lease_s: float
-    number: int = 0
-    sequences: Mapping[str, int] = {}
-    leaving: bool = False
-
-
-class PopularPage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A page by the path and query that ask for it, and how often it was the answer here."""
-
-    path: str
-    hits: int
-
-
-class PopularPages(msgspec.Struct, frozen=True, kw_only=True):
-    """Pages that the event at `seq` made old at one instance, the most popular first."""
-
-    version: int = 1
-    instance: str
-    seq: int
-    pages: list[PopularPage]
 
 
 class Reached(NamedTuple):
@@ -92,7 +36,7 @@ class Reached(NamedTuple):
     number: int
 
 
-class Applied(NamedTuple):
+class Progress(NamedTuple):
     """Who has reached it, as an observer knows.
 
     `times` says when the observer first heard so from each instance, by its monotonic clock in
@@ -115,10 +59,10 @@ class Observer(Protocol):
     async def trouble(self) -> str | None:
         """Say why the live set is not known, or None."""
 
-    async def wait(self, reached: Reached, timeout_s: float) -> Applied:
+    async def wait(self, reached: Reached, timeout_s: float) -> Progress:
         """Return once every live instance has reached it, or as far as it came in `timeout_s`."""
 
-    def applied(self, reached: Reached) -> Applied:
+    def applied(self, reached: Reached) -> Progress:
         """Return who has reached it, as known now."""
 
 
@@ -249,7 +193,7 @@ class LiveSet:
             default=None,
         )
 
-    def applied(self, reached: Reached, asked: frozenset[str] = frozenset()) -> Applied:
+    def applied(self, reached: Reached, asked: frozenset[str] = frozenset()) -> Progress:
         """Say who has reached it; `asked` are those that were live when the wait began."""
         times: dict[str, float] = {}
         missing = []
@@ -260,4 +204,4 @@ class LiveSet:
             else:
                 times[name] = at
         vanished = tuple(sorted(asked - self._instances.keys()))
-        return Applied(times, tuple(missing), vanished, self.complete and not missing)
+        return Progress(times, tuple(missing), vanished, self.complete and not missing)

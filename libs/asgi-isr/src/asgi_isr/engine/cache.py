@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import ClassVar, NamedTuple, Self
 
 from asgi_isr.coherence.follower import Follower
-from asgi_isr.coherence.index import Index, Snapshot, Verdict
+from asgi_isr.coherence.index import Index, Verdict
+from asgi_isr.coherence.snapshot import Snapshot, read_snapshot
 from asgi_isr.counters import Counters
 from asgi_isr.engine.changes import Changes
 from asgi_isr.engine.reporter import Reporter, instance_name
@@ -20,7 +21,7 @@ from asgi_isr.http.vary import variant_key
 from asgi_isr.logs.memory import MemoryLog
 from asgi_isr.pages.entry import Entry
 from asgi_isr.pages.local import LocalPages
-from asgi_isr.pages.shared import SharedPages, read_snapshot
+from asgi_isr.pages.shared import SharedPages
 from asgi_isr.ports import Clock, Log, Store, SystemClock
 from asgi_isr.rendering.outcomes import (
     Again,

@@ -10,12 +10,12 @@ from heapq import nlargest
 from operator import itemgetter
 
 from asgi_isr.coherence.follower import Follower
-from asgi_isr.coherence.live_set import INSTANCE_CHARS_MAX, PopularPage, PopularPages, Report
 from asgi_isr.counters import Counters
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.http.vary import primary
 from asgi_isr.pages.entry import Entry
 from asgi_isr.ports import Log
+from asgi_isr.reports import INSTANCE_CHARS_MAX, PopularPage, PopularPages, Report
 
 logger = logging.getLogger(__name__)
 

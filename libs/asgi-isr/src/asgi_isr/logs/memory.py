@@ -9,10 +9,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
-from asgi_isr.coherence.live_set import LiveSet, PopularPages, Report
+from asgi_isr.coherence.live_set import LiveSet
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode, mark_body
 from asgi_isr.ports import Bounds, LogMessage, Mark
+from asgi_isr.reports import PopularPages, Report
 
 __all__ = ["BATCH_MAX", "MESSAGES_MAX", "MemoryLog"]
 

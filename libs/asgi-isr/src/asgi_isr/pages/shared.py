@@ -9,7 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from asgi_isr.coherence.index import Snapshot, decode_snapshot
 from asgi_isr.counters import Counters
 from asgi_isr.errors import CorruptPageError, StoreUnavailableError
 from asgi_isr.http.policy import VALIDATABLE_S
@@ -22,24 +21,7 @@ from asgi_isr.ports import Clock, Store
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-SNAPSHOT_TIMEOUT_S = 2.0  # a snapshot is large, and read once, before the first request
 STORED_S_MAX = 30 * 86_400.0
-
-
-def snapshot_key(namespace: str) -> str:
-    """Return the key of the index snapshot."""
-    return f"{namespace}:snapshot"
-
-
-async def read_snapshot(store: Store, namespace: str) -> Snapshot | None:
-    """Return the latest snapshot of the index, or None if there is none that can be read."""
-    try:
-        async with asyncio.timeout(SNAPSHOT_TIMEOUT_S):
-            data = await store.get(snapshot_key(namespace))
-    except Exception as error:  # noqa: BLE001  whatever it is, the log alone is enough to join
-        logger.warning("no snapshot, the store is unavailable: %r", error)
-        return None
-    return decode_snapshot(data) if data is not None else None
 
 
 class SharedPages:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
-from asgi_isr.coherence.live_set import Applied as Reach
+from asgi_isr.coherence import Progress as Reach
 from asgi_isr.keys import canonical_tag
 from perfcheck_contracts import Applied, Receipt, Stage
 

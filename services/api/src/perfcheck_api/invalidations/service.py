@@ -8,8 +8,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from asgi_isr.coherence.live_set import Applied as Reach
-from asgi_isr.coherence.live_set import Observer, Reached
+from asgi_isr.coherence import Observer, Reached
+from asgi_isr.coherence import Progress as Reach
 from asgi_isr.events import Invalidation
 from perfcheck_contracts import Applied, Receipt, ReceiptList
 

@@ -7,8 +7,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 import msgspec
-from asgi_isr.coherence.live_set import PopularPages
 from asgi_isr.ports import Clock
+from asgi_isr.reports import PopularPages
 
 __all__ = ["EVENTS_MAX", "KEPT_S", "PAGES_MAX", "Popularity"]
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
-from asgi_isr.coherence.live_set import POPULAR_SUBJECT_PREFIX
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.ports import Clock
+from asgi_isr.reports import POPULAR_SUBJECT_PREFIX
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from asgi_isr.coherence.live_set import Observer, Reached
+from asgi_isr.coherence import Observer, Reached
 from asgi_isr.errors import InvalidEventError
 from asgi_isr.ports import Clock
 from perfcheck_contracts import CdnPurge, Receipt

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from asgi_isr.coherence.live_set import Applied
+from asgi_isr.coherence import Progress
 from asgi_isr.ports import Clock
 from perfcheck_contracts import (
     INSTANCES_TIMED_MAX,
@@ -65,7 +65,7 @@ class WallTimes:
         return monotonic_s + self._offset_s
 
 
-def applied_report(applied: Applied, published_s: float, walls: WallTimes) -> AppliedReport:
+def applied_report(applied: Progress, published_s: float, walls: WallTimes) -> AppliedReport:
     """Sum up who applied an event, in milliseconds from `published_s` (since 1970).
 
     A difference of two machines' clocks: it shows their skew, and may be below zero.

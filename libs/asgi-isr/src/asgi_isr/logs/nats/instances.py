@@ -11,20 +11,14 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from asgi_isr.coherence.live_set import (
-    INSTANCES_SUBJECT_PREFIX,
-    POSITIONS_SUBJECT_PREFIX,
-    Applied,
-    LiveSet,
-    Reached,
-    Report,
-)
+from asgi_isr.coherence.live_set import LiveSet, Progress, Reached
 from asgi_isr.coherence.waiters import Waiters
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats.registrations import decoded, load
 from asgi_isr.nats.cancellation import keeping_cancellation
 from asgi_isr.nats.connection import close, connect
 from asgi_isr.ports import Clock, SystemClock
+from asgi_isr.reports import INSTANCES_SUBJECT_PREFIX, POSITIONS_SUBJECT_PREFIX, Report
 
 TIMEOUT_S = 2.0
 RETRY_MIN_S = 0.05
@@ -101,11 +95,11 @@ class Instances:
         """Return the newest report of each live instance."""
         return self._live.reports()
 
-    def applied(self, reached: Reached) -> Applied:
+    def applied(self, reached: Reached) -> Progress:
         """Return who has reached it, as known now."""
         return self._applied(reached, frozenset())
 
-    def _applied(self, reached: Reached, asked: frozenset[str]) -> Applied:
+    def _applied(self, reached: Reached, asked: frozenset[str]) -> Progress:
         applied = self._live.applied(reached, asked)
         return applied._replace(everywhere=applied.everywhere and self._heard_all())
 
@@ -113,7 +107,7 @@ class Instances:
         """Say whether every registration that reached this process was taken in."""
         return self._live.complete and self._hearing is not None and self._hearing.whole()
 
-    async def wait(self, reached: Reached, timeout_s: float) -> Applied:
+    async def wait(self, reached: Reached, timeout_s: float) -> Progress:
         """Return once every live instance has reached it, or as far as it came in `timeout_s`."""
         asked = self._live.names()
         with suppress(TimeoutError):

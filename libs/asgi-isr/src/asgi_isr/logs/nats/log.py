@@ -11,13 +11,6 @@ import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from asgi_isr.coherence.live_set import (
-    INSTANCES_SUBJECT_PREFIX,
-    POPULAR_SUBJECT_PREFIX,
-    POSITIONS_SUBJECT_PREFIX,
-    PopularPages,
-    Report,
-)
 from asgi_isr.errors import InvalidEventError, LogUnavailableError
 from asgi_isr.events import (
     MARK_REQUEST_SUBJECT,
@@ -41,6 +34,13 @@ from asgi_isr.nats.requests import (
 )
 from asgi_isr.nats.stream import ensure_stream
 from asgi_isr.ports import Bounds, Clock, LogMessage, Mark, SystemClock
+from asgi_isr.reports import (
+    INSTANCES_SUBJECT_PREFIX,
+    POPULAR_SUBJECT_PREFIX,
+    POSITIONS_SUBJECT_PREFIX,
+    PopularPages,
+    Report,
+)
 
 TIMEOUT_S = 2.0
 T = TypeVar("T")

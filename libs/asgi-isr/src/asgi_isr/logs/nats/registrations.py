@@ -10,14 +10,10 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
-from asgi_isr.coherence.live_set import (
-    INSTANCES_STREAM,
-    INSTANCES_SUBJECT_PREFIX,
-    LEASE_S_MAX,
-    Report,
-)
+from asgi_isr.coherence.live_set import LEASE_S_MAX
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.nats.requests import NO_MESSAGE_FOUND, RefusedError, request
+from asgi_isr.reports import INSTANCES_STREAM, INSTANCES_SUBJECT_PREFIX, Report
 
 TIMEOUT_S = 2.0
 AGE_S_MAX = LEASE_S_MAX + 60.0  # a registration is kept for longer than any lease

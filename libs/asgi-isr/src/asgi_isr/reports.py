@@ -1,0 +1,63 @@
+"""What instances say of themselves, as it stands on the wire (rule 11 of the coherence protocol).
+
+An instance registers with a `Report`, acknowledged by a stream that keeps the last one of each
+instance. In between it reports each move of its position in a plain message, which may be lost, and
+names in another one the popular pages that an event made old.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+__all__ = [
+    "INSTANCES_STREAM",
+    "INSTANCES_SUBJECT_PREFIX",
+    "INSTANCE_CHARS_MAX",
+    "POPULAR_SUBJECT_PREFIX",
+    "POSITIONS_SUBJECT_PREFIX",
+    "SOURCES_MAX",
+    "PopularPage",
+    "PopularPages",
+    "Report",
+]
+
+INSTANCES_STREAM = "CACHE_INSTANCES"  # keeps the last message of each subject
+INSTANCES_SUBJECT_PREFIX = "cache.instances.v1"  # + .<instance>: registrations
+POSITIONS_SUBJECT_PREFIX = "cache.positions.v1"  # + .<instance>: reports in between
+POPULAR_SUBJECT_PREFIX = "cache.popular.v1"  # + .<instance>: pages that an event hit
+
+INSTANCE_CHARS_MAX = 128
+SOURCES_MAX = 256  # of one report; followers keep no more
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One instance's word: it has applied the log up to `position`.
+
+    `sequences` names for each source that counts its events the number up to which all of them are
+    applied (header `Cache-Sequence`). `number` counts an instance's reports: one that comes late is
+    known by it. `leaving` is an instance's last word: it calls no page fresh any more.
+    """
+
+    version: int = 1
+    instance: str
+    position: int
+    lease_s: float
+    number: int = 0
+    sequences: Mapping[str, int] = {}
+    leaving: bool = False
+
+
+class PopularPage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A page by the path and query that ask for it, and how often it was the answer here."""
+
+    path: str
+    hits: int
+
+
+class PopularPages(msgspec.Struct, frozen=True, kw_only=True):
+    """Pages that the event at `seq` made old at one instance, the most popular first."""
+
+    version: int = 1
+    instance: str
+    seq: int
+    pages: list[PopularPage]
