@@ -26,7 +26,7 @@ from asgi_isr.proxy.options import address, place
 from asgi_isr.proxy.settings import ProxySettings
 from asgi_isr.types import App
 
-CLIENT_IDLE_S = 60  # of a kept-alive client: not below that of load balancers; Granian's maximum
+KEEP_ALIVE_S = 60  # of a kept-alive client: not below that of load balancers; Granian's maximum
 _BACKLOG = 1024
 # Granian configures its logger by itself; this makes it hand everything to ours.
 _GRANIAN_LOGS: dict[str, Any] = {
@@ -58,7 +58,7 @@ def serve(settings: ProxySettings) -> None:
         # A request to upgrade comes as any other, and the entrance refuses it.
         websockets=False,
         # Granian bounds idle keep-alive by the time to the next request's headers.
-        http1_settings=HTTP1Settings(header_read_timeout=CLIENT_IDLE_S * 1000),
+        http1_settings=HTTP1Settings(header_read_timeout=KEEP_ALIVE_S * 1000),
         backlog=_BACKLOG,
         log_access=False,
         log_level=LogLevels.warning,

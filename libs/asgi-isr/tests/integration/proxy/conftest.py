@@ -6,15 +6,17 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httptools
 import pytest
+from asgi_isr.testing import eventually_sync
 from perfcheck_embedded import HOST, free_port
 
 LIMIT_S = 20.0
+STARTS_MAX = 3  # somebody may take a free port between the choice and the start
+TAKEN = "cannot listen on"
 Handler = Callable[["Request", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -170,13 +172,17 @@ class Proxy:
                 stderr=log,
             )  # fmt: skip
 
-    def wait(self, ready: str) -> None:
-        """Return once its log says `ready` and it accepts connections."""
-        deadline = time.monotonic() + LIMIT_S
-        while ready not in (said := self.log_path.read_text()) or not self.accepts():
-            assert self.process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.02)
+    def wait(self, ready: str) -> bool:
+        """Wait until its log says `ready` and it accepts connections; False: its port was taken."""
+
+        def started() -> str:
+            said = self.log_path.read_text()
+            if self.process.poll() is not None:
+                assert TAKEN in said, said
+                return TAKEN
+            return ready if ready in said and self.accepts() else ""
+
+        return eventually_sync(started, timeout_s=LIMIT_S, poll_s=0.02) == ready
 
     def accepts(self) -> bool:
         """Say whether it listens."""
@@ -218,16 +224,18 @@ def new_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewProxy]:
         upstream_port: int, *options: str, ready: str = "joined the invalidation log",
         scheme: str = "http", **environment: str,
     ) -> Proxy:  # fmt: skip
-        proxy = Proxy(
-            upstream_port,
-            *options,
-            log_path=tmp_path_factory.mktemp("proxy") / "proxy.log",
-            scheme=scheme,
-            environment=environment,
-        )
-        started.append(proxy)
-        proxy.wait(ready)
-        return proxy
+        for _ in range(STARTS_MAX):
+            proxy = Proxy(
+                upstream_port,
+                *options,
+                log_path=tmp_path_factory.mktemp("proxy") / "proxy.log",
+                scheme=scheme,
+                environment=environment,
+            )
+            started.append(proxy)
+            if proxy.wait(ready):
+                return proxy
+        raise AssertionError(f"somebody took its port {STARTS_MAX} times")
 
     yield start
     for proxy in started:

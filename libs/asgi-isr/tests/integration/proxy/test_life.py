@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgi_isr.testing import eventually
 from perfcheck_embedded import HOST, free_port
 
 LIMIT_S = 20
@@ -18,13 +18,6 @@ def page(body: bytes, cache_control: bytes) -> bytes:
     """Return a response as bytes."""
     head = b"HTTP/1.1 200 OK\r\nCache-Control: %b\r\nContent-Length: %d\r\n\r\n"
     return head % (cache_control, len(body)) + body
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` holds."""
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_cold_page_is_rendered_once(origin: Any, proxy: Any, fetch: Any) -> None:
@@ -38,7 +31,7 @@ async def test_cold_page_is_rendered_once(origin: Any, proxy: Any, fetch: Any) -
     origin.handler = handler
     async with asyncio.TaskGroup() as tasks:
         clients = [tasks.create_task(fetch(proxy.port, "/cold")) for _ in range(64)]
-        await until(lambda: bool(origin.requests))
+        await eventually(lambda: origin.requests, timeout_s=LIMIT_S)
         gate.set()
     assert {client.result().body for client in clients} == {b"cold"}
     assert len(origin.requests) == 1
@@ -55,7 +48,7 @@ async def test_failure_is_shared(origin: Any, proxy: Any, fetch: Any) -> None:
     origin.handler = handler
     async with asyncio.TaskGroup() as tasks:
         clients = [tasks.create_task(fetch(proxy.port, "/fails")) for _ in range(16)]
-        await until(lambda: bool(origin.requests))
+        await eventually(lambda: origin.requests, timeout_s=LIMIT_S)
         await asyncio.sleep(0.2)  # let the others join; one that comes later may ask itself
         gate.set()
     assert {client.result().status for client in clients} == {502}
@@ -74,11 +67,14 @@ async def test_upstream_that_goes_and_comes_back(origin: Any, proxy: Any, fetch:
     for target in ("/kept", "/lost"):
         assert (await fetch(proxy.port, target)).body == b"1"
     await origin.close()
-    async with asyncio.timeout(LIMIT_S):
-        while (lost := await fetch(proxy.port, "/lost")).status == 200:
-            await asyncio.sleep(0.05)
-    assert lost.status == 502
-    assert lost.one("proxy-status") == "asgi-isr; error=connection_refused"
+
+    async def lost() -> Any:
+        response = await fetch(proxy.port, "/lost")
+        return response if response.status != 200 else None
+
+    lost_one = await eventually(lost, timeout_s=LIMIT_S)
+    assert lost_one.status == 502
+    assert lost_one.one("proxy-status") == "asgi-isr; error=connection_refused"
     kept = await fetch(proxy.port, "/kept")
     assert kept.body == b"1"
     assert "stale-if-error" in kept.one("cache-status")
@@ -116,9 +112,9 @@ async def test_signal_under_traffic(origin: Any, new_proxy: Any, fetch: Any) -> 
         for number in range(8):
             tasks.create_task(client(number))
         await started.wait()
-        await until(lambda: len(answered) > 100)
+        await eventually(lambda: len(answered) > 100, timeout_s=LIMIT_S)
         proxy.process.send_signal(signal.SIGTERM)
-        await until(lambda: not proxy.accepts())
+        await eventually(lambda: not proxy.accepts(), timeout_s=LIMIT_S)
         gate.set()
     assert slow.result().body == b"/api/slow"
     assert all(response.whole for response in answered if response.status)
@@ -157,7 +153,7 @@ async def test_workers_follow_the_main_process(origin: Any, new_proxy: Any, fetc
     assert (await fetch(proxy.port, "/w")).status == 200
     os.kill(proxy.process.pid, signal.SIGKILL)
     proxy.process.wait()
-    await until(lambda: not proxy.accepts())
+    await eventually(lambda: not proxy.accepts(), timeout_s=LIMIT_S)
 
 
 async def test_two_workers(origin: Any, new_proxy: Any, fetch: Any) -> None:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asgi_isr.events import Invalidation
+from asgi_isr.testing import eventually
 from perfcheck_embedded import HOST, Servers, free_port
 
 LIMIT_S = 20
@@ -48,10 +50,12 @@ def running(*command: str, cwd: Path | None = None) -> Iterator[None]:
 
 async def answer(fetch: Any, proxy: Any, target: str, *lines: str, method: str = "GET") -> Any:
     """Fetch a target once the server behind the proxy is there."""
-    async with asyncio.timeout(LIMIT_S):
-        while (found := await fetch(proxy.port, target, *lines, method=method)).status == 502:
-            await asyncio.sleep(0.05)
-    return found
+
+    async def answered() -> Any:
+        found = await fetch(proxy.port, target, *lines, method=method)
+        return found if found.status != 502 else None
+
+    return await eventually(answered, timeout_s=LIMIT_S, poll_s=0.05)
 
 
 async def test_python_file_server(new_proxy: Any, fetch: Any, tmp_path: Path) -> None:
@@ -107,17 +111,21 @@ async def test_two_proxies_share_log_and_store(
         new_proxy(origin.port, *urls, "--namespace", "two", "--store-timeout", "5")
         for _ in range(2)
     ]
+
+    async def leased(proxy: Any) -> bool:
+        # Until an instance has its first lease nothing is fresh, and it says so.
+        return "no-lease" not in (await fetch(proxy.port, "/warm")).one("cache-status")
+
     for proxy in proxies:
-        async with asyncio.timeout(LIMIT_S):
-            # Until an instance has its first lease nothing is fresh, and it says so.
-            while "no-lease" in (await fetch(proxy.port, "/warm")).one("cache-status"):
-                await asyncio.sleep(0.05)
+        await eventually(partial(leased, proxy), timeout_s=LIMIT_S, poll_s=0.05)
     renders = 0
     bodies = [(await fetch(proxy.port, "/shared")).body for proxy in proxies]
     assert bodies == [b"render 1"] * 2
     log = new_log(steady_servers.nats_url, timeout_s=10)
     await log.publish(Invalidation(tags=("shared",)))
+
+    async def invalidated(proxy: Any) -> bool:
+        return bool((await fetch(proxy.port, "/shared")).body != b"render 1")
+
     for proxy in proxies:
-        async with asyncio.timeout(LIMIT_S):
-            while (await fetch(proxy.port, "/shared")).body == b"render 1":
-                await asyncio.sleep(0.01)
+        await eventually(partial(invalidated, proxy), timeout_s=LIMIT_S)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from asgi_isr.testing import eventually
 from perfcheck_embedded import HOST
 
 MB = 1024 * 1024
@@ -153,8 +154,7 @@ async def test_upload_that_breaks_off(origin: Any, proxy: Any, fetch: Any) -> No
     async with asyncio.timeout(10):
         _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabcd")
-        while not origin.requests:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: origin.requests)
         writer.close()
         await ended.wait()
     assert (await fetch(proxy.port, "/next")).body == b"ok"
