@@ -16,12 +16,11 @@ from perfcheck_chassis.settings import environment, load
 from perfcheck_bff.cache_status import cache_routes
 from perfcheck_bff.checks import lease_check, log_check, store_check
 from perfcheck_bff.consistency import OwnWrites
-from perfcheck_bff.dashboard.routes import perf_routes
+from perfcheck_bff.dashboard import routes as dashboard
 from perfcheck_bff.reading.rates_api import RatesApi
 from perfcheck_bff.release import fingerprint
 from perfcheck_bff.settings import Settings
-from perfcheck_bff.site import templating, texts
-from perfcheck_bff.site.assets import asset_routes, load_assets
+from perfcheck_bff.site import assets, templating, texts
 from perfcheck_bff.site.errors import error_handlers
 from perfcheck_bff.site.pages import Language, Pages
 from perfcheck_bff.site.routes import page_routes
@@ -82,9 +81,12 @@ def _litestar(
     settings: Settings, *, cache: PageCache, client: ServiceClient, api: RatesApi, health: Health,
     own_writes: OwnWrites, warming: Warming,
 ) -> Litestar:  # fmt: skip
-    assets = load_assets()
+    files = assets.load_assets((assets.STATIC, dashboard.STATIC))
+    folders = (templating.TEMPLATES, dashboard.TEMPLATES)
     languages = {
-        name: Language(texts.load(name), templating.environment(texts.load(name), assets))
+        name: Language(
+            texts.load(name), templating.environment(texts.load(name), files, folders=folders)
+        )
         for name in texts.LANGUAGES
     }
     pages = Pages(languages, clock=time.perf_counter, cdn=settings.cdn)
@@ -97,10 +99,12 @@ def _litestar(
 
     return create_litestar(
         [
-            *asset_routes(assets),
+            *assets.asset_routes(files),
             *cache_routes(instance, cache, own_writes),
             *warm_routes(settings.token_keys(), warming),
-            *perf_routes(pages, sites()[0], instance=instance, cache=cache, health=health),
+            *dashboard.perf_routes(
+                pages, sites()[0], instance=instance, cache=cache, health=health
+            ),
             *(handler for site in sites() for handler in page_routes(pages, api, site)),
         ],
         health=health,

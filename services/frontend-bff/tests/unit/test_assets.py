@@ -3,12 +3,15 @@
 import re
 
 import pytest
+from perfcheck_bff.dashboard import routes as dashboard
 from perfcheck_bff.site import assets
+
+FILES = assets.load_assets((assets.STATIC, dashboard.STATIC))
 
 
 def test_addresses_hold_a_hash_of_the_content() -> None:
     """A changed file has a new address, so that browsers may keep it for ever."""
-    for name, asset in assets.load_assets().items():
+    for name, asset in FILES.items():
         stem, _, suffix = name.partition(".")
         assert asset.url == f"/assets/{stem}.{asset.hash}.{suffix}"
         assert re.fullmatch("[0-9a-f]{12}", asset.hash)
@@ -16,7 +19,7 @@ def test_addresses_hold_a_hash_of_the_content() -> None:
 
 def test_everything_a_page_needs_is_small() -> None:
     """Own style and script are a few kilobytes, without a framework."""
-    sizes = {name: len(asset.body) for name, asset in assets.load_assets().items()}
+    sizes = {name: len(asset.body) for name, asset in FILES.items()}
 
     assert set(sizes) == {"app.css", "favicon.svg", "perf.js"}
     assert sizes["app.css"] < 8 * 1024
@@ -25,7 +28,7 @@ def test_everything_a_page_needs_is_small() -> None:
 
 def test_long_words_do_not_widen_an_error() -> None:
     """An error repeats the address it was asked for, which may be wider than any screen."""
-    css = assets.load_assets()["app.css"].body.decode()
+    css = FILES["app.css"].body.decode()
     rule = re.search(r"\.error \{([^}]*)\}", css)
     assert rule is not None
     assert "overflow-wrap: anywhere" in rule[1]
@@ -56,7 +59,7 @@ def contrast(first: str, second: str) -> float:
 @pytest.mark.parametrize("ground", ["page", "card", "hover"])
 def test_text_has_enough_contrast(theme: int, text: str, ground: str) -> None:
     """Every colour of text is readable on every ground in both themes (WCAG AA, 4.5 to 1)."""
-    style = assets.load_assets()["app.css"].body.decode()
+    style = FILES["app.css"].body.decode()
     colours = {
         name: (light, dark)
         for name, light, dark in re.findall(

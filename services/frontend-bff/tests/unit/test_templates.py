@@ -7,6 +7,7 @@ from pathlib import Path
 import perfcheck_bff
 import pytest
 from minijinja import Environment, TemplateError
+from perfcheck_bff.dashboard import routes as dashboard
 from perfcheck_bff.site import assets, templating, texts
 from perfcheck_bff.site.pages import Crumb, Language, PageModel, Pages
 from perfcheck_bff.site.variants import Site, site_of, sites
@@ -14,7 +15,8 @@ from perfcheck_bff.site.views.currency import pair_view
 from perfcheck_bff.site.views.rates import board_view
 from perfcheck_contracts import Day, DayRate, Pair
 
-ALL = sorted(templating.FOLDER.rglob("*"))
+FOLDERS = (templating.TEMPLATES, dashboard.TEMPLATES)
+ALL = sorted(path for folder in FOLDERS for path in folder.rglob("*"))
 SOURCES = Path(perfcheck_bff.__file__).parent
 HOSTILE = '<script>alert("x")</script>'
 ISR, SSR = sites()
@@ -23,7 +25,8 @@ ISR, SSR = sites()
 @pytest.fixture
 def environment() -> Environment:
     """Return the real environment."""
-    return templating.environment(texts.load("en"), assets.load_assets())
+    files = assets.load_assets((assets.STATIC, dashboard.STATIC))
+    return templating.environment(texts.load("en"), files, folders=FOLDERS)
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def test_an_undefined_variable_is_an_error(environment: Environment) -> None:
 def test_texts_match_the_templates_and_the_code() -> None:
     """Every sentence that is used exists, and every one that exists is used."""
     known = texts.load("en").keys()
-    sources = [*templating.FOLDER.glob("*.html"), *SOURCES.rglob("*.py")]
+    sources = [*ALL, *SOURCES.rglob("*.py")]
     written = "\n".join(path.read_text() for path in sources)
     used = set(re.findall(r"[\"']([a-z]+\.[a-z_0-9]+)[\"']", written))
     used |= {f"site.{name}" for name in ("home", "currencies", "years")}
@@ -109,7 +112,7 @@ def test_texts_match_the_templates_and_the_code() -> None:
     assert known - used == set()
     in_templates = {
         key
-        for path in templating.FOLDER.glob("*.html")
+        for path in ALL
         for key in re.findall(r"\bt\([\"']([a-z]+\.[a-z_0-9]+)[\"']", path.read_text())
     }
     assert in_templates - known == set()

@@ -1,5 +1,7 @@
 """`/perf`: a live page of this instance's cache; rendered here, refreshed by `static/perf.js`."""
 
+from pathlib import Path
+
 from asgi_isr import PageCache
 from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
@@ -11,7 +13,10 @@ from perfcheck_bff.site import headers
 from perfcheck_bff.site.pages import HTML, PageModel, Pages
 from perfcheck_bff.site.variants import Site
 
-__all__ = ["perf_routes"]
+__all__ = ["STATIC", "TEMPLATES", "perf_routes"]
+
+STATIC = Path(__file__).parent / "static"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def perf_routes(

@@ -6,7 +6,7 @@ file then, for this once: an older page with a newer style beats one with none.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,9 +15,9 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from perfcheck_chassis.http import NEVER_STORED
 
-__all__ = ["Asset", "asset_routes", "load_assets"]
+__all__ = ["STATIC", "Asset", "asset_routes", "load_assets"]
 
-_FOLDER = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "static"
 _HASH_CHARS = 12
 _MEDIA_TYPES = {
     ".css": "text/css",
@@ -41,10 +41,10 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-def load_assets() -> dict[str, Asset]:
-    """Read every file of the folder `static`, by its plain name (`app.css`)."""
+def load_assets(folders: Sequence[Path] = (STATIC,)) -> dict[str, Asset]:
+    """Read every file of `folders`, by its plain name (`app.css`)."""
     assets = {}
-    for path in sorted(_FOLDER.iterdir()):
+    for path in sorted(file for folder in folders for file in folder.iterdir()):
         body = path.read_bytes()
         digest = hashlib.sha256(body).hexdigest()[:_HASH_CHARS]
         assets[path.name] = Asset(

@@ -1,9 +1,10 @@
 """The pages: which address shows what, and what is read for it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from http import HTTPStatus
+from typing import Any
 
 from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
@@ -13,9 +14,14 @@ from perfcheck_bff.reading.rates_api import RatesApi, both
 from perfcheck_bff.reading.render import Render
 from perfcheck_bff.site.pages import Crumb, PageModel, Pages, Sentence
 from perfcheck_bff.site.variants import Site
-from perfcheck_bff.site.views.currency import currencies_view, currency_view, pair_view
+from perfcheck_bff.site.views.currency import (
+    CurrenciesView,
+    currencies_view,
+    currency_view,
+    pair_view,
+)
 from perfcheck_bff.site.views.rates import board_view, day_view
-from perfcheck_bff.site.views.year import year_view, years_view
+from perfcheck_bff.site.views.year import YearsView, year_view, years_view
 
 __all__ = ["canonical_code", "canonical_day", "page_routes"]
 
@@ -65,35 +71,51 @@ def _redirect(site: Site, path: str) -> Response[bytes]:
     )
 
 
+def _fixed(
+    pages: Pages, site: Site, path: str, read: Callable[[Render], Awaitable[PageModel]]
+) -> HTTPRouteHandler:
+    """Return the handler of an address without parameters."""
+
+    @route(f"{site.prefix}{path}".rstrip("/") or "/", http_method=_METHODS, include_in_schema=False)
+    async def fixed() -> Response[bytes]:
+        return await pages.answer(site, path, read, missing=Sentence("error.empty"))
+
+    return fixed
+
+
 def _board(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
     async def read(render: Render) -> PageModel:
         view = board_view(await api.latest(render))
         return PageModel(template="board.html", view=view, section="home")
 
-    @route(site.prefix or "/", http_method=_METHODS, include_in_schema=False)
-    async def board() -> Response[bytes]:
-        return await pages.answer(site, "/", read, missing=Sentence("error.empty"))
+    return _fixed(pages, site, "/", read)
 
-    return board
+
+def _list(
+    pages: Pages, site: Site, section: str, lay_out: Callable[[Render], Awaitable[Any]]
+) -> HTTPRouteHandler:
+    """Return the handler of the page that lists all of a section."""
+    crumbs = (Crumb(label=pages.texts(site)(f"{section}.title")),)
+
+    async def read(render: Render) -> PageModel:
+        view = await lay_out(render)
+        return PageModel(template=f"{section}.html", view=view, section=section, crumbs=crumbs)
+
+    return _fixed(pages, site, f"/{section}", read)
 
 
 def _currencies(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
-    label = pages.texts(site)("currencies.title")
+    async def lay_out(render: Render) -> CurrenciesView:
+        return currencies_view((await api.currencies(render)).currencies)
 
-    async def read(render: Render) -> PageModel:
-        listed = await api.currencies(render)
-        return PageModel(
-            template="currencies.html",
-            view=currencies_view(listed.currencies),
-            section="currencies",
-            crumbs=(Crumb(label=label),),
-        )
+    return _list(pages, site, "currencies", lay_out)
 
-    @route(f"{site.prefix}/currencies", http_method=_METHODS, include_in_schema=False)
-    async def currencies() -> Response[bytes]:
-        return await pages.answer(site, "/currencies", read, missing=Sentence("error.empty"))
 
-    return currencies
+def _years(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
+    async def lay_out(render: Render) -> YearsView:
+        return years_view((await api.years(render)).years)
+
+    return _list(pages, site, "years", lay_out)
 
 
 def _currency(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
@@ -198,25 +220,6 @@ def _day(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
         )
 
     return day
-
-
-def _years(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
-    label = pages.texts(site)("years.title")
-
-    async def read(render: Render) -> PageModel:
-        listed = await api.years(render)
-        return PageModel(
-            template="years.html",
-            view=years_view(listed.years),
-            section="years",
-            crumbs=(Crumb(label=label),),
-        )
-
-    @route(f"{site.prefix}/years", http_method=_METHODS, include_in_schema=False)
-    async def years() -> Response[bytes]:
-        return await pages.answer(site, "/years", read, missing=Sentence("error.empty"))
-
-    return years
 
 
 def _year(pages: Pages, api: RatesApi, site: Site) -> HTTPRouteHandler:
