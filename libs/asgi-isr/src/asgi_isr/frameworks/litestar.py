@@ -18,6 +18,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 from asgi_isr.http.cache_control import cache_control
+from asgi_isr.http.fields import CACHE_TAG, TARGETED
+from asgi_isr.http.groups import CACHE_GROUPS
 from asgi_isr.keys import tag_problem
 
 __all__ = ["BROWSER", "Tags", "cached"]
@@ -33,7 +35,7 @@ Tags = tuple[str, ...] | Callable[..., tuple[str, ...]]
 _ERROR_MIN = 400
 _TAGGED_ERRORS = frozenset({404, 410})  # a page that is not there is one that may come
 _REFUSALS = ("no-store", "private", "no-cache")
-_NOT_STORED = [(b"cdn-cache-control", b"no-store")]
+_NOT_STORED = [(TARGETED, b"no-store")]
 
 _Fields = list[tuple[bytes, bytes]]
 
@@ -67,13 +69,13 @@ def cached(
         raise ValueError("ttl_s must be above 0, and no other time below 0")
     if not callable(tags):
         _check(tags)
-    lists = {
-        "cdn-cache-control": (f"{name}={seconds}" for name, seconds in times.items() if seconds),
-        "cache-groups": map(_quoted, groups),
-        "vary": vary,
+    lists: dict[bytes, Iterable[str]] = {
+        TARGETED: (f"{name}={seconds}" for name, seconds in times.items() if seconds),
+        CACHE_GROUPS: map(_quoted, groups),
+        b"vary": vary,
     }
     joined = ((name, ", ".join(members)) for name, members in lists.items())
-    fields = [(name.encode(), value.encode("ascii")) for name, value in joined if value]
+    fields = [(name, value.encode("ascii")) for name, value in joined if value]
     for_browsers = (b"cache-control", browser.encode("latin-1"))
 
     def middleware(app: ASGIApp) -> ASGIApp:
@@ -109,7 +111,7 @@ def _with_tags(fields: _Fields, tags: tuple[str, ...]) -> _Fields:
         # A client wrote it into a path. A page without one of its tags must not be kept.
         logger.info("not stored: %s", error)
         return _NOT_STORED
-    return [*fields, (b"cache-tag", ", ".join(tags).encode())] if tags else fields
+    return [*fields, (CACHE_TAG, ", ".join(tags).encode())] if tags else fields
 
 
 def _add(
@@ -119,7 +121,7 @@ def _add(
     status = message["status"]
     given = [(name.lower(), value) for name, value in message["headers"]]
     names = {name for name, _ in given}
-    if b"cdn-cache-control" in names or not (status < _ERROR_MIN or status in _TAGGED_ERRORS):
+    if TARGETED in names or not (status < _ERROR_MIN or status in _TAGGED_ERRORS):
         return
     said = cache_control(
         value.decode("latin-1") for name, value in given if name == b"cache-control"

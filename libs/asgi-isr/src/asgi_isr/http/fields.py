@@ -5,32 +5,35 @@ from collections.abc import Iterable
 
 from asgi_isr.types import Headers
 
+CACHE_TAG = b"cache-tag"
 LAST_MODIFIED = b"last-modified"
 TARGETED = b"cdn-cache-control"  # RFC 9213
 NO_STORE = (b"cache-control", b"no-store")
 _FOR_ONE_CLIENT = (b"cache-control", b"private, no-cache")
 LIFETIMES = (b"cache-control", TARGETED, b"expires")
-# Fields of one connection or one hop (RFC 9110, section 7.6.1; RFC 9111, section 3.1), and what is
-# made anew for each answer.
-_NOT_STORED = frozenset(
+# Fields of one connection (RFC 9110, section 7.6.1), and those that older software treats as such.
+HOP_BY_HOP = frozenset(
     {
-        b"age",
-        b"cache-status",
         b"connection",
-        b"content-length",
-        b"etag",
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-authentication-info",
         b"proxy-authorization",
         b"proxy-connection",
-        b"server-timing",
         b"te",
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
     }
 )
+# Those are not stored (RFC 9111, section 3.1), nor is what is made anew for each answer.
+_NOT_STORED = HOP_BY_HOP | {
+    b"age",
+    b"cache-status",
+    b"content-length",
+    b"etag",
+    b"server-timing",
+}
 _OPAQUE_TAG = re.compile(rb'"[^"]*"')  # it may hold commas (RFC 9110, section 8.8.3)
 # What a 304 says of these concerns itself, or the body that it does not bring (RFC 9111, 3.2).
 _OF_THE_BODY = frozenset({b"content-encoding", b"content-md5", b"content-range", b"vary"})

@@ -14,7 +14,7 @@ from asgi_isr.types import Headers
 
 GROUPS_MAX = 64  # of one response; RFC 9875 asks for 32 at least
 INVALIDATED_MAX = 900  # by one answer: what an event may name, less its paths
-_FIELD = b"cache-groups"
+CACHE_GROUPS = b"cache-groups"
 _INVALIDATION = b"cache-group-invalidation"
 
 
@@ -27,7 +27,7 @@ def _tag(group: str, origin: str) -> str:
 
 def of_response(headers: Headers, origin: str) -> tuple[str, ...] | None:
     """Return the tags of a response's groups; None where it names more than `GROUPS_MAX`."""
-    named = structured.strings(values(headers, _FIELD)) or []
+    named = structured.strings(values(headers, CACHE_GROUPS)) or []
     if len(named) > GROUPS_MAX:
         return None
     return tuple(_tag(group, origin) for group in named)

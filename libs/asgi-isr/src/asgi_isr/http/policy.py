@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from asgi_isr.http import groups, vary
 from asgi_isr.http.cache_control import age_s, date, of_response, seconds
-from asgi_isr.http.fields import LAST_MODIFIED, first, members, values
+from asgi_isr.http.fields import CACHE_TAG, LAST_MODIFIED, first, members, values
 from asgi_isr.keys import PAGE_TAGS_MAX, tag_problem
 from asgi_isr.types import Headers
 
@@ -130,7 +130,7 @@ def _forbidden(
 
 
 def _tags(headers: Headers, origin: str) -> tuple[str, ...] | NotStored:
-    tags = tuple(members(headers, b"cache-tag"))
+    tags = tuple(members(headers, CACHE_TAG))
     if len(tags) > PAGE_TAGS_MAX:
         return NotStored(f"more than {PAGE_TAGS_MAX} tags")
     if any(tag_problem(tag) for tag in tags):

@@ -7,23 +7,9 @@ repeated fields are kept.
 import re
 from collections.abc import Iterable
 
+from asgi_isr.http.fields import CACHE_TAG, HOP_BY_HOP, TARGETED
 from asgi_isr.types import Headers
 
-# RFC 9110, section 7.6.1, and the fields that older software treats as such.
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 # Meant for all recipients, so no connection option (RFC 9110, section 7.6.1): were they dropped
 # because `Connection` names them, framing, routing or the cache would judge by something else.
 _FOR_ALL = frozenset(
@@ -31,8 +17,8 @@ _FOR_ALL = frozenset(
         b"age",
         b"authorization",
         b"cache-control",
-        b"cache-tag",
-        b"cdn-cache-control",
+        CACHE_TAG,
+        TARGETED,
         b"content-encoding",
         b"content-length",
         b"content-range",
