@@ -72,7 +72,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     tls_ca_file: str = ""
 
     def __post_init__(self) -> None:
-        """Name this process when nobody did; refuse keys that are too short, CAs that are none."""
+        """Name this process when nobody did; refuse short keys and files without a CA."""
         if not self.instance_id:
             name = f"{self.service}-{socket.gethostname()}-{os.getpid()}"
             msgspec.structs.force_setattr(self, "instance_id", name)
@@ -146,7 +146,7 @@ def _convert(text: str, field_type: Any) -> Any:
 def _decode(field_type: type, value: Any) -> Any:
     if field_type is Secret:
         return Secret(value)
-    raise TypeError(f"{field_type!r} is no type of a setting")
+    raise TypeError(f"{field_type!r} is not a type of a setting")
 
 
 def _is_secret(field_type: Any) -> bool:
@@ -154,7 +154,7 @@ def _is_secret(field_type: Any) -> bool:
 
 
 def _reason(error: msgspec.ValidationError) -> str:
-    """Say msgspec's reason in the words of who sets an environment variable."""
+    """Say msgspec's reason in the words of whoever sets an environment variable."""
     text = str(error).removesuffix(", got `str`")
     if text.startswith("Invalid enum value"):
         return "not one of the allowed values"

@@ -26,7 +26,7 @@ _EXAMPLES: Mapping[int, ProblemDetails] = {
         type="unauthorized",
         title="Unauthorized",
         status=401,
-        detail="the token is out of date: get a new one",
+        detail="the token has expired or is not yet valid: get a new one",
     ),
     403: ProblemDetails(
         type="forbidden",
@@ -52,8 +52,8 @@ _EXAMPLES: Mapping[int, ProblemDetails] = {
         type="content-too-large",
         title="Content Too Large",
         status=413,
-        detail="body: has more than 65536 bytes, the limit",
-        errors=[FieldError(field="body", detail="has more than 65536 bytes, the limit")],
+        detail="body: is larger than the limit of 65536 bytes",
+        errors=[FieldError(field="body", detail="is larger than the limit of 65536 bytes")],
     ),
     422: ProblemDetails(
         type="rejected",

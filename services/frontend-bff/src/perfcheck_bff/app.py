@@ -65,7 +65,7 @@ def create_app(settings: Settings) -> ASGIApp:
     # required, one failure there would take all pages down with it.
     health.add("log", log_check(cache), required=True)
     health.add("lease", lease_check(cache), required=False)
-    health.add("api", api.check, required=False)
+    health.add("api", api.unhealthy_reason, required=False)
     health.add("store", store_check(store), required=False)
     own_writes = OwnWrites(settings.token_keys())
     warming = Warming(cache)

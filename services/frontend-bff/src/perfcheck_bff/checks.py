@@ -23,12 +23,15 @@ def log_check(cache: PageCache) -> Check:
 
 
 def lease_check(cache: PageCache) -> Check:
-    """Return the check that pages may count as fresh: the log has proved lately that it flows."""
+    """Return the check that pages may count as fresh: a mark has come through the log recently."""
 
     async def check() -> str | None:
         if cache.clock.monotonic() < cache.follower.lease_until:
             return None
-        return "no mark came through the log lately, so nothing counts as fresh; is the relay up?"
+        return (
+            "the lease has expired: no mark has come through the invalidation log recently, so no page "
+            "counts as fresh; is the api's relay running?"
+        )
 
     return check
 
@@ -40,7 +43,7 @@ def store_check(store: RedisStore) -> Check:
         try:
             await store.get(_PROBE_KEY)
         except StoreUnavailableError:
-            return "the shared store does not answer; is PERFCHECK_VALKEY_URL right and it up?"
+            return "the shared store does not answer; is PERFCHECK_VALKEY_URL right, and is Valkey running?"
         return None
 
     return check

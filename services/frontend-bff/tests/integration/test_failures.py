@@ -24,7 +24,7 @@ def test_what_is_missing_is_a_page_with_tags(bff: Any, path: str, tag: str) -> N
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert tag in answer.headers["cache-tag"]
     assert "hit" in answer.headers["cache-status"]
-    assert "Nothing here" in answer.text
+    assert "Page not found" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_without_the_api_pages_are_errors_that_nobody_keeps(
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["retry-after"] == "5"
-        assert "cannot be read just now" in answer.text
+        assert "are not available right now" in answer.text
     # Taking the instance out would turn the api's failure into that of all pages.
     assert health.status == 200
     assert health.json()["status"] == "warn"

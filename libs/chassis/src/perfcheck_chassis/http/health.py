@@ -112,7 +112,7 @@ async def _run(name: str, named: _Named) -> CheckReport:
     except Exception as error:  # noqa: BLE001  whatever a check raises means that it failed
         # The text of a driver's error may hold addresses and names: it belongs in the log only.
         _log.warning("health check %s failed", name, exc_info=error)
-        reason = f"the check raised {type(error).__name__}; the log says why"
+        reason = f"the check raised {type(error).__name__}; see the service's log"
     failed: CheckStatus = "fail" if named.required else "warn"
     return CheckReport(
         status="pass" if reason is None else failed,

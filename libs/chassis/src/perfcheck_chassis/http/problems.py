@@ -43,7 +43,7 @@ class Problem(Exception):  # noqa: N818  the standard calls it a problem, and so
         status: HTTP status, 400 to 599.
         type: slug that programs branch on (`unknown-currency`); by default made from the status.
         title: the same for every problem of this type; by default the status phrase.
-        detail: what is wrong this time and how to mend it; shown to the caller.
+        detail: what is wrong this time and how to fix it; shown to the caller.
         errors: what is wrong with which field.
         headers: extra response headers; `Cache-Control` is `no-store` unless given here.
 
@@ -105,13 +105,13 @@ def _from_validation(_: AnyRequest, error: ValidationException) -> Response[byte
     found = [item for item in error.extra or () if isinstance(item, Mapping)]
     in_body = bool(found) and all(item.get("source") == "body" for item in found)
     errors = [_field_error(str(item.get("key", "")), str(item["message"])) for item in found]
-    detail = "the request does not fit; see errors" if errors else error.detail
+    detail = "the request is not valid; see errors" if errors else error.detail
     status = HTTPStatus.UNPROCESSABLE_ENTITY if in_body else HTTPStatus.BAD_REQUEST
     return _answer(Problem(status, type="invalid-request", detail=detail, errors=errors))
 
 
 def _field_error(key: str, message: str) -> FieldError:
-    """Put Litestar's key and message into the words of who sent the request."""
+    """Put Litestar's key and message into the words of whoever sent the request."""
     if message == "'data'":  # how Litestar says that a body was expected and none came
         return FieldError(field="body", detail="a request body is required")
     return FieldError(field="body" if key == "data" else key, detail=message)
@@ -140,14 +140,14 @@ def _from_http(request: AnyRequest, error: HTTPException) -> Response[bytes]:
         allowed = {name.lower(): value for name, value in headers.items()}.get("allow")
         detail = f"allowed here: {allowed}" if allowed else ""
     if status == HTTPStatus.NOT_FOUND and not detail:
-        detail = "there is nothing at this address"
+        detail = "nothing exists at this address"
     return _answer(Problem(status, detail=detail, headers=headers))
 
 
 def _too_large(request: AnyRequest) -> Response[bytes]:
     # A route may have a limit of its own.
     limit = request.route_handler.resolve_request_max_body_size()
-    reason = f"has more than {limit} bytes, the limit"
+    reason = f"is larger than the limit of {limit} bytes"
     if limit == request.app.request_max_body_size:
         reason += " (PERFCHECK_BODY_BYTES_MAX)"
     return _answer(
@@ -167,7 +167,7 @@ def _unexpected(request: AnyRequest, error: Exception, status: int) -> Response[
     _log.error(
         "%s %s failed with %s", request.method, request.scope["path"], status, exc_info=error
     )
-    return _answer(Problem(status, detail="the service failed; its log says why"))
+    return _answer(Problem(status, detail="the service failed; see its log"))
 
 
 problem_handlers: ExceptionHandlersMap = {

@@ -1,8 +1,9 @@
 """Consistency tokens: "show me nothing older than this" (rule 12 of the coherence protocol).
 
-Whoever wrote gets one, and sends it with a read. It names a source of events and a number in it:
-the reader must see every event of that source up to the number. It is signed, so that nobody can
-make readers wait for what never comes, and lives for minutes: by then the log has long brought it.
+Whoever wrote gets one, and sends it with a read. It names a source of events and a sequence number
+that this source counts (`source_seq`): the reader must see every event of the source up to it. It
+is signed, so that nobody can make readers wait for what never comes, and expires after minutes: by
+then the log has long brought what it names.
 """
 
 import re
@@ -15,7 +16,7 @@ CONSISTENCY_LIFETIME_S = 300
 _AUDIENCE = "frontend-bff"
 _SCOPE = "consistency"
 
-_SOURCE_AND_NUMBER = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9]{1,19})", re.ASCII)
+_SOURCE_AND_SEQ = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9]{1,19})", re.ASCII)
 
 
 class ConsistencyTokens:
@@ -24,17 +25,17 @@ class ConsistencyTokens:
     def __init__(self, keys: TokenKeys) -> None:
         self._keys = keys
 
-    def issue(self, source: str, number: int) -> str:
-        """Return a token whose bearer is to see every event of `source` up to `number`.
+    def issue(self, source: str, source_seq: int) -> str:
+        """Return a token whose bearer is to see every event of `source` up to `source_seq`.
 
         Raises:
             TokenError: there is no key to sign with.
-            ValueError: a token cannot name `source` or `number`.
+            ValueError: `source` or `source_seq` cannot stand in a token.
 
         """
-        subject = f"{source}:{number}"
-        if not _SOURCE_AND_NUMBER.fullmatch(subject):
-            raise ValueError(f"no token can name {number} of {source!r}")
+        subject = f"{source}:{source_seq}"
+        if not _SOURCE_AND_SEQ.fullmatch(subject):
+            raise ValueError(f"a token cannot hold source {source!r} and sequence {source_seq}")
         return self._keys.issue(
             subject=subject,
             audience=_AUDIENCE,
@@ -43,14 +44,14 @@ class ConsistencyTokens:
         )
 
     def verify(self, text: str) -> tuple[str, int]:
-        """Return the source and the number that a token names.
+        """Return the source and the `source_seq` that a token names.
 
         Raises:
-            TokenError: it is no consistency token of these keys, or out of date.
+            TokenError: it is not a consistency token signed with these keys, or has expired.
 
         """
         caller = self._keys.verify(text, audience=_AUDIENCE, scope=_SCOPE)
-        match = _SOURCE_AND_NUMBER.fullmatch(caller.subject)
+        match = _SOURCE_AND_SEQ.fullmatch(caller.subject)
         if match is None:
-            raise TokenError("the token names no source and number")
+            raise TokenError("the token does not name a source and a sequence")
         return match[1], int(match[2])

@@ -32,11 +32,11 @@ class TokenError(Exception):
 
 
 class ScopeError(TokenError):
-    """The token is a good one, but does not allow what is asked for."""
+    """The token is valid, but does not allow what is asked for."""
 
 
 class Caller(NamedTuple):
-    """Whom a valid token names: `subject` is the one who may be called to account."""
+    """Whom a valid token names: `subject` is who is accountable."""
 
     subject: str
     scopes: frozenset[str]
@@ -95,14 +95,14 @@ class TokenKeys:
         """Return who sent `token`.
 
         Raises:
-            TokenError: it is no token, not signed by one of the keys, meant for somebody else, out
-                of date, or lives too long; or there are no keys.
-            ScopeError: it is good, but does not allow `scope`.
+            TokenError: it is not a token, not signed by one of the keys, meant for another service,
+                expired or not yet valid, or its lifetime is too long; or there are no keys.
+            ScopeError: it is valid, but does not allow `scope`.
 
         """
         if not self._keys:
             raise TokenError(
-                "no token is accepted here: no key is configured (PERFCHECK_TOKEN_KEY)"
+                "no token is accepted here: no token key is configured (PERFCHECK_TOKEN_KEY)"
             )
         try:
             kid = jwt.get_unverified_header(token).get("kid")
@@ -129,14 +129,14 @@ class TokenKeys:
     def _caller(self, claims: dict[str, object], scope: str) -> Caller:
         issued, expires, subject = claims["iat"], claims["exp"], claims["sub"]
         if not isinstance(issued, int | float) or not isinstance(expires, int | float):
-            raise TokenError("the token's times are no numbers")
+            raise TokenError("the token's times (iat, exp) are not numbers")
         if not subject:
-            raise TokenError("the token names nobody")
+            raise TokenError("the token names no sender (sub)")
         now = self._now()
         if not issued - LEEWAY_S <= now < expires + LEEWAY_S:
-            raise TokenError("the token is out of date: get a new one")
+            raise TokenError("the token has expired or is not yet valid: get a new one")
         if expires - issued > TOKEN_LIFETIME_S_MAX:
-            raise TokenError(f"the token lives longer than {TOKEN_LIFETIME_S_MAX} s")
+            raise TokenError(f"the token's lifetime is longer than {TOKEN_LIFETIME_S_MAX} s")
         scopes = frozenset(str(claims.get("scope", "")).split())
         if scope not in scopes:
             raise ScopeError(f"the token does not allow {scope}")

@@ -1,8 +1,8 @@
 """Work beside the requests: tasks that live as long as the application, and must not die unseen.
 
 A loop that ended by a bug would leave a process that answers and does half its job. So its end is
-logged whole and stops the process orderly; the main process then exits with status 1 (see
-`server`), and the supervisor starts a new one.
+logged with its traceback, and stops the process in an orderly way; the main process then exits with
+status 1 (see `server`), and the supervisor starts a new one.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ async def background_tasks(
 
     Args:
         on_end: called when one ends by itself, by an error or not; by default stops this process.
-        works: coroutines that run for ever.
+        works: coroutines that run until they are cancelled.
 
     """
     try:

@@ -48,7 +48,7 @@ class MissingError(ReadError):
 
 
 class RefusedError(ReadError):
-    """The api found the request itself at fault."""
+    """The api refused the request itself (4xx)."""
 
 
 class UnreadableError(ReadError):
@@ -105,13 +105,18 @@ class RatesApi:
         """Read a year's summary."""
         return await self._read(render, f"/years/{year}", Year)
 
-    async def check(self) -> str | None:
-        """Say why the api cannot serve now, or None: a health check that is not required."""
+    async def unhealthy_reason(self) -> str | None:
+        """Say why the api cannot serve now, or None: the health check `api`."""
         try:
             reply = await self._client.get("/api/health/live")
         except NeighbourError as error:
-            return f"no answer from the api ({error.kind}); is PERFCHECK_API_URL right and it up?"
-        return None if reply.status == HTTPStatus.OK else f"the api answers {reply.status}"
+            return (
+                f"no answer from the api ({error.kind}); "
+                "is PERFCHECK_API_URL right, and is the api running?"
+            )
+        return (
+            None if reply.status == HTTPStatus.OK else f"the api answers with status {reply.status}"
+        )
 
     async def _read(self, render: Render, path: str, shape: type[_ReadT]) -> _ReadT:
         try:
@@ -128,7 +133,7 @@ class RatesApi:
             try:
                 return msgspec.json.decode(reply.body, type=shape)
             except msgspec.MsgspecError as error:
-                message = f"the reply to {path} does not fit {shape.__name__}: {error}"
+                message = f"the reply to {path} is not a valid {shape.__name__}: {error}"
                 render.fail(message)
                 raise UnreadableError(message, HTTPStatus.BAD_GATEWAY) from error
         message = f"the api answered {reply.status} to {path}"
@@ -145,7 +150,7 @@ class RatesApi:
 
 def _unless_empty(found: _ReadT, entries: Sequence[object]) -> _ReadT:
     if not entries:
-        raise MissingError(f"{type(found).__name__} without entries")
+        raise MissingError(f"{type(found).__name__} has no entries")
     return found
 
 

@@ -109,7 +109,7 @@ class Pages:
             response = self.error(site, error.status, Sentence("error.read"), fields=fields)
         else:
             if render.refusal is not None:
-                _log.warning("%s is rendered but not kept: %s", path, render.refusal)
+                _log.warning("%s is served but not stored: %s", path, render.refusal)
             body = self.html(site, path, page)
             response = Response(
                 body, media_type=HTML, headers=headers.cached(site.mode, render, cdn=self._cdn)

@@ -27,7 +27,7 @@ _PAGE_PATH = re.compile(r"/[^\x00-\x1f\x7f#\ud800-\udfff]{0,1023}")
 
 
 def problems(asked: WarmWrite, bypass: tuple[str, ...]) -> list[FieldError]:
-    """Say what is wrong with `asked`; `bypass` are the beginnings of what is no page."""
+    """Say what is wrong with `asked`; `bypass` are the prefixes of paths that are not pages."""
     found: list[FieldError] = []
     if not 0 < asked.timeout_s <= TIMEOUT_S_MAX:
         reason = f"must be above 0 and at most {TIMEOUT_S_MAX:g}"
@@ -39,7 +39,7 @@ def problems(asked: WarmWrite, bypass: tuple[str, ...]) -> list[FieldError]:
         return [*found, FieldError(field="paths", detail=reason)]
     for position, path in enumerate(asked.paths):
         if not _PAGE_PATH.fullmatch(path) or _plain(path).startswith(bypass):
-            reason = f"{path[:100]!a} is no page of this service"
+            reason = f"{path[:100]!a} is not a page of this service"
             found.append(FieldError(field=f"paths[{position}]", detail=reason))
     return found
 
@@ -82,7 +82,7 @@ class Warming:
 
     async def _ask(self, path: str) -> WarmedPage:
         if self.app is None:
-            raise RuntimeError("the service is not put together yet")
+            raise RuntimeError("`app` is not set yet")
         encoded, _, query = path.partition("?")
         scope = {
             "type": "http",
