@@ -29,8 +29,8 @@ def lease_check(cache: PageCache) -> Check:
         if cache.clock.monotonic() < cache.follower.lease_until:
             return None
         return (
-            "the lease has expired: no mark has come through the invalidation log recently, so no page "
-            "counts as fresh; is the api's relay running?"
+            "the lease has expired: no mark has come through the invalidation log recently, so no "
+            "page counts as fresh; is the api's relay running?"
         )
 
     return check
@@ -43,7 +43,10 @@ def store_check(store: RedisStore) -> Check:
         try:
             await store.get(_PROBE_KEY)
         except StoreUnavailableError:
-            return "the shared store does not answer; is PERFCHECK_VALKEY_URL right, and is Valkey running?"
+            return (
+                "the shared store does not answer; "
+                "is PERFCHECK_VALKEY_URL right, and is Valkey running?"
+            )
         return None
 
     return check
