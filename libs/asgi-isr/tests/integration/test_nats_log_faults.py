@@ -212,7 +212,7 @@ async def test_slow_reader_within_bounds_slows_the_server_down(
 
 
 async def test_closing_the_log_ends_its_readers(log: NatsLog) -> None:
-    """`close` cuts off who waits, and later calls are refused."""
+    """`close` cuts off who waits; the next call opens the log again."""
     seq = (await log.mark()).seq
     reader = log.read(seq - 1)
     await anext(reader)
@@ -221,8 +221,7 @@ async def test_closing_the_log_ends_its_readers(log: NatsLog) -> None:
     await log.close()
     async with asyncio.timeout(SLACK_S):
         await reading
-    with pytest.raises(LogUnavailableError, match="closed"):
-        await log.bounds()
+    assert (await log.bounds()).last == seq
 
 
 async def test_nobody_to_ask_for_a_mark(
@@ -231,7 +230,7 @@ async def test_nobody_to_ask_for_a_mark(
     """Without a relay, or with one that does not answer, a mark fails within its time limit."""
     assert (await log.mark()).seq
     asking = new_log(nats_server.nats_url, timeout_s=1)
-    with pytest.raises(LogUnavailableError, match=f"nobody listens at {MARK_REQUEST_SUBJECT}"):
+    with pytest.raises(LogUnavailableError, match=f"no responders at {MARK_REQUEST_SUBJECT}"):
         await asking.mark()
     relay = await new_client(nats_server.nats_url)
     await relay.subscribe(MARK_REQUEST_SUBJECT)
@@ -269,7 +268,7 @@ async def test_changes_of_the_connection_are_logged_once(
     lines = [record.getMessage() for record in caplog.records]
     assert 2 <= len(lines) <= 4
     assert sum("disconnected" in line for line in lines) == 1
-    assert "connected again" in lines[-1]
+    assert "reconnected" in lines[-1]
 
 
 async def test_closing_while_the_server_goes_away_is_quiet(nats_server: Servers) -> None:

@@ -1,8 +1,10 @@
 """The stream as rule 7 wants it, and what `NatsLog` publishes into it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from asgi_isr.errors import InvalidEventError, LogUnavailableError
@@ -15,7 +17,13 @@ from asgi_isr.events import (
     decode,
     mark_body,
 )
-from asgi_isr.logs.nats import LogConfigurationError, NatsLog, close, ensure_stream
+from asgi_isr.logs.nats import (
+    LogConfigurationError,
+    NatsLog,
+    close,
+    ensure_instances_stream,
+    ensure_stream,
+)
 from asgi_isr.ports import Log, LogMessage
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -200,3 +208,89 @@ async def test_app_without_a_relay_creates_its_log(
     bounds = await new_log(steady_servers.nats_url, publish_marks=True).bounds()
     assert bounds.first == bounds.last + 1
     assert (await js.stream_info(STREAM)).config.deny_purge
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        (("product:42",), TypeError, "event: expected an Invalidation, got str"),
+        ((b"{}",), TypeError, "event: expected an Invalidation, got bytes"),
+        ((EVENT, b"shop"), TypeError, "source: expected a string or None, got bytes"),
+        ((EVENT, "a shop"), ValueError, "source: 'a shop' has characters other than"),
+        ((EVENT, "shop", 7), TypeError, "event_id: expected a string or None, got int"),
+        ((EVENT, "shop", "a\r\nb"), InvalidEventError, "event_id: .* has control characters"),
+    ],
+)
+async def test_wrong_argument_fails_at_the_call(
+    log: NatsLog, arguments: Any, error: type[Exception], said: str
+) -> None:
+    """The error names the argument and what is wanted; nothing is published."""
+    before = await log.bounds()
+    with pytest.raises(error, match=said):
+        await log.publish(*arguments)
+    assert await log.bounds() == before
+
+
+def test_a_log_needs_a_url_or_a_client() -> None:
+    """Something else is refused where it is given."""
+    wrong: Any = b"nats://127.0.0.1:4222"
+    with pytest.raises(TypeError, match="connection: expected a URL or a nats-py Client"):
+        NatsLog(wrong)
+
+
+def test_a_log_opens_in_one_loop_after_another(steady_servers: Servers) -> None:
+    """Calls that wait for one connection in a loop do not bind the log to it."""
+    log = NatsLog(steady_servers.nats_url, source="test", publish_marks=True, timeout_s=5)
+
+    async def use() -> None:
+        await asyncio.gather(*(log.bounds() for _ in range(8)))
+        before = await log.bounds()
+        assert await log.publish(EVENT) > before.last
+        reading = log.read(before.last)
+        assert [message.seq for message in await anext(reading)] == [before.last + 1]
+        await log.close()
+        with pytest.raises(LogUnavailableError, match="closed"):
+            await anext(reading)
+
+    for _ in range(10):
+        asyncio.run(use())
+
+
+def test_a_log_is_open_in_one_loop_at_a_time(steady_servers: Servers) -> None:
+    """A second loop gets an error, until the first has closed the log."""
+    log = NatsLog(steady_servers.nats_url, source="test", publish_marks=True, timeout_s=5)
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(log.bounds())
+        with pytest.raises(RuntimeError, match="open in another event loop"):
+            second.run(log.bounds())
+        first.run(log.close())
+        second.run(log.bounds())
+        second.run(log.close())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"storage": StorageType.MEMORY}, "storage"),
+        ({"max_age": 60.0}, "max_age"),
+        ({"max_msgs": 10}, "max_msgs"),
+        ({"max_consumers": 1}, "max_consumers"),
+        ({"subjects": ["cache.instances.v1.a"]}, "subjects"),
+    ],
+)
+async def test_stream_of_instances_that_may_lose_one_is_refused(
+    js: JetStreamContext, change: dict[str, Any], said: str
+) -> None:
+    """An instance that nobody knows of would be waited for by nobody; the error names the field."""
+    name = "CACHE_INSTANCES"
+    config: dict[str, Any] = {"subjects": ["cache.instances.v1.>"], "max_msgs_per_subject": 1}
+    with contextlib.suppress(NatsError):
+        await js.delete_stream(name)
+    await js.add_stream(StreamConfig(name=name, **(config | change)))
+    try:
+        with pytest.raises(LogConfigurationError, match=f"{said} is .*, must be"):
+            await ensure_instances_stream(js)
+    finally:
+        await js.delete_stream(name)
+    await ensure_instances_stream(js)
+    await ensure_instances_stream(js)

@@ -1,4 +1,4 @@
-"""A connection to NATS that mends itself, and says once what changed."""
+"""A connection to NATS that reconnects by itself, and says once what changed."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ from nats.errors import Error as NatsError
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.nats.cancellation import keeping_cancellation
 
-CONNECT_TIMEOUT_S = 2.0
+NATS_CONNECT_S_MAX = 2.0
 RECONNECT_WAIT_S_MIN = 0.1
 RECONNECT_WAIT_S_MAX = 2.0
 PING_INTERVAL_S = 5
 PINGS_OUTSTANDING_MAX = 2
-_CLOSE_TIMEOUT_S = 1.0
+_NATS_CLOSE_S_MAX = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ async def connect(
     url: str,
     *,
     name: str,
-    timeout_s: float = CONNECT_TIMEOUT_S,
+    timeout_s: float = NATS_CONNECT_S_MAX,
     on_change: Callable[[], None] | None = None,
     tls_ca_file: str = "",
 ) -> Client:
@@ -38,7 +38,7 @@ async def connect(
     `inbox_prefix`. With the scheme `tls` the server must show a certificate of a CA in the PEM file
     `tls_ca_file`, else of one that the system trusts; nothing secret is sent before that.
 
-    A connection that breaks later is tried again for ever, with waits of 0.1 to 2 s. `on_change` is
+    A client that loses its connection reconnects for ever, with waits of 0.1 to 2 s. `on_change` is
     called when it breaks and when it stands again. Raises `LogUnavailableError` if the first
     connection does not stand within `timeout_s`.
     """
@@ -92,7 +92,7 @@ def inbox_prefix(url: str) -> str:
 async def close(client: Client) -> None:
     """Close `client` within a second; what it had not sent by then is lost."""
     try:
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+        async with asyncio.timeout(_NATS_CLOSE_S_MAX):
             await client.close()
     except asyncio.CancelledError:
         # nats-py cancels its own attempt to reconnect, and with it a future that `close` awaits
@@ -161,12 +161,12 @@ class _Journal:
 
     async def disconnected(self) -> None:
         if not self._client.is_closed:
-            _logger.warning("NATS at %s: disconnected; trying again until it answers", self.place)
+            _logger.warning("NATS at %s: disconnected; reconnecting", self.place)
         self._changed()
 
     async def reconnected(self) -> None:
         self.last_error = ""
-        _logger.info("NATS at %s: connected again", self.place)
+        _logger.info("NATS at %s: reconnected", self.place)
         self._changed()
 
     def _changed(self) -> None:

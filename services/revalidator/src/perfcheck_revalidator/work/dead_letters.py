@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
-from asgi_isr.nats.requests import NO_MESSAGE_FOUND, STREAM_NOT_FOUND, RefusedError
+from asgi_isr.nats import NO_MESSAGE_FOUND, STREAM_NOT_FOUND, RefusedError
 from perfcheck_contracts import (
     DEAD_LETTER_REASON_HEADER,
     DEAD_LETTER_SEQ_HEADER,

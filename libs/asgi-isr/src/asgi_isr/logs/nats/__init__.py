@@ -1,20 +1,15 @@
 """The invalidation log on NATS JetStream 2.10 or newer.
 
 `ensure_stream` creates the stream as rule 7 of the protocol says, `NatsLog` is the `Log` port on
-it, `connect` opens a connection that mends itself.
+it. Connections, requests, consumers and streams for others are `asgi_isr.nats`.
 """
 
 from asgi_isr.logs.nats.instances import Instances
 from asgi_isr.logs.nats.log import NatsLog
-from asgi_isr.logs.nats.registrations import ensure_instances_stream
+from asgi_isr.logs.nats.streams import ensure_instances_stream, ensure_stream
 from asgi_isr.nats.cancellation import keeping_cancellation
-from asgi_isr.nats.connection import (
-    close,
-    connect,
-    inbox_prefix,
-    without_credentials,
-)
-from asgi_isr.nats.stream import LogConfigurationError, ensure_stream
+from asgi_isr.nats.connection import close, connect, inbox_prefix, without_credentials
+from asgi_isr.nats.streams import LogConfigurationError
 
 __all__ = [
     "Instances",

@@ -15,7 +15,7 @@ from asgi_isr.coherence.live_set import LiveSet, Progress, Reached
 from asgi_isr.coherence.waiters import Waiters
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats.registrations import decoded, load
-from asgi_isr.nats.cancellation import keeping_cancellation
+from asgi_isr.nats.cancellation import end_if_cancelled, keeping_cancellation
 from asgi_isr.nats.connection import close, connect
 from asgi_isr.ports import Clock, SystemClock
 from asgi_isr.reports import INSTANCES_SUBJECT_PREFIX, POSITIONS_SUBJECT_PREFIX, Report
@@ -126,9 +126,7 @@ class Instances:
             try:
                 await self._session()
             except Exception as error:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():  # it broke just as it was to end
-                    raise asyncio.CancelledError from error
+                end_if_cancelled(error)
                 known = isinstance(error, LogUnavailableError | NatsError | OSError | TimeoutError)
                 text = str(error) or type(error).__name__
                 if text != self._trouble or not known:

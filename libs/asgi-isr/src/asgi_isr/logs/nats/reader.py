@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import SEQUENCE_HEADER, STREAM
+from asgi_isr.nats.ack_subject import ack_tokens
 from asgi_isr.nats.requests import request
 from asgi_isr.ports import LogMessage
 
@@ -27,29 +28,17 @@ PENDING_BYTES_MAX = 64 * 1024 * 1024
 HEARTBEAT_S = 1.0
 SILENT_HEARTBEATS_MAX = 3
 INACTIVE_S = 30  # the server removes a consumer that nobody listened to for so long
-_CLOSE_TIMEOUT_S = 1.0
+_READER_CLOSE_S_MAX = 1.0
 _ACK_PREFIX = "$JS.ACK."
-_ACK_TOKENS_SHORT = 9
 _SOURCE_TOKEN = 3  # cache.invalidations.v1.<source>, cache.marks.v1.<source>
-_DIGITS_MAX = 18
-
-
-def parse_ack(reply: str) -> tuple[int, int, str]:
-    """Return sequence, consumer sequence and time (ns since 1970) from the subject of an ack.
-
-    It is `$JS.ACK.stream.consumer.deliveries.sequence.consumer-sequence.time.pending`, or longer,
-    with a domain and an account before the stream.
-    """
-    tokens = reply.split(".")
-    first = 5 if len(tokens) == _ACK_TOKENS_SHORT else 7
-    return int(tokens[first]), int(tokens[first + 1]), tokens[first + 2]
+_SOURCE_SEQ_DIGITS_MAX = 18
 
 
 def counted(message: Msg) -> tuple[str, int | None]:
     """Return the source of a message and the number that it tells, if its source counts."""
     headers = message.headers
     text = headers.get(SEQUENCE_HEADER) if headers else None
-    if not text or not text.isdecimal() or len(text) > _DIGITS_MAX:
+    if not text or not text.isdecimal() or len(text) > _SOURCE_SEQ_DIGITS_MAX:
         return "", None
     source = message.subject.split(".", _SOURCE_TOKEN)[_SOURCE_TOKEN:]
     return (source[0], int(text)) if source else ("", None)
@@ -85,6 +74,11 @@ class Reader:
 
     def wake(self) -> None:
         """Have `batch` look at the connection now."""
+        self._arrived.set()
+
+    def end(self, reason: str) -> None:
+        """Have `batch` raise, once what came has been returned."""
+        self._fail(reason)
         self._arrived.set()
 
     async def open(self) -> None:
@@ -161,7 +155,7 @@ class Reader:
     async def close(self) -> None:
         """Unsubscribe and delete the consumer, within a second; what fails, the server does."""
         with contextlib.suppress(NatsError, OSError, TimeoutError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            async with asyncio.timeout(_READER_CLOSE_S_MAX):
                 if self._subscription is not None:
                     await self._subscription.unsubscribe()
                 if self._client.is_connected:
@@ -177,7 +171,8 @@ class Reader:
             return
         if self._failure:
             return
-        seq, delivered, stamp = parse_ack(reply)
+        _, seq_token, delivered_token, stamp, *_ = ack_tokens(reply)
+        seq, delivered = int(seq_token), int(delivered_token)
         if delivered != self._delivered + 1:
             self._fail(f"the messages after delivery {self._delivered} were lost on the way")
         elif seq <= self._position:

@@ -1,24 +1,14 @@
 """The registrations that a stream keeps: the last word of each instance (rule 11)."""
 
-import asyncio
 from datetime import datetime
 
 import msgspec
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
 
-from asgi_isr.coherence.live_set import LEASE_S_MAX
-from asgi_isr.errors import LogUnavailableError
 from asgi_isr.nats.requests import NO_MESSAGE_FOUND, RefusedError, request
 from asgi_isr.reports import INSTANCES_STREAM, INSTANCES_SUBJECT_PREFIX, Report
 
-TIMEOUT_S = 2.0
-AGE_S_MAX = LEASE_S_MAX + 60.0  # a registration is kept for longer than any lease
 CLOCKS_S = 5.0  # by which the brokers of one cluster may disagree
-BYTES_MAX = 16 * 1024 * 1024
 
 _decoder = msgspec.json.Decoder(Report)
 
@@ -39,35 +29,6 @@ class _Stored(msgspec.Struct):
 
 class _StoredReply(msgspec.Struct):
     message: _Stored
-
-
-async def ensure_instances_stream(js: JetStreamContext, *, replicas: int = 1) -> None:
-    """Create the stream of registrations unless it exists, whatever its bounds.
-
-    Raises `LogUnavailableError` if JetStream does not answer.
-    """
-    wanted = StreamConfig(
-        name=INSTANCES_STREAM,
-        description="The last word of each instance of the page cache",
-        subjects=[f"{INSTANCES_SUBJECT_PREFIX}.>"],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.OLD,
-        storage=StorageType.FILE,
-        num_replicas=replicas,
-        max_msgs_per_subject=1,
-        max_age=AGE_S_MAX,
-        max_bytes=BYTES_MAX,
-    )
-    try:
-        async with asyncio.timeout(2 * TIMEOUT_S):
-            try:
-                await js.stream_info(INSTANCES_STREAM)
-            except NotFoundError:
-                await js.add_stream(wanted)
-    except (NatsError, OSError, TimeoutError) as error:
-        raise LogUnavailableError(
-            f"cannot create the stream {INSTANCES_STREAM}: {error!r}"
-        ) from error
 
 
 async def load(client: Client, *, timeout_s: float) -> list[tuple[Report, float]]:

@@ -1,0 +1,77 @@
+"""The log's two streams: invalidations, as rule 7 of the protocol says, and instances (rule 11)."""
+
+from nats.js import JetStreamContext
+
+from asgi_isr.coherence.live_set import LEASE_S_MAX
+from asgi_isr.events import MARK_SUBJECT_PREFIX, STREAM, SUBJECT_PREFIX
+from asgi_isr.nats.streams import StreamSpec
+from asgi_isr.nats.streams import ensure_stream as ensure
+from asgi_isr.ports import Clock, SystemClock
+from asgi_isr.reports import INSTANCES_STREAM, INSTANCES_SUBJECT_PREFIX
+
+__all__ = ["ensure_instances_stream", "ensure_stream", "instances_spec", "invalidations_spec"]
+
+INVALIDATIONS_AGE_S_MAX = 7 * 86400.0
+INVALIDATIONS_BYTES_MAX = 1 << 30
+INSTANCES_BYTES_MAX = 16 * 1024 * 1024
+_REGISTRATION_MARGIN_S = 60.0  # a registration is kept for longer than any lease
+
+
+def invalidations_spec(
+    *,
+    replicas: int = 1,
+    age_s_max: float = INVALIDATIONS_AGE_S_MAX,
+    bytes_max: int = INVALIDATIONS_BYTES_MAX,
+) -> StreamSpec:
+    """Return what the stream of invalidations must be."""
+    return StreamSpec(
+        name=STREAM,
+        description="Page cache invalidations; the sequence is the clock of all caches",
+        subjects=(f"{SUBJECT_PREFIX}.>", f"{MARK_SUBJECT_PREFIX}.>"),
+        age_s_max=age_s_max,
+        bytes_max=bytes_max,
+        append_only=True,
+        begins_with_time=True,
+        replicas=replicas,
+    )
+
+
+def instances_spec(*, replicas: int = 1) -> StreamSpec:
+    """Return what the stream of registrations must be."""
+    return StreamSpec(
+        name=INSTANCES_STREAM,
+        description="The last word of each instance of the page cache",
+        subjects=(f"{INSTANCES_SUBJECT_PREFIX}.>",),
+        age_s_max=LEASE_S_MAX + _REGISTRATION_MARGIN_S,
+        age_s_min=LEASE_S_MAX,
+        bytes_max=INSTANCES_BYTES_MAX,
+        last_of_each_subject=True,
+        replicas=replicas,
+    )
+
+
+async def ensure_stream(
+    js: JetStreamContext,
+    *,
+    replicas: int = 1,
+    age_s_max: float = INVALIDATIONS_AGE_S_MAX,
+    bytes_max: int = INVALIDATIONS_BYTES_MAX,
+    clock: Clock | None = None,
+) -> bool:
+    """Create the stream of invalidations unless it exists; return whether this call created it.
+
+    Several processes may call it at once. Take 3 `replicas` in production. Raises
+    `LogConfigurationError` if a stream of this name exists that must not be used, and
+    `LogUnavailableError` if JetStream does not answer.
+    """
+    spec = invalidations_spec(replicas=replicas, age_s_max=age_s_max, bytes_max=bytes_max)
+    return await ensure(js, spec, wall=(clock or SystemClock()).wall)
+
+
+async def ensure_instances_stream(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Create the stream of registrations unless it exists.
+
+    Raises `LogConfigurationError` if a stream of this name exists that must not be used, and
+    `LogUnavailableError` if JetStream does not answer.
+    """
+    await ensure(js, instances_spec(replicas=replicas), wall=SystemClock().wall)

@@ -1,0 +1,199 @@
+"""`PullConsumer`: one durable pull consumer, shared by all who fetch from it.
+
+nats-py's own pull subscription answers a missing consumer with silence. This one sees it (503, 409)
+and creates the consumer again, so that a stream that was lost and made anew is worked on from its
+first message.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from asgi_isr.errors import LogUnavailableError
+from asgi_isr.nats.ack_subject import NS, ack_tokens
+from asgi_isr.nats.link import Link
+
+__all__ = ["ConsumerSpec", "Delivery", "PullConsumer"]
+
+_ANSWER_MARGIN_S = 0.5  # beyond the time that the server was given
+_NOTHING_LEFT = frozenset({"404", "408"})  # no messages; that time is over
+_logger = logging.getLogger(__name__)
+
+
+class ConsumerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A durable consumer of `stream` with explicit acknowledgements.
+
+    What is not acknowledged within `ack_wait_s` is handed out again, without a bound on how often:
+    at the server's `max_deliver` a message would be dropped. At most `ack_pending_max` messages are
+    handed out and not acknowledged, over all who fetch. `subject` filters; "" is every message.
+    """
+
+    stream: str
+    durable: str
+    subject: str = ""
+    ack_wait_s: float = 30.0
+    ack_pending_max: int = 1000
+
+    def config(self) -> dict[str, object]:
+        """Return it as JetStream's API takes it."""
+        return {
+            "durable_name": self.durable,
+            **({"filter_subject": self.subject} if self.subject else {}),
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": int(self.ack_wait_s * NS),
+            "max_ack_pending": self.ack_pending_max,
+            "max_deliver": -1,
+        }
+
+
+class Delivery:
+    """A message that was handed out; it is handed out again unless it is settled in time.
+
+    `seq` is its place in the stream, `stored_ns` when the stream took it (ns since 1970), and
+    `deliveries` how often it was handed out, this time included. No method raises for a broker that
+    is away: what was not said, the end of `ack_wait_s` says.
+    """
+
+    __slots__ = ("_client", "_reply", "body", "deliveries", "headers", "seq", "settled",
+                 "stored_ns", "subject")  # fmt: skip
+
+    def __init__(self, client: Client, message: Msg) -> None:
+        deliveries, seq, _, stored_ns, *_ = ack_tokens(message.reply)
+        self.seq = int(seq)
+        self.deliveries = int(deliveries)
+        self.stored_ns = int(stored_ns)
+        self.subject = message.subject
+        self.headers: Mapping[str, str] = message.headers or {}
+        self.body = message.data
+        self.settled = False
+        self._client = client
+        self._reply = message.reply
+
+    async def ack(self) -> None:
+        """Say that the work is done. Lost on its way, the message comes again."""
+        self.settled = True
+        await self._say(b"")
+
+    async def nak(self, delay_s: float = 0.0) -> None:
+        """Give it back, to be handed out again after `delay_s`."""
+        self.settled = True
+        await self._say(b'-NAK {"delay": %d}' % int(delay_s * NS))
+
+    async def term(self) -> None:
+        """Say that it shall not be handed out again, though nobody could work on it."""
+        self.settled = True
+        await self._say(b"+TERM")
+
+    async def hold(self) -> None:
+        """Say that the work goes on: `ack_wait_s` begins again."""
+        await self._say(b"+WPI")
+
+    async def _say(self, word: bytes) -> None:
+        if not self._client.is_connected:
+            return  # it would wait in a buffer; the server hands the message out again
+        try:
+            await self._client.publish(self._reply, word)
+        except (NatsError, OSError) as error:
+            _logger.debug("seq %s: %r was not sent: %s", self.seq, word, error)
+
+
+class PullConsumer:
+    """Fetches from the consumer `spec` over `link`, and creates it where it is missing.
+
+    For one task at a time.
+    """
+
+    def __init__(self, link: Link, spec: ConsumerSpec) -> None:
+        self._link = link
+        self._spec = spec
+        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}"
+        self._client: Client | None = None
+        self._inbox = ""
+        self._subscription: Subscription | None = None
+        # nats-py's own `next_msg` makes a task for each message, and can swallow a cancellation.
+        self._answers: deque[Msg] = deque()
+        self._answered = asyncio.Event()
+        self._exists = False
+
+    async def fetch(self, count_max: int, wait_s: float) -> list[Delivery]:
+        """Return what there is, at most `count_max`; wait `wait_s` for the first.
+
+        Raises `LogUnavailableError` for a broker that is down or frozen, a stream that is missing,
+        and a consumer that is gone; the next call creates it again.
+        """
+        try:
+            client = await self._prepared()
+            return await self._pull(client, count_max, wait_s)
+        except (NatsError, OSError) as error:
+            raise LogUnavailableError(str(error) or type(error).__name__) from error
+
+    async def _prepared(self) -> Client:
+        client = await self._link.client()
+        if not client.is_connected:
+            raise LogUnavailableError("not connected to NATS; reconnecting")
+        if client is not self._client or self._subscription is None:
+            self._inbox = client.new_inbox()
+            self._answers.clear()
+            self._subscription = await client.subscribe(self._inbox, cb=self._take)
+            self._client = client
+            self._exists = False
+        if not self._exists:
+            await self.create()
+            self._exists = True
+        return client
+
+    async def create(self) -> None:
+        """Create the consumer; the same one may exist. Raises `LogUnavailableError`."""
+        stream, durable = self._spec.stream, self._spec.durable
+        await self._link.request(
+            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{durable}",
+            msgspec.json.encode({"stream_name": stream, "config": self._spec.config()}),
+            msgspec.Raw,
+        )
+
+    async def _take(self, message: Msg) -> None:
+        self._answers.append(message)
+        self._answered.set()
+
+    async def _pull(self, client: Client, count_max: int, wait_s: float) -> list[Delivery]:
+        # With both, the server waits for the first message and then sends what it has.
+        question = {"batch": count_max, "expires": int(wait_s * NS), "no_wait": True}
+        await client.publish(self._next, msgspec.json.encode(question), reply=self._inbox)
+        found: list[Delivery] = []
+        try:
+            async with asyncio.timeout(wait_s + _ANSWER_MARGIN_S):
+                while len(found) < count_max:
+                    while not self._answers:
+                        self._answered.clear()
+                        await self._answered.wait()
+                    message = self._answers.popleft()
+                    if not message.reply:  # a status; a message has one, whatever its own headers
+                        self._end(message, found)
+                        break
+                    found.append(Delivery(client, message))
+        except TimeoutError as error:
+            # A healthy server says when the time is over: this one is frozen, or a new one.
+            if not found:
+                self._exists = False
+                raise LogUnavailableError("the broker does not answer") from error
+        return found
+
+    def _end(self, message: Msg, found: list[Delivery]) -> None:
+        """Take in the status that ends a fetch; an error waits until what was found is taken."""
+        headers = message.headers or {}
+        status = headers.get("Status", "")
+        if status in _NOTHING_LEFT:
+            return
+        self._exists = False  # 503: no consumer; 409: it was deleted, or its server stopped
+        if not found:
+            description = headers.get("Description", "").strip()
+            said = f"{status} {description}".strip()
+            raise LogUnavailableError(f"the consumer {self._spec.durable} is gone ({said})")
