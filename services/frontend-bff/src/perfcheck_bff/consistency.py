@@ -18,9 +18,9 @@ _TOKEN_BYTES_MAX = 1024  # ours have some 250; what is longer is not even looked
 class OwnWrites:
     """Reads and verifies the tokens of requests.
 
-    One that is not valid is left out of account, and counted in `refused`: whoever forges one gets
-    what others get. So does whoever comes with one that has run out: what it names was written
-    minutes ago, and no page older than that counts as fresh, once the lease has passed.
+    One that is not valid is ignored, and counted in `refused`: whoever forges one gets what others
+    get. So does whoever sends one that has expired: what it names was written minutes ago, and no
+    page older than that counts as fresh, once the lease has passed.
     """
 
     def __init__(self, keys: TokenKeys) -> None:
@@ -28,7 +28,7 @@ class OwnWrites:
         self.refused = 0
 
     def __call__(self, headers: list[tuple[bytes, bytes]]) -> tuple[str, int] | None:
-        """Return source and number of the write to be seen; the field counts before the cookie."""
+        """Return source and `source_seq` of the write to see; the field goes before the cookie."""
         token = None
         for name, value in headers:
             if name == CONSISTENCY_FIELD:

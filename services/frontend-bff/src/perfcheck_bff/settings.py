@@ -17,7 +17,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
         nats_url: broker with the invalidation log; may hold a password.
         valkey_url: shared store of pages; may hold a password.
         cdn: whether a CDN in front may keep pages; the revalidator must be set to purge it.
-        lease_s: how long after the last proof that the log flows pages count as fresh.
+        lease_s: how long pages count as fresh after the last mark that came through the log.
 
     """
 

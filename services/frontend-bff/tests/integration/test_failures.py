@@ -129,4 +129,4 @@ def test_an_api_that_does_not_answer_is_a_time_out(
 
     assert answer.status == 504
     assert answer.headers["cache-control"] == "no-store"
-    assert "take too long" in answer.text
+    assert "taking too long" in answer.text

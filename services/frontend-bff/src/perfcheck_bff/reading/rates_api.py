@@ -114,9 +114,9 @@ class RatesApi:
                 f"no answer from the api ({error.kind}); "
                 "is PERFCHECK_API_URL right, and is the api running?"
             )
-        return (
-            None if reply.status == HTTPStatus.OK else f"the api answers with status {reply.status}"
-        )
+        if reply.status != HTTPStatus.OK:
+            return f"the api answers with status {reply.status}"
+        return None
 
     async def _read(self, render: Render, path: str, shape: type[_ReadT]) -> _ReadT:
         try:

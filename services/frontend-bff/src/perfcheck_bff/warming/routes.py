@@ -8,10 +8,10 @@ stored for all instances. A page that time does not allow is left out of the ans
 import asyncio
 import re
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import unquote
 
 from asgi_isr import PageCache
+from asgi_isr.asgi import request
 from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
 from perfcheck_chassis.asgi import ASGIApp
@@ -84,42 +84,14 @@ class Warming:
         if self.app is None:
             raise RuntimeError("`app` is not set yet")
         encoded, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": unquote(encoded),
-            "raw_path": encoded.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [(b"host", b"localhost")],
-            "client": None,
-            "server": None,
-            "state": {},
-        }
-        start: dict[str, Any] = {}
-        asked = False
-
-        async def receive() -> dict[str, Any]:
-            nonlocal asked
-            if asked:
-                await asyncio.Event().wait()  # a client that stays; bounded by the caller
-            asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-
-        await self.app(scope, receive, send)
-        fields = {name.lower(): value for name, value in start.get("headers", ())}
-        return WarmedPage(
-            path=path,
-            status=start.get("status", HTTPStatus.INTERNAL_SERVER_ERROR),
-            cache_status=fields.get(b"cache-status", b"").decode("latin-1"),
+        reply = await request(
+            self.app,
+            unquote(encoded),
+            raw_path=encoded.encode(),
+            query=query,
+            headers={"host": "localhost"},
         )
+        return WarmedPage(path=path, status=reply.status, cache_status=reply.cache_status)
 
 
 def warm_routes(keys: TokenKeys, warming: Warming) -> list[HTTPRouteHandler]:
