@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgi_isr.testing import eventually_sync
 from perfcheck_chassis.settings import environment
 
 _SERVICE = Path(__file__).with_name("sample_service.py")
@@ -45,24 +45,14 @@ class ServiceProcess:
             with error:
                 return error.code, json.load(error)
 
-    def wait_ready(self, timeout_s: float = 20) -> None:
+    def wait_ready(self) -> None:
         """Return once the health route says pass."""
 
         def ready() -> bool:
             assert self.process.poll() is None, self.log()
-            with contextlib.suppress(OSError):
-                return self.get("/api/health")[0] == 200
-            return False
+            return self.get("/api/health")[0] == 200
 
-        self.wait_until(ready, timeout_s)
-
-    @staticmethod
-    def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-        """Poll until `condition` holds; fail after `timeout_s`."""
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline, "the condition did not come true in time"
-            time.sleep(0.02)
+        eventually_sync(ready, timeout_s=20, ignoring=(OSError,))
 
     def log(self) -> str:
         """Return everything written so far."""

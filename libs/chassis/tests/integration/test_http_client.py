@@ -156,12 +156,10 @@ async def test_refused_connection_names_the_neighbour(free_port: int) -> None:
 async def test_slow_answer_times_out_without_retry() -> None:
     """A call is bounded by its time limit, and is not made again."""
     server = ScriptedServer(lambda _: "hang")
-    loop = asyncio.get_running_loop()
     async with server.listening() as url, ServiceClient(url, timeout_s=0.2) as client:
-        began = loop.time()
         with pytest.raises(NeighbourError, match=r"no answer to GET /x within 0\.2 s") as caught:
-            await client.get("/x")
-        assert loop.time() - began < 1
+            async with asyncio.timeout(10):
+                await client.get("/x")
     assert caught.value.kind == "timeout"
     assert len(server.requests) == 1
     assert caught.value.neighbour == url.removeprefix("http://")

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -20,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgi_isr.testing import eventually_sync
 from perfcheck_chassis.identity import TokenKeys
 from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, free_port, servers
 
 READY_S = 30.0
 STOP_S = 45.0
+LEASE_S = 10.0
 HOST = "127.0.0.1"
 TOKEN_KEY = "k" * 32
 
@@ -182,30 +183,14 @@ def process(module: str, log: Path, environ: Mapping[str, str]) -> Iterator[Serv
 
 
 def _wait_ready(service: Service, child: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            break
-        with contextlib.suppress(OSError):
-            if service.get("/api/health").status == 200:
-                return
-        time.sleep(0.05)
+    def ready() -> bool:
+        return child.poll() is not None or service.get("/api/health").status == 200
+
+    with contextlib.suppress(AssertionError):
+        eventually_sync(ready, timeout_s=READY_S, poll_s=0.05, ignoring=(OSError,))
+        if child.poll() is None:
+            return
     pytest.fail(f"the service did not become ready:\n{log.read_text()[-4000:]}")
-
-
-def _eventually(attempt: Callable[[], bool], what: str, *, within_s: float = 10.0) -> None:
-    """Try until `attempt` holds; fail with `what` after a bounded time."""
-    deadline = time.monotonic() + within_s
-    while not attempt():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {within_s:g} s: {what}")
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="session")
-def eventually() -> Callable[..., None]:
-    """Return the bounded wait for what happens in another process."""
-    return _eventually
 
 
 @pytest.fixture(scope="session")
@@ -290,7 +275,7 @@ def bff(bff_environ: dict[str, str], folder: Path) -> Iterator[Service]:
     """Run one instance of the BFF whose lease stands."""
     environ = {**bff_environ, "PERFCHECK_INSTANCE_ID": "bff-under-test"}
     with process("perfcheck_bff", folder / "bff.log", environ) as service:
-        _eventually(
-            lambda: service.get("/api/cache").json()["lease_remaining_s"] > 0, "the first lease"
+        eventually_sync(
+            lambda: service.get("/api/cache").json()["lease_remaining_s"] > 0, timeout_s=LEASE_S
         )
         yield service

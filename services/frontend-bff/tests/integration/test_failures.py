@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgi_isr.testing import eventually_sync
 
 
 @pytest.mark.parametrize(
@@ -79,9 +80,7 @@ def test_connections_to_the_api_are_reused(bff: Any, relay: Any) -> None:
     assert len(relay.accepted) - before <= 1
 
 
-def test_without_the_api_pages_are_errors_that_nobody_keeps(
-    bff: Any, relay: Any, eventually: Any
-) -> None:
+def test_without_the_api_pages_are_errors_that_nobody_keeps(bff: Any, relay: Any) -> None:
     """A page that was never rendered is a 502 while the api is away, and there when it is back."""
     relay.cut()
     try:
@@ -103,7 +102,7 @@ def test_without_the_api_pages_are_errors_that_nobody_keeps(
     assert health.json()["status"] == "warn"
     assert health.json()["checks"]["api"]["status"] == "warn"
     assert back.status == 200
-    eventually(lambda: bff.get("/api/health").json()["status"] == "pass", "all checks pass again")
+    eventually_sync(lambda: bff.get("/api/health").json()["status"] == "pass", timeout_s=10)
 
 
 def test_pages_that_were_rendered_are_served_without_the_api(bff: Any, relay: Any) -> None:

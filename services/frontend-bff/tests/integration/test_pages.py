@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from asgi_isr.testing import eventually_sync
 
 PAGES = [
     "/",
@@ -227,9 +228,7 @@ def test_what_browsers_and_robots_ask_for_is_there(bff: Any, path: str) -> None:
     assert bff.call("HEAD", path).status == 200
 
 
-def test_a_day_that_is_written_appears(
-    bff: Any, api: Any, writer: dict[str, str], eventually: Any
-) -> None:
+def test_a_day_that_is_written_appears(bff: Any, api: Any, writer: dict[str, str]) -> None:
     """A page follows its data: a rate changes, a day comes into being where a 404 was cached."""
     assert bff.get("/days/2026-10-25").status == 404
     assert bff.get("/days/2026-10-25").headers["cache-status"].startswith("asgi-isr; hit")
@@ -238,12 +237,10 @@ def test_a_day_that_is_written_appears(
     written = api.call("PUT", "/api/v1/days/2026-10-25", headers=writer, body=body)
 
     assert written.status == 201
-    eventually(lambda: exact(1.2345) in bff.get("/days/2026-10-25").text, "the new day has a page")
-    eventually(
-        lambda: exact(1.2345) in bff.get("/currencies/USD").text, "its currency's page shows it"
-    )
+    eventually_sync(lambda: exact(1.2345) in bff.get("/days/2026-10-25").text, timeout_s=10)
+    eventually_sync(lambda: exact(1.2345) in bff.get("/currencies/USD").text, timeout_s=10)
     removed = api.call(
         "PATCH", "/api/v1/days/2026-10-25", headers=writer, body=b'{"rates": {"USD": null}}'
     )
     assert removed.status == 200
-    eventually(lambda: bff.get("/days/2026-10-25").status == 404, "the day is gone again")
+    eventually_sync(lambda: bff.get("/days/2026-10-25").status == 404, timeout_s=10)
