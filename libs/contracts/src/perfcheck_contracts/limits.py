@@ -19,6 +19,7 @@ __all__ = [
     "TASK_STOP_S_MAX",
     "WAIT_S",
     "WAIT_S_MAX",
+    "WARM_S_MAX",
     "WORKER_STOP_S",
 ]
 
@@ -29,6 +30,7 @@ SERVER_IDLE_S = 60
 # How long a request may ask to wait until instances have applied an event.
 WAIT_S = 5.0  # unless it says otherwise
 WAIT_S_MAX = 25.0
+WARM_S_MAX = 20.0  # how long a request may ask to render pages
 REQUEST_S = 30  # one request, from its first byte to the end of the answer
 WORKER_STOP_S = 35  # a worker that was told to stop: requests under way, then the lifespan
 SUPERVISOR_KILL_S = 40  # a service under `perfcheck up` that was told to stop

@@ -16,6 +16,7 @@ def test_each_part_gives_up_before_the_one_around_it() -> None:
         limits.TASK_STOP_S_MAX,
     ]
     assert all(inner < outer for inner, outer in pairwise(inside_out))
+    assert limits.WARM_S_MAX < limits.REQUEST_S
 
 
 def test_idle_connections_are_closed_by_who_sends_next() -> None:

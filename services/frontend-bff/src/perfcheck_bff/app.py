@@ -25,7 +25,8 @@ from perfcheck_bff.site.errors import error_handlers
 from perfcheck_bff.site.pages import Language, Pages
 from perfcheck_bff.site.routes import page_routes
 from perfcheck_bff.site.variants import sites
-from perfcheck_bff.warming.routes import Warming, warm_routes
+from perfcheck_bff.warming.pages import Warming
+from perfcheck_bff.warming.routes import warm_routes
 
 __all__ = ["create_app", "from_environment"]
 
