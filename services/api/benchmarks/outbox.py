@@ -130,7 +130,7 @@ class Bench:
         for number in range(STEADY_EVENTS):
             await asyncio.sleep(max(0.0, start + number / RATE_PER_S - time.perf_counter()))
             [row] = await self.append(1)
-            committed[row.id] = wall_s()
+            committed[row.source_seq] = wall_s()
         await self.published()
         cursor = await self._connection.execute(
             "SELECT id, extract(epoch FROM published_at)::float8 FROM outbox WHERE id >= %s",

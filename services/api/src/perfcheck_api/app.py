@@ -8,8 +8,7 @@ from functools import partial
 
 from asgi_isr.coherence import Observer
 from asgi_isr.logs.nats import Instances
-from litestar import Litestar
-from litestar.datastructures import State
+from litestar import Litestar, Router
 from perfcheck_chassis.asgi import ASGIApp
 from perfcheck_chassis.http import Health, RequestTimeLimit, create_litestar, metrics_route
 from perfcheck_chassis.identity import ConsistencyTokens
@@ -21,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from perfcheck_api.clock import today_utc, wall_s
 from perfcheck_api.db import Database, DatabaseError, connect
-from perfcheck_api.invalidations.http import Edge, invalidations_router
+from perfcheck_api.invalidations import http as invalidations_http
 from perfcheck_api.invalidations.rate_limit import RateLimit
 from perfcheck_api.invalidations.service import InvalidationsService
 from perfcheck_api.migrations.migrate import schema_problem
@@ -30,9 +29,11 @@ from perfcheck_api.outbox.backlog import watch_backlog
 from perfcheck_api.outbox.metrics import BacklogMetrics, RelayMetrics
 from perfcheck_api.outbox.relay import Relay
 from perfcheck_api.problems import error_handlers
-from perfcheck_api.rates.http import rates_router
+from perfcheck_api.rates import http as rates_http
 from perfcheck_api.rates.service import RatesService
+from perfcheck_api.receipts.http import receipts_router
 from perfcheck_api.receipts.intake import ReceiptIntake
+from perfcheck_api.receipts.service import ReceiptsService
 from perfcheck_api.settings import Settings
 
 CHECK_S = 1.0
@@ -52,7 +53,6 @@ def create_app(
     observer: Observer | None = None,
 ) -> ASGIApp:
     """Build the ASGI app. Nothing opens before its lifespan is entered."""
-    keys = settings.token_keys()
     database = Database(
         settings.database_url,
         pool_size_min=settings.pool_size_min,
@@ -71,17 +71,15 @@ def create_app(
         tls_ca_file=ca_file,
     )
     backlog = BacklogMetrics(registry)
-    intake = ReceiptIntake(
-        settings.database_url, nats_url, name=settings.instance_id, tls_ca_file=ca_file
-    )
     if observer is None:
         observer = Instances(nats_url, name=settings.instance_id, tls_ca_file=ca_file)
-    edge = Edge(
-        service=InvalidationsService(database, observer),
-        tokens=ConsistencyTokens(keys),
-        limit=RateLimit(settings.invalidations_per_s),
-        webhooks=settings.webhook_secrets(),
-        wall_s=wall_s,
+    invalidations = InvalidationsService(database, observer)
+    intake = ReceiptIntake(
+        settings.database_url,
+        nats_url,
+        name=settings.instance_id,
+        prune_keys=invalidations.prune_keys,
+        tls_ca_file=ca_file,
     )
     health = Health(settings.service, settings.instance_id)
     health.add("postgres", partial(_postgres_problem, settings.database_url), required=True)
@@ -98,7 +96,7 @@ def create_app(
             background_tasks(
                 relay=relay.run(),
                 receipts=intake.run(),
-                invalidations=edge.service.run(),
+                invalidations=invalidations.run(),
                 instances=observer.run(),
                 backlog=watch_backlog(database, backlog),
             ),
@@ -106,21 +104,46 @@ def create_app(
             yield
 
     litestar = create_litestar(
-        [rates_router(keys), invalidations_router(keys), metrics_route(registry)],
+        [_features(settings, database, invalidations, today), metrics_route(registry)],
         health=health,
         lifespan=[opened],
         openapi_config=openapi_config(),
         body_bytes_max=settings.body_bytes_max,
         exception_handlers=error_handlers,
-        state=State(
-            {
-                "rates": RatesService(database, today=today),
-                "consistency_tokens": edge.tokens,
-                "invalidations": edge,
-            }
-        ),
     )
     return ServerTiming(RequestTimeLimit(litestar))
+
+
+def _features(
+    settings: Settings,
+    database: Database,
+    invalidations: InvalidationsService,
+    today: Callable[[], date],
+) -> Router:
+    """Give each feature's routes what they work with."""
+    keys = settings.token_keys()
+    tokens = ConsistencyTokens(keys)
+    rates = rates_http.Edge(
+        service=RatesService(database, today=today),
+        invalidations=invalidations,
+        tokens=tokens,
+        today=today,
+    )
+    publishing = invalidations_http.Edge(
+        service=invalidations,
+        tokens=tokens,
+        limit=RateLimit(settings.invalidations_per_s),
+        webhooks=settings.webhook_secrets(),
+        wall_s=wall_s,
+    )
+    return Router(
+        "/api/v1",
+        route_handlers=[
+            rates_http.rates_router(rates, keys),
+            invalidations_http.invalidations_router(publishing, keys),
+            receipts_router(ReceiptsService(database), keys),
+        ],
+    )
 
 
 async def _postgres_problem(url: Secret) -> str | None:

@@ -64,7 +64,7 @@ async def test_what_waits_meanwhile_is_committed_together(schema_url: str, fetch
         given_up.cancel()
         await blocker.rollback()
     rows = fetch(schema_url, ROWS)
-    assert [task.result().id for task in tasks] == [number for number, _ in rows]
+    assert [task.result().source_seq for task in tasks] == [number for number, _ in rows]
     assert [xmin for _, xmin in rows[1:]] == [rows[1][1]] * 20
     assert rows[0][1] != rows[1][1]
 
@@ -81,7 +81,7 @@ async def test_a_bad_event_harms_no_other(schema_url: str, fetch: Any) -> None:
     assert isinstance(bad, InvalidEventError)
     assert not isinstance(first, BaseException)
     assert not isinstance(last, BaseException)
-    assert [first.id, last.id] == [number for number, _ in fetch(schema_url, ROWS)]
+    assert [first.source_seq, last.source_seq] == [number for number, _ in fetch(schema_url, ROWS)]
 
 
 async def test_all_of_a_group_learn_that_the_database_is_away(schema_url: str, fetch: Any) -> None:
@@ -97,4 +97,4 @@ async def test_all_of_a_group_learn_that_the_database_is_away(schema_url: str, f
         assert {type(outcome) for outcome in outcomes} == {DatabaseUnavailableError}
         await blocker.rollback()
         assert fetch(schema_url, ROWS) == []
-        assert (await commits.append(_named(9))).id > 0
+        assert (await commits.append(_named(9))).source_seq > 0

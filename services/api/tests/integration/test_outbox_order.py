@@ -24,7 +24,7 @@ def _open(url: str, *, statement_timeout_s: float = 20) -> Any:
 
 async def _write(connection: Connection, *reasons: str) -> list[int]:
     events = [Invalidation(tags=("x",), reason=reason) for reason in reasons]
-    return [row.id for row in await outbox.append_many(connection, events)]
+    return [row.source_seq for row in await outbox.append_many(connection, events)]
 
 
 async def test_ids_are_in_the_order_of_commits(*, schema_url: str, fetch: Any, until: Any) -> None:

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from perfcheck_api.ingest import repository as ingest_repository
 from perfcheck_api.invalidations import repository as invalidations_repository
-from perfcheck_api.rates import repository as rates_repository
+from perfcheck_api.rates import statements as rates_statements
+from perfcheck_api.receipts import repository as receipts_repository
 
 _DAY = {"day": date(2026, 10, 29)}
 _RANGE = {"start": date(1999, 1, 4), "end": date.max}
@@ -65,6 +66,9 @@ INVALIDATIONS: Mapping[str, Mapping[str, Any]] = {
     "TRY_KEY": {"key_lock": 1},
     "KEY": _KEYED,
     "KEEP_KEY": {**_KEYED, "body_hash": b"", "outbox_id": 1, "event_id": uuid4()},
+    "PRUNE_KEYS": {"lifetime_s": 86_400.0, "rows_max": 1000},
+}
+RECEIPTS: Mapping[str, Mapping[str, Any]] = {
     "RECEIPT": {"id": "x"},
     "LIST": _LISTED,
     "LIST_OF_SOURCE": _LISTED,
@@ -75,14 +79,14 @@ INVALIDATIONS: Mapping[str, Mapping[str, Any]] = {
     "MERGE": {"parts": "[]"},
     "TRY_PRUNE": {"prune_lock": 1},
     "PRUNE_RECEIPTS": {"age_s": 600_000.0, "rows_kept": 1_000_000, "rows_max": 1000},
-    "PRUNE_KEYS": {"lifetime_s": 86_400.0, "rows_max": 1000},
 }
 
 
 def test_every_statement_is_explained_here() -> None:
     """Whoever adds a statement adds its parameters above."""
     assert _statements(invalidations_repository) == set(INVALIDATIONS)
-    assert _statements(rates_repository) == set(RATES)
+    assert _statements(receipts_repository) == set(RECEIPTS)
+    assert _statements(rates_statements) == set(RATES)
     assert _statements(ingest_repository) == INGEST | NOT_EXPLAINABLE
 
 
@@ -105,7 +109,7 @@ def _explain(url: str, sql: str, parameters: Any, mode: str) -> list[Mapping[str
 @pytest.mark.parametrize("name", sorted(RATES))
 def test_statements_of_the_rates_use_an_index(full_data: Any, name: str, mode: str) -> None:
     """No plan, made for these parameters or for any, reads the table of rates from end to end."""
-    nodes = _explain(full_data.url, getattr(rates_repository, name), RATES[name], mode)
+    nodes = _explain(full_data.url, getattr(rates_statements, name), RATES[name], mode)
     of_rates = [node for node in nodes if node.get("Relation Name") == "rates"]
     assert "Seq Scan" not in {node["Node Type"] for node in of_rates}, nodes
     if name not in WITHOUT_RATES:
@@ -144,13 +148,14 @@ def many_receipts(full_data: Any) -> str:
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize("name", sorted(INVALIDATIONS))
-def test_statements_of_the_invalidations_use_an_index(
+@pytest.mark.parametrize("name", [*INVALIDATIONS, *RECEIPTS])
+def test_statements_of_invalidations_and_receipts_use_an_index(
     many_receipts: str, name: str, mode: str
 ) -> None:
     """No plan reads receipts or keys from end to end, nor sorts what it reads."""
+    module = receipts_repository if name in RECEIPTS else invalidations_repository
     nodes = _explain(
-        many_receipts, getattr(invalidations_repository, name), INVALIDATIONS[name], mode
+        many_receipts, getattr(module, name), {**INVALIDATIONS, **RECEIPTS}[name], mode
     )
     kinds = {node["Node Type"] for node in nodes}
     assert "Seq Scan" not in kinds, nodes

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,8 +16,9 @@ from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError, NotFoundError
 from perfcheck_api import outbox
 from perfcheck_api.db import Database, connect
-from perfcheck_api.invalidations import repository
-from perfcheck_api.invalidations.model import Part, ReceiptFilter, json_of, rounds
+from perfcheck_api.invalidations.repository import prune_keys
+from perfcheck_api.receipts import repository
+from perfcheck_api.receipts.model import Part, ReceiptFilter, json_of, rounds
 from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import (
     RECEIPTS_STREAM,
@@ -423,7 +425,8 @@ async def test_old_receipts_and_keys_are_pruned(schema_url: str, fetch: Any) -> 
         "INSERT INTO idempotency_keys SELECT 'c', n, '', n, gen_random_uuid(),"
         " now() - interval '1 h' * n FROM generate_series(1, 30) AS n",
     )
-    bounds: dict[str, Any] = {"prune_lock": 1, "keys_age_s": 86_400.0}
+    keys = partial(prune_keys, lifetime_s=86_400.0, rows_max=10)
+    bounds: dict[str, Any] = {"prune_lock": 1, "prune_keys": keys}
     async with (
         connect(Secret(schema_url), name="a", statement_timeout_s=10) as one,
         connect(Secret(schema_url), name="b", statement_timeout_s=10) as two,

@@ -4,11 +4,11 @@ from decimal import Decimal
 import pytest
 from perfcheck_api.errors import BadRequestError, NotFoundError, RejectedError
 from perfcheck_api.rates.input import (
-    check_writable,
     code_from,
     day_from,
     range_from,
     rates_from,
+    writable_day_from,
     year_from,
 )
 
@@ -62,12 +62,12 @@ def test_ranges_may_be_open_or_one_day() -> None:
 
 def test_today_may_be_written_tomorrow_may_not() -> None:
     """The limit is the day itself."""
-    check_writable(TODAY, today=TODAY)
-    check_writable(date(1999, 1, 4), today=TODAY)
+    assert writable_day_from("2026-11-02", today=TODAY) == TODAY
+    assert writable_day_from("1999-01-04", today=TODAY) == date(1999, 1, 4)
     with pytest.raises(RejectedError, match="2026-11-03 is in the future"):
-        check_writable(date(2026, 11, 3), today=TODAY)
+        writable_day_from("2026-11-03", today=TODAY)
     with pytest.raises(RejectedError, match="1999-01-03 is before"):
-        check_writable(date(1999, 1, 3), today=TODAY)
+        writable_day_from("1999-01-03", today=TODAY)
 
 
 def test_rates_are_read_as_written() -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import psycopg
 import pytest
+from perfcheck_api.db import Connection
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
 from perfcheck_api.receipts.intake import ReceiptIntake
@@ -49,11 +50,15 @@ class BreakingRelay(Relay):
         await self._breaking.session()
 
 
+async def _prune_nothing(_: Connection) -> int:
+    return 0
+
+
 class BreakingIntake(ReceiptIntake):
     """An intake whose session breaks so."""
 
     def __init__(self, breaking: Breaking) -> None:
-        super().__init__(URL, NATS_URL, name="test")
+        super().__init__(URL, NATS_URL, name="test", prune_keys=_prune_nothing)
         self._breaking = breaking
 
     async def _session(self) -> None:

@@ -5,20 +5,16 @@ from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple
 
 from asgi_isr.events import EVENT_BYTES_MAX
-from litestar import Request, Response, Router, get, post
-from litestar.connection import ASGIConnection
-from litestar.datastructures import State
-from litestar.handlers import BaseRouteHandler
-from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter, RawBody
-from litestar.types import Guard
+from litestar import Request, Response, Router, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import HeaderParameter, RawBody, SkipValidation
 from perfcheck_chassis.http import Problem, caller_of, requires
 from perfcheck_chassis.identity import ConsistencyTokens, TokenKeys
-from perfcheck_contracts import Applied, InvalidationAccepted, Receipt, ReceiptList
+from perfcheck_contracts import Applied, InvalidationAccepted
 from perfcheck_contracts.limits import WAIT_S
 
 from perfcheck_api import outbox
-from perfcheck_api.invalidations.input import event_from, filter_from, idempotency_key_from
-from perfcheck_api.invalidations.model import LIST_LIMIT
+from perfcheck_api.invalidations.input import event_from, idempotency_key_from
 from perfcheck_api.invalidations.openapi import (
     ACCEPTED_HEADERS,
     PublishOperation,
@@ -40,9 +36,6 @@ Key = Annotated[
         name="Idempotency-Key",
         description="the same key and body within 24 hours publish once, and get the same answer",
     ),
-]
-Time = Annotated[
-    str | None, QueryParameter(description="when it became known, such as 2026-10-30T15:00:00Z")
 ]
 
 
@@ -69,9 +62,7 @@ class Edge(NamedTuple):
         return headers
 
 
-def _edge(state: State) -> Edge:
-    edge: Edge = state.invalidations
-    return edge
+Given = NamedDependency[SkipValidation[Edge]]
 
 
 @post(
@@ -86,8 +77,8 @@ def _edge(state: State) -> Edge:
     status_code=HTTPStatus.ACCEPTED,
 )
 async def publish(
-    request: Request[Any, Any, State],
-    state: State,
+    request: Request[Any, Any, Any],
+    edge: Given,
     body: RawBody,
     *,
     key: Key = None,
@@ -98,7 +89,6 @@ async def publish(
 
     With `wait=applied` the answer also says when each instance had applied it.
     """
-    edge = _edge(state)
     started = edge.service.now()
     subject = caller_of(request).subject
     check_wait(timeout_s)
@@ -113,7 +103,7 @@ async def publish(
     )
     applied = None
     if wait is not None:
-        applied = await edge.service.wait(appended.id, timeout_s=timeout_s, started=started)
+        applied = await edge.service.wait(appended.source_seq, timeout_s=timeout_s, started=started)
     return _accepted(edge, appended, headers, applied)
 
 
@@ -128,10 +118,9 @@ async def publish(
     status_code=HTTPStatus.ACCEPTED,
 )
 async def receive_webhook(
-    request: Request[Any, Any, State], state: State, body: RawBody
+    request: Request[Any, Any, Any], edge: Given, body: RawBody
 ) -> Response[InvalidationAccepted]:
     """Commit an invalidation that a Standard Webhooks sender signed; `webhook-id` makes it once."""
-    edge = _edge(state)
     try:
         # Before anything is read from it: the body is nobody's until then.
         identity = edge.webhooks.verify(request.headers, body, now=edge.wall_s())
@@ -155,79 +144,20 @@ def _accepted(
 ) -> Response[InvalidationAccepted]:
     answer = InvalidationAccepted(
         id=str(appended.event_id),
-        consistency_token=edge.tokens.issue(outbox.SOURCE, appended.id),
+        consistency_token=edge.tokens.issue(outbox.SOURCE, appended.source_seq),
         applied=applied,
     )
     location = {"Location": f"{PATH}/{appended.event_id}", "Cache-Control": "no-store"}
     return Response(answer, status_code=HTTPStatus.ACCEPTED, headers={**headers, **location})
 
 
-@get(
-    "/invalidations/{event_id:str}",
-    operation_id="getReceipt",
-    summary="What became of an invalidation",
-    responses=problem_responses(401, 403, 404, 503),
-    security=BEARER,
-)
-async def receipt(state: State, event_id: FromPath[str]) -> Response[Receipt]:
-    """Its receipt, for 7 days (`invalidations:read` or `invalidations:write`)."""
-    found = await _edge(state).service.receipt(event_id)
-    return Response(found, headers={"Cache-Control": "no-store"})
-
-
-@get(
-    "/invalidations",
-    operation_id="listReceipts",
-    summary="Receipts of invalidations",
-    responses=problem_responses(400, 401, 403, 503),
-    security=BEARER,
-)
-async def receipts(
-    state: State,
-    *,
-    source: FromQuery[str | None] = None,
-    stage: FromQuery[str | None] = None,
-    tag: FromQuery[str | None] = None,
-    since: Time = None,
-    until: Time = None,
-    limit: FromQuery[str] = str(LIST_LIMIT),
-    cursor: FromQuery[str | None] = None,
-) -> Response[ReceiptList]:
-    """Newest first (`invalidations:read` or `invalidations:write`).
-
-    Go on with `next` as `cursor` until it is null: where little fits, a page may be short.
-    """
-    wanted = filter_from(
-        source=source,
-        stage=stage,
-        tag=tag,
-        since=since,
-        until=until,
-        limit=limit,
-        cursor=cursor,
-    )
-    found = await _edge(state).service.receipts(wanted)
-    return Response(found, headers={"Cache-Control": "no-store"})
-
-
-def _may_read(keys: TokenKeys) -> Guard:
-    read = requires(keys, audience="api", scope="invalidations:read")
-    write = requires(keys, audience="api", scope="invalidations:write")
-
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        try:
-            write(connection, handler)
-        except Problem:
-            read(connection, handler)
-
-    return guard
-
-
-def invalidations_router(keys: TokenKeys) -> Router:
+def invalidations_router(edge: Edge, keys: TokenKeys) -> Router:
     """Return the routes; callers need a token of `keys`, or a webhook's signature."""
     may_write = requires(keys, audience="api", scope="invalidations:write")
     writes = Router("/", route_handlers=[publish], guards=[may_write])
-    reads = Router("/", route_handlers=[receipt, receipts], guards=[_may_read(keys)])
     return Router(
-        "/api/v1", route_handlers=[writes, reads, receive_webhook], tags=["invalidations"]
+        "/",
+        route_handlers=[writes, receive_webhook],
+        dependencies={"edge": Provide(lambda: edge, use_cache=True, sync_to_thread=False)},
+        tags=["invalidations"],
     )

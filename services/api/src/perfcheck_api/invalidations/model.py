@@ -1,77 +1,13 @@
-"""Rules of invalidations and receipts: pure, no I/O, no clock."""
+"""Rules of publishing invalidations: pure, no I/O, no clock."""
 
-import base64
-import binascii
 import hashlib
-import logging
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 from asgi_isr.coherence import Progress as Reach
-from asgi_isr.keys import canonical_tag
-from perfcheck_contracts import Applied, Receipt, Stage
+from perfcheck_contracts import Applied
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255
 IDEMPOTENCY_KEY_LIFETIME_S = 86_400.0
-
-RECEIPT_AGE_S_MAX = 7 * 86_400.0
-RECEIPTS_KEPT = 1_000_000
-PRUNE_LOCK = 7_265_004  # advisory lock of whoever prunes receipts and keys
-
-LIST_LIMIT = 50
-LIST_LIMIT_MAX = 200
-# Receipts that one page of a list looks at: what fits may be rare.
-LIST_WALKED_MAX = 5000
-
-ID_CHARS_MAX = 512  # of an event, by whoever published it
-SOURCE_CHARS_MAX = 256
-
-_CURSOR_CHARS_MAX = 2048
-
-_log = logging.getLogger(__name__)
-
-
-class Position(NamedTuple):
-    """A place in the list of receipts, newest first: all that follows is older."""
-
-    at: datetime
-    id: str
-
-
-FIRST = Position(datetime.max.replace(tzinfo=UTC), "")
-
-
-class ReceiptFilter(NamedTuple):
-    """Which receipts are wanted: None does not narrow; `since` inclusive, `until` exclusive."""
-
-    source: str | None = None
-    stage: Stage | None = None
-    tag: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    limit: int = LIST_LIMIT
-    after: Position | None = None
-
-
-def cursor_of(position: Position) -> str:
-    """Return `position` as an opaque text for URLs."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
-
-
-def position_of(cursor: str) -> Position | None:
-    """Return the position that `cursor_of` gave as `cursor`, or None if it gave no such text."""
-    if len(cursor) > _CURSOR_CHARS_MAX:
-        return None
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        position = msgspec.json.decode(text, type=Position)
-        if position.at.tzinfo is None or "\0" in position.id:
-            return None
-        return position._replace(at=position.at.astimezone(UTC))
-    except (binascii.Error, msgspec.DecodeError, ValueError, OverflowError, RecursionError):
-        return None
 
 
 def key_lock(caller: str, key: str) -> int:
@@ -84,76 +20,3 @@ def applied_since(reach: Reach, started: float, *, unknown: str) -> Applied:
     """Return how an event reached the instances, in milliseconds since `started`."""
     times_ms = {instance: 1000 * max(0.0, at - started) for instance, at in reach.times.items()}
     return Applied.of(times_ms, vanished=reach.vanished, missing=reach.missing, unknown=unknown)
-
-
-class Part(NamedTuple):
-    """A receipt, whole or in part, and when the broker took it."""
-
-    receipt: Receipt
-    at: datetime
-
-
-def rounds(parts: Iterable[Part]) -> list[list[Part]]:
-    """Split `parts` so that none of the lists has an id twice; parts of one id keep order."""
-    result: list[dict[str, Part]] = []
-    seen: dict[str, int] = {}
-    for part in parts:
-        number = seen.get(part.receipt.id, 0)
-        seen[part.receipt.id] = number + 1
-        if number == len(result):
-            result.append({})
-        result[number][part.receipt.id] = part
-    return [list(once.values()) for once in result]
-
-
-def storable(receipts: Iterable[Receipt]) -> list[Receipt]:
-    """Return those that can be stored; the others are logged, as nobody waits for an answer."""
-    kept = []
-    for receipt in receipts:
-        if not 0 < len(receipt.id) <= ID_CHARS_MAX or len(receipt.source) > SOURCE_CHARS_MAX:
-            _log.error(
-                "a receipt was dropped: its id has %d characters (1 to %d are allowed), its source"
-                " %d (at most %d)",
-                len(receipt.id), ID_CHARS_MAX, len(receipt.source), SOURCE_CHARS_MAX,
-            )  # fmt: skip
-        else:
-            kept.append(receipt)
-    return kept
-
-
-def json_of(parts: Sequence[Part]) -> bytes:
-    """Return parts as the JSON that `repository.MERGE` takes.
-
-    PostgreSQL cannot hold the character NUL, so U+FFFD stands in for it.
-    """
-    rows = [_row(part.receipt, part.at) for part in parts]
-    return msgspec.json.encode(rows).replace(rb"\u0000", rb"\ufffd")
-
-
-def _row(receipt: Receipt, at: datetime) -> dict[str, object]:
-    stage = "dead" if receipt.dead else receipt.stage
-    return {
-        "id": receipt.id,
-        "source": receipt.source,
-        "stage": stage,
-        "event": _event(receipt),
-        "seq": receipt.seq,
-        "committed_at": receipt.committed_at,
-        "published_at": receipt.published_at,
-        "applied": receipt.applied,
-        "warmed": receipt.warmed,
-        "cdn": receipt.cdn,
-        "dead": receipt.dead or ("no reason was given" if stage == "dead" else ""),
-        "ended_at": at if stage == "dead" or receipt.retried else None,
-    }
-
-
-def _event(receipt: Receipt) -> dict[str, object]:
-    if not receipt.tags and not receipt.paths:
-        return {}  # a part that does not say what the event was
-    return {
-        "tags": [canonical_tag(tag) for tag in receipt.tags],
-        "paths": receipt.paths,
-        "mode": receipt.mode,
-        "reason": receipt.reason,
-    }

@@ -1,14 +1,8 @@
-"""All SQL of the invalidations: idempotency keys, receipts, their merging and pruning."""
+"""All SQL of the invalidations: idempotency keys, kept with the answer that they got."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-from perfcheck_contracts import Receipt
-
-from perfcheck_api.db import Connection, Database
-from perfcheck_api.invalidations.model import FIRST, Position, ReceiptFilter
+from perfcheck_api.db import Connection
 from perfcheck_api.outbox import Appended
 
 # A key that is under way is one whose lock somebody holds: the lock ends with the transaction.
@@ -23,86 +17,6 @@ INSERT INTO idempotency_keys AS k (caller, key, body_hash, outbox_id, event_id)
 VALUES (%(caller)s, %(key)s, %(body_hash)s, %(outbox_id)s, %(event_id)s)
 ON CONFLICT (caller, key) DO UPDATE SET body_hash = excluded.body_hash,
     outbox_id = excluded.outbox_id, event_id = excluded.event_id, created_at = now()
-"""
-
-_COLUMNS = (
-    "event_id, at, source, stage::text, event, seq, committed_at, published_at, applied, warmed,"
-    " cdn, dead"
-)
-RECEIPT = f"SELECT {_COLUMNS} FROM receipts WHERE event_id = %(id)s"  # noqa: S608  ours
-
-# A page is found by walking an index from the cursor on, past rows that do not fit. The walk is
-# bounded: an index for each filter would cost every event more than lists are worth.
-_WALK = """
-    SELECT * FROM receipts
-    WHERE {narrowed} (at, event_id) < (%(at)s, %(id)s) AND at >= %(since)s
-    ORDER BY at DESC, event_id DESC
-"""
-_LIST = f"""
-SELECT {_COLUMNS} FROM ({_WALK} LIMIT %(walked_max)s) AS walked
-WHERE (%(source)s::text IS NULL OR source = %(source)s)
-AND (%(stage)s::receipt_stage IS NULL OR stage = %(stage)s)
-AND (%(tag)s::text IS NULL OR jsonb_exists(event -> 'tags', %(tag)s))
-ORDER BY at DESC, event_id DESC LIMIT %(limit)s
-"""  # noqa: S608  ours
-_END = f"SELECT at, event_id FROM ({_WALK} OFFSET %(walked_max)s - 1 LIMIT 1) AS walked"  # noqa: S608  ours
-_OF_SOURCE = "source = %(source)s AND"
-_DEAD = "dead <> '' AND"
-
-LIST = _LIST.format(narrowed="")
-LIST_OF_SOURCE = _LIST.format(narrowed=_OF_SOURCE)
-LIST_DEAD = _LIST.format(narrowed=_DEAD)
-# Where a walk ended that found less than a page.
-END = _END.format(narrowed="")
-END_OF_SOURCE = _END.format(narrowed=_OF_SOURCE)
-END_DEAD = _END.format(narrowed=_DEAD)
-
-# Parts never erase each other, whatever their order and however often they come. 'dead' wins until
-# the letter was retried; of deaths and retries the one counts that the broker took later. Of two
-# sequences the higher counts: the log lost the event, and got it again. What another source says of
-# an id is left out. Rows are taken in the order of their ids, so that two who merge the same wait
-# for each other instead of for ever.
-MERGE = """
-INSERT INTO receipts AS r (event_id, source, stage, event, seq, committed_at, published_at,
-    applied, warmed, cdn, dead, ended_at)
-SELECT g.id, g.source, g.stage, g.event, g.seq, g.committed_at, g.published_at,
-    g.applied, g.warmed, merged_purges('[]', g.cdn), g.dead, g.ended_at
-FROM jsonb_to_recordset(%(parts)s::jsonb) AS g (id text, source text, stage receipt_stage,
-    event jsonb, seq bigint, committed_at timestamptz, published_at timestamptz, applied jsonb,
-    warmed jsonb, cdn jsonb, dead text, ended_at timestamptz)
-ORDER BY g.id
-ON CONFLICT (event_id) DO UPDATE SET
-    source = CASE WHEN r.source = '' THEN excluded.source ELSE r.source END,
-    stage = CASE
-        WHEN excluded.ended_at >= coalesce(r.ended_at, '-infinity') THEN excluded.stage
-        WHEN r.ended_at IS NOT NULL THEN r.stage
-        ELSE greatest(r.stage, excluded.stage) END,
-    event = CASE WHEN r.event = '{}' THEN excluded.event ELSE r.event END,
-    seq = greatest(r.seq, excluded.seq),
-    committed_at = coalesce(r.committed_at, excluded.committed_at),
-    published_at = greatest(r.published_at, excluded.published_at),
-    applied = fuller(r.applied, excluded.applied, 'instances'),
-    warmed = fuller(r.warmed, excluded.warmed, 'pages'),
-    cdn = CASE WHEN excluded.cdn = '[]' THEN r.cdn ELSE merged_purges(r.cdn, excluded.cdn) END,
-    dead = CASE
-        WHEN excluded.ended_at >= coalesce(r.ended_at, '-infinity') THEN excluded.dead
-        ELSE r.dead END,
-    ended_at = greatest(r.ended_at, excluded.ended_at)
-WHERE r.source = excluded.source OR r.source = '' OR excluded.source = ''
-"""
-
-TRY_PRUNE = "SELECT pg_try_advisory_xact_lock(%(prune_lock)s)"
-PRUNE_RECEIPTS = """
-WITH cutoff AS (
-    SELECT greatest(
-        now() - make_interval(secs => %(age_s)s),
-        (SELECT at FROM receipts ORDER BY at DESC OFFSET %(rows_kept)s LIMIT 1)
-    ) AS at
-)
-DELETE FROM receipts WHERE event_id = ANY (ARRAY(
-    SELECT event_id FROM receipts WHERE at <= (SELECT at FROM cutoff) ORDER BY at
-    LIMIT %(rows_max)s
-))
 """
 PRUNE_KEYS = """
 DELETE FROM idempotency_keys WHERE (caller, key) IN (
@@ -141,95 +55,13 @@ async def keep_answer(connection: Connection, *, caller: str, key: str, answer: 
         "caller": caller,
         "key": key,
         "body_hash": answer.body_hash,
-        "outbox_id": answer.appended.id,
+        "outbox_id": answer.appended.source_seq,
         "event_id": answer.appended.event_id,
     }
     await connection.execute(KEEP_KEY, parameters)
 
 
-async def receipt(database: Database, event_id: str) -> Receipt | None:
-    """Return one receipt, or None."""
-    row = await database.row(RECEIPT, {"id": event_id})
-    return None if row is None else _receipt(row)
-
-
-async def receipts(
-    database: Database, wanted: ReceiptFilter, *, walked_max: int
-) -> tuple[list[Receipt], Position | None]:
-    """Return a page of receipts, newest first, and the position from which to go on, if any."""
-    page, end = LIST, END
-    if wanted.stage == "dead":
-        page, end = LIST_DEAD, END_DEAD
-    elif wanted.source is not None:
-        page, end = LIST_OF_SOURCE, END_OF_SOURCE
-    after = wanted.after or Position(wanted.until or FIRST.at, FIRST.id)
-    parameters = {
-        "source": wanted.source,
-        "stage": wanted.stage,
-        "tag": wanted.tag,
-        "since": wanted.since or datetime.min.replace(tzinfo=FIRST.at.tzinfo),
-        "at": after.at,
-        "id": after.id,
-        "limit": wanted.limit,
-        "walked_max": walked_max,
-    }
-    rows = await database.rows(page, parameters)
-    found = [_receipt(row) for row in rows]
-    if len(rows) == wanted.limit:
-        return found, Position(rows[-1][1], rows[-1][0])
-    last = await database.row(end, parameters)
-    return found, None if last is None else Position(*last)
-
-
-def _receipt(row: Sequence[Any]) -> Receipt:
-    event_id, _, source, stage, event, seq, committed, published, applied, warmed, cdn, dead = row
-    return msgspec.convert(
-        {
-            "id": event_id,
-            "source": source,
-            "stage": stage,
-            **{name: event[name] for name in ("tags", "paths", "mode", "reason") if name in event},
-            "seq": seq,
-            "committed_at": committed,
-            "published_at": published,
-            "applied": applied,
-            "warmed": warmed,
-            "cdn": cdn,
-            "dead": dead,
-        },
-        Receipt,
-    )
-
-
-async def merge(connection: Connection, parts: bytes) -> int:
-    """Put receipts, whole or in part, to what is known; `parts` has each id once (see `model`).
-
-    Returns how many were taken; the others are of another source than what is known of their id.
-    Raises `psycopg.DataError` (alias `DataError`) when PostgreSQL cannot hold one of them.
-    """
-    return (await connection.execute(MERGE, {"parts": parts.decode()})).rowcount
-
-
-async def prune(
-    connection: Connection,
-    *,
-    prune_lock: int,
-    age_s: float,
-    rows_kept: int,
-    keys_age_s: float,
-    rows_max: int,
-) -> int:
-    """Delete up to `rows_max` old receipts and keys each, unless another is at it.
-
-    Receipts go that are older than `age_s`, or beyond the newest `rows_kept`. Returns how many rows
-    went of the table that lost most.
-    """
-    async with connection.transaction():
-        cursor = await connection.execute(TRY_PRUNE, {"prune_lock": prune_lock})
-        row = await cursor.fetchone()
-        if row is None or not row[0]:
-            return 0
-        bounds = {"age_s": age_s, "rows_kept": rows_kept, "rows_max": rows_max}
-        gone = (await connection.execute(PRUNE_RECEIPTS, bounds)).rowcount
-        keys = {"lifetime_s": keys_age_s, "rows_max": rows_max}
-        return max(gone, (await connection.execute(PRUNE_KEYS, keys)).rowcount)
+async def prune_keys(connection: Connection, *, lifetime_s: float, rows_max: int) -> int:
+    """Delete up to `rows_max` keys that are older than `lifetime_s`; return how many."""
+    bounds = {"lifetime_s": lifetime_s, "rows_max": rows_max}
+    return (await connection.execute(PRUNE_KEYS, bounds)).rowcount

@@ -1,4 +1,4 @@
-"""Use cases of invalidations: publish one, wait until it is applied, read what became of it.
+"""Use cases of invalidations: publish one, wait until it is applied.
 
 It knows neither Litestar nor the driver.
 """
@@ -11,31 +11,29 @@ from collections.abc import Callable
 from asgi_isr.coherence import Observer, Reached
 from asgi_isr.coherence import Progress as Reach
 from asgi_isr.events import Invalidation
-from perfcheck_contracts import Applied, Receipt, ReceiptList
+from perfcheck_contracts import Applied
 
 from perfcheck_api import outbox
 from perfcheck_api.db import Connection, Database
-from perfcheck_api.errors import ConflictError, Fault, NotFoundError, RejectedError
+from perfcheck_api.errors import ConflictError, Fault, RejectedError
 from perfcheck_api.invalidations import repository
 from perfcheck_api.invalidations.group_commit import GroupCommit
 from perfcheck_api.invalidations.model import (
     IDEMPOTENCY_KEY_LIFETIME_S,
-    LIST_WALKED_MAX,
-    ReceiptFilter,
     applied_since,
-    cursor_of,
     key_lock,
 )
 from perfcheck_api.invalidations.repository import KeptAnswer
 from perfcheck_api.outbox import Appended
 
+KEYS_PRUNED_MAX = 2000  # at once
 WAITING_MAX = 1000  # requests that wait until their event is applied; others get what is known
 
 _log = logging.getLogger(__name__)
 
 
 class InvalidationsService:
-    """Publishes invalidations through the outbox and reads their receipts.
+    """Publishes invalidations through the outbox, and waits until they are applied.
 
     `publish` works while `run` runs. Every method but `wait` raises `DatabaseUnavailableError` when
     PostgreSQL cannot answer.
@@ -116,12 +114,12 @@ class InvalidationsService:
             )
         return kept.appended
 
-    async def wait(self, number: int, *, timeout_s: float, started: float) -> Applied:
-        """Wait until every live instance has applied row `number` of the outbox, or `timeout_s`.
+    async def wait(self, source_seq: int, *, timeout_s: float, started: float) -> Applied:
+        """Wait until every live instance has applied all up to `source_seq`, or `timeout_s`.
 
         Milliseconds count from `started`, a result of `now`.
         """
-        reached = Reached(outbox.SOURCE, number)
+        reached = Reached(outbox.SOURCE, source_seq)
         if self._waiting >= self._waiting_max:
             _log.warning("%d requests wait for instances; one more does not", self._waiting)
             return await self._told(self._observer.applied(reached), started)
@@ -135,18 +133,8 @@ class InvalidationsService:
         unknown = "" if reach.everywhere else await self._observer.trouble() or ""
         return applied_since(reach, started, unknown=unknown)
 
-    async def receipt(self, event_id: str) -> Receipt:
-        """Return what became of an event; raise `NotFoundError` if it is not known (any more)."""
-        found = None if "\0" in event_id else await repository.receipt(self._database, event_id)
-        if found is None:
-            detail = "no invalidation of this id is known; receipts are kept for 7 days"
-            raise NotFoundError("unknown-invalidation", Fault("id", detail), tags=())
-        return found
-
-    async def receipts(self, wanted: ReceiptFilter) -> ReceiptList:
-        """Return one page of receipts, newest first.
-
-        It may be shorter than asked for while `next` is given: what fits was rare on the way.
-        """
-        found, more = await repository.receipts(self._database, wanted, walked_max=LIST_WALKED_MAX)
-        return ReceiptList(receipts=found, next=None if more is None else cursor_of(more))
+    async def prune_keys(self, connection: Connection) -> int:
+        """Delete idempotency keys that ended, at most `KEYS_PRUNED_MAX`; return how many."""
+        return await repository.prune_keys(
+            connection, lifetime_s=IDEMPOTENCY_KEY_LIFETIME_S, rows_max=KEYS_PRUNED_MAX
+        )

@@ -1,6 +1,8 @@
 """What the outbox speaks of: rows, acknowledgements, and the source that they are counted by.
 
-Pure: no I/O, no clock.
+A row's id is its `source_seq`: what the source counts its events by, from here over the header
+`Cache-Sequence` to whoever waits for it. The log's own number of a message is its `seq`. Pure: no
+I/O, no clock.
 """
 
 import re
@@ -21,16 +23,16 @@ _TRACEPARENT = re.compile(
 
 
 class Appended(NamedTuple):
-    """A row that was written: its place in the outbox, and the id of its event."""
+    """A row that was written: its number in the outbox, and the id of its event."""
 
-    id: int
+    source_seq: int
     event_id: UUID
 
 
 class Pending(NamedTuple):
     """A row to publish; `attempts` counts this one."""
 
-    id: int
+    source_seq: int
     event_id: UUID
     subject: str
     payload: bytes

@@ -91,7 +91,7 @@ class Publisher:
         if not rows:
             return False
         # A row below, unpublished again since by hand, must not pass for one that is in the log.
-        self._through = rows[0].id - 1
+        self._through = rows[0].source_seq - 1
         taken = [await self._takeable(row) for row in rows]
         published: list[tuple[Pending, int]] = []
         try:
@@ -102,7 +102,7 @@ class Publisher:
                     self._connection, published, self._acknowledged
                 )
                 self._metrics.published(lags_s)
-        self._through = rows[-1].id
+        self._through = rows[-1].source_seq
         size = sum(len(row.payload) for row in rows)
         return len(rows) == BATCH_ROWS_MAX or size >= BATCH_BYTES_MAX
 
@@ -132,7 +132,7 @@ class Publisher:
                 published.append((row, self._taken(row, receipt)))
             if error is not None:
                 raise error
-        receipt = await self._broker.publish(_message(last, last.id))
+        receipt = await self._broker.publish(_message(last, last.source_seq))
         published.append((last, self._taken(last, receipt)))
 
     async def _takeable(self, row: Pending) -> Pending:
@@ -144,7 +144,7 @@ class Publisher:
         self._metrics.refused()
         _log.error(
             "event %s (outbox %s) cannot be published, every page becomes old in its place: %s",
-            row.event_id, row.id, reason,
+            row.event_id, row.source_seq, reason,
         )  # fmt: skip
         everything = Invalidation(
             tags=("*",), reason=f"event {row.event_id} could not be published: {reason}"
@@ -158,7 +158,7 @@ class Publisher:
             _log.error(
                 "the log answered that event %s (outbox %s) stands at %s already, on the first"
                 " attempt: another event bears its id, and this one may not have been announced",
-                row.event_id, row.id, seq,
+                row.event_id, row.source_seq, seq,
             )  # fmt: skip
         self._acknowledge(seq, row.event_id, duplicate=duplicate)
         return seq
@@ -185,7 +185,7 @@ def _refusal(row: Pending, bytes_max: int) -> str | None:
     """Say why the log will never take `row`, or return None."""
     if row.subject != SUBJECT:
         return f"its subject is {row.subject[:200]!r}, the log takes {SUBJECT} from here"
-    size = _message(row, row.id).size_bytes
+    size = _message(row, row.source_seq).size_bytes
     if size > bytes_max:
         return f"it has {size} bytes, the log takes {bytes_max}: raise max_payload"
     return None

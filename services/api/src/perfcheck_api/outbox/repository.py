@@ -107,7 +107,7 @@ async def mark_published(
 
     Return for each how long ago it was written, in seconds.
     """
-    ids = [row.id for row, _ in published]
+    ids = [row.source_seq for row, _ in published]
     seqs = [seq for _, seq in published]
     cursor = await connection.execute(PUBLISHED, (SOURCE, *last, ids, seqs))
     return [lag_s for (lag_s,) in await cursor.fetchall()]

@@ -1,11 +1,16 @@
 """The HTTP edge of the rates: routes and headers."""
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable
+from datetime import date
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from litestar import Request, Response, Router, get, patch, put
-from litestar.datastructures import ResponseHeader, State
-from litestar.params import FromPath, QueryParameter, RawBody
+from litestar.datastructures import ResponseHeader
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, QueryParameter, RawBody, SkipValidation
 from perfcheck_chassis.http import requires
 from perfcheck_chassis.identity import ConsistencyTokens, TokenKeys
 from perfcheck_contracts import (
@@ -24,6 +29,15 @@ from perfcheck_api import outbox
 from perfcheck_api.invalidations.service import InvalidationsService
 from perfcheck_api.invalidations.waiting import Wait, WaitTime, check_wait
 from perfcheck_api.openapi import BEARER, problem_responses
+from perfcheck_api.rates.input import (
+    code_from,
+    day_from,
+    pair_from,
+    range_from,
+    rates_from,
+    writable_day_from,
+    year_from,
+)
 from perfcheck_api.rates.openapi import DayWriteOperation
 from perfcheck_api.rates.service import RatesService, Tagged
 
@@ -56,15 +70,23 @@ def _answer(tagged: Tagged[AnswerT]) -> Response[AnswerT]:
     )
 
 
-def _rates(state: State) -> RatesService:
-    service: RatesService = state.rates
-    return service
+class Edge(NamedTuple):
+    """What the routes work with; `today` gives the current day in UTC."""
+
+    service: RatesService
+    invalidations: InvalidationsService
+    tokens: ConsistencyTokens
+    today: Callable[[], date]
+
+
+Service = NamedDependency[SkipValidation[RatesService]]
+Given = NamedDependency[SkipValidation[Edge]]
 
 
 @get("/currencies", operation_id="listCurrencies", summary="All currencies with rates")
-async def currencies(state: State) -> Response[CurrencyList]:
+async def currencies(service: Service) -> Response[CurrencyList]:
     """Every currency that ever had a rate, with its latest one; without EUR, the base."""
-    return _answer(await _rates(state).currencies())
+    return _answer(await service.currencies())
 
 
 @get(
@@ -73,9 +95,9 @@ async def currencies(state: State) -> Response[CurrencyList]:
     summary="One currency",
     responses=problem_responses(404, 503),
 )
-async def currency(state: State, code: FromPath[str]) -> Response[Currency]:
+async def currency(service: Service, code: FromPath[str]) -> Response[Currency]:
     """Latest rate, and its change from the previous one."""
-    return _answer(await _rates(state).currency(code))
+    return _answer(await service.currency(code_from(code, field="code")))
 
 
 @get(
@@ -85,10 +107,12 @@ async def currency(state: State, code: FromPath[str]) -> Response[Currency]:
     responses=problem_responses(400, 404, 503),
 )
 async def history(
-    state: State, code: FromPath[str], first: First = None, last: Last = None
+    edge: Given, code: FromPath[str], first: First = None, last: Last = None
 ) -> Response[History]:
     """Two columns, oldest day first; the whole history unless a range is given."""
-    return _answer(await _rates(state).history(code, first, last))
+    known_as = code_from(code, field="code")
+    start, end = range_from(first, last, today=edge.today())
+    return _answer(await edge.service.history(known_as, start, end))
 
 
 @get(
@@ -98,10 +122,12 @@ async def history(
     responses=problem_responses(400, 404, 503),
 )
 async def pair(
-    state: State, base: FromPath[str], quote: FromPath[str], first: First = None, last: Last = None
+    edge: Given, base: FromPath[str], quote: FromPath[str], first: First = None, last: Last = None
 ) -> Response[Pair]:
     """Units of the quote currency per unit of the base, where both have a rate; EUR is allowed."""
-    return _answer(await _rates(state).pair(base, quote, first, last))
+    codes = pair_from(base, quote)
+    start, end = range_from(first, last, today=edge.today())
+    return _answer(await edge.service.pair(*codes, start, end))
 
 
 @get(
@@ -110,9 +136,9 @@ async def pair(
     summary="The newest day",
     responses=problem_responses(404, 503),
 )
-async def latest_day(state: State) -> Response[Day]:
+async def latest_day(service: Service) -> Response[Day]:
     """All rates of the newest day that has any."""
-    return _answer(await _rates(state).latest_day())
+    return _answer(await service.latest_day())
 
 
 @get(
@@ -121,15 +147,15 @@ async def latest_day(state: State) -> Response[Day]:
     summary="One day",
     responses=problem_responses(400, 404, 503),
 )
-async def day(state: State, date: FromPath[str]) -> Response[Day]:
+async def day(service: Service, date: FromPath[str]) -> Response[Day]:
     """All rates of a day; 404 where there are none, as on weekends."""
-    return _answer(await _rates(state).day(date))
+    return _answer(await service.day(day_from(date, field="date")))
 
 
 @get("/years", operation_id="listYears", summary="All years with rates")
-async def years(state: State) -> Response[YearList]:
+async def years(service: Service) -> Response[YearList]:
     """Years that have rates, oldest first."""
-    return _answer(await _rates(state).years())
+    return _answer(await service.years())
 
 
 @get(
@@ -138,93 +164,91 @@ async def years(state: State) -> Response[YearList]:
     summary="One year",
     responses=problem_responses(400, 404, 503),
 )
-async def year(state: State, year: FromPath[str]) -> Response[Year]:
+async def year(service: Service, year: FromPath[str]) -> Response[Year]:
     """First, last, lowest, highest and mean rate of each currency."""
-    return _answer(await _rates(state).year(year))
+    return _answer(await service.year(year_from(year)))
 
 
-@put(
-    "/days/{date:str}",
+def _write_day(
+    method: type[put | patch],
+    *,
+    operation_id: str,
+    summary: str,
+    merge: bool,
+) -> HTTPRouteHandler:
+    """Return the route that sets a day's rates to those given and announces the change.
+
+    With `merge` it keeps the rates that the body does not name, and removes those that are null.
+    With `wait=applied` the answer also says when each instance had applied the event.
+    """
+
+    async def write_day(
+        request: Request[Any, Any, Any],
+        edge: Given,
+        date: FromPath[str],
+        body: RawBody,
+        *,
+        wait: Wait = None,
+        timeout_s: WaitTime = WAIT_S,
+    ) -> Response[WriteResult]:
+        started = edge.invalidations.now()
+        check_wait(timeout_s)
+        day = writable_day_from(date, today=edge.today())
+        named = rates_from(body, known=await edge.service.known_codes(), merge=merge)
+        written = await edge.service.write_day(
+            day, named, merge=merge, traceparent=request.headers.get("traceparent")
+        )
+        result = written.result
+        if wait is not None:
+            applied = await edge.invalidations.wait(
+                written.source_seq, timeout_s=timeout_s, started=started
+            )
+            result = msgspec.structs.replace(result, applied=applied)
+        return Response(
+            result,
+            status_code=HTTPStatus.CREATED if written.created else HTTPStatus.OK,
+            headers={
+                "Cache-Control": "no-store",
+                "Consistency-Token": edge.tokens.issue(outbox.SOURCE, written.source_seq),
+            },
+        )
+
+    return method(
+        "/days/{date:str}",
+        operation_id=operation_id,
+        summary=summary,
+        operation_class=DayWriteOperation,
+        responses=problem_responses(400, 401, 403, 413, 422, 503),
+        response_headers=[CONSISTENCY_TOKEN],
+        security=BEARER,
+    )(write_day)
+
+
+replace_day = _write_day(
+    put,
     operation_id="replaceDay",
     summary="Replace a day",
-    operation_class=DayWriteOperation,
-    responses=problem_responses(400, 401, 403, 413, 422, 503),
-    response_headers=[CONSISTENCY_TOKEN],
-    security=BEARER,
+    merge=False,
 )
-async def replace_day(
-    request: Request[Any, Any, State],
-    date: FromPath[str],
-    body: RawBody,
-    *,
-    wait: Wait = None,
-    timeout_s: WaitTime = WAIT_S,
-) -> Response[WriteResult]:
-    """Set the day's rates to those given; announce the change.
-
-    With `wait=applied` the answer also says when each instance had applied it.
-    """
-    return await _write(request, date, body, merge=False, wait=wait, timeout_s=timeout_s)
-
-
-@patch(
-    "/days/{date:str}",
+merge_day = _write_day(
+    patch,
     operation_id="mergeDay",
     summary="Change some rates of a day",
-    operation_class=DayWriteOperation,
-    responses=problem_responses(400, 401, 403, 413, 422, 503),
-    response_headers=[CONSISTENCY_TOKEN],
-    security=BEARER,
+    merge=True,
 )
-async def merge_day(
-    request: Request[Any, Any, State],
-    date: FromPath[str],
-    body: RawBody,
-    *,
-    wait: Wait = None,
-    timeout_s: WaitTime = WAIT_S,
-) -> Response[WriteResult]:
-    """Set the rates given, remove those that are null, keep the rest; announce the change.
-
-    With `wait=applied` the answer also says when each instance had applied it.
-    """
-    return await _write(request, date, body, merge=True, wait=wait, timeout_s=timeout_s)
 
 
-async def _write(
-    request: Request[Any, Any, State],
-    date: str,
-    body: bytes,
-    *,
-    merge: bool,
-    wait: str | None,
-    timeout_s: float,
-) -> Response[WriteResult]:
-    state = request.app.state
-    tokens: ConsistencyTokens = state.consistency_tokens
-    invalidations: InvalidationsService = state.invalidations.service
-    started = invalidations.now()
-    check_wait(timeout_s)
-    written = await _rates(state).write_day(
-        date, body, merge=merge, traceparent=request.headers.get("traceparent")
-    )
-    result = written.result
-    if wait is not None:
-        applied = await invalidations.wait(written.number, timeout_s=timeout_s, started=started)
-        result = msgspec.structs.replace(result, applied=applied)
-    return Response(
-        result,
-        status_code=201 if written.created else 200,
-        headers={
-            "Cache-Control": "no-store",
-            "Consistency-Token": tokens.issue(outbox.SOURCE, written.number),
-        },
-    )
-
-
-def rates_router(keys: TokenKeys) -> Router:
+def rates_router(edge: Edge, keys: TokenKeys) -> Router:
     """Return the routes; writes need a token of `keys` with the scope `rates:write`."""
     reads = [currencies, currency, history, pair, latest_day, day, years, year]
     guard = requires(keys, audience="api", scope="rates:write")
     writes = Router("/", route_handlers=[replace_day, merge_day], guards=[guard])
-    return Router("/api/v1", route_handlers=[*reads, writes], tags=["rates"])
+    return Router(
+        "/",
+        route_handlers=[*reads, writes],
+        dependencies={
+            "edge": Provide(lambda: edge, use_cache=True, sync_to_thread=False),
+            "service": Provide(lambda: edge.service, use_cache=True, sync_to_thread=False),
+        },
+        tags=["rates"],
+    )

@@ -18,8 +18,6 @@ from perfcheck_api.rates.model import (
     FIRST_DAY,
     RATE_LIMIT,
     RATE_MIN,
-    currency_tag,
-    day_tag,
 )
 
 _CODE = re.compile(r"[A-Za-z]{3}")
@@ -41,14 +39,13 @@ def code_from(text: str, *, field: str) -> str:
     return text.upper()
 
 
-def unknown_currency(code: str, *, field: str, tags: tuple[str, ...] = ()) -> NotFoundError:
-    """Return the error for a code that nobody gave a rate for."""
-    detail = f"no rates of {code} are known; GET /api/v1/currencies lists the currencies"
-    if code == BASE_CURRENCY:
-        detail = "EUR is the base of all rates; ask for a pair, such as /api/v1/pairs/EUR/USD"
-    return NotFoundError(
-        "unknown-currency", Fault(field, detail), tags=tags or (currency_tag(code),)
-    )
+def pair_from(base_text: str, quote_text: str) -> tuple[str, str]:
+    """Return two codes; raise as `code_from` does, and `BadRequestError` for one code twice."""
+    base = code_from(base_text, field="base")
+    quote = code_from(quote_text, field="quote")
+    if base == quote:
+        raise BadRequestError(Fault("quote", f"{quote} is the base as well; name two"))
+    return base, quote
 
 
 def day_from(text: str, *, field: str) -> date:
@@ -90,22 +87,14 @@ def range_from(
     return start, end
 
 
-def no_day(day: date, *, today: date) -> NotFoundError:
-    """Return the error for a day without rates, saying why there are none."""
-    detail = f"there are no rates of {day}: no business day, or not published yet"
-    if day > today:
-        detail = f"{day} is in the future (today is {today})"
-    elif day < FIRST_DAY:
-        detail = f"{day} is before {FIRST_DAY}, the first day of rates"
-    return NotFoundError("no-such-day", Fault("date", detail), tags=(day_tag(day),))
-
-
-def check_writable(day: date, *, today: date) -> None:
-    """Raise `RejectedError` for a day that can have no rates."""
+def writable_day_from(text: str, *, today: date) -> date:
+    """Return the day, as `day_from` does; raise `RejectedError` for one that can have no rates."""
+    day = day_from(text, field="date")
     if day > today:
         raise RejectedError(Fault("date", f"{day} is in the future (today is {today})"))
     if day < FIRST_DAY:
         raise RejectedError(Fault("date", f"{day} is before {FIRST_DAY}, the first day of rates"))
+    return day
 
 
 def rates_from(body: bytes, *, known: Collection[str], merge: bool) -> dict[str, Decimal | None]:

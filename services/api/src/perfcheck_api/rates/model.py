@@ -38,6 +38,13 @@ def year_tag(year: int) -> str:
     return f"year:{year}"
 
 
+class Series(NamedTuple):
+    """Rates of one currency: two columns of one length, oldest day first."""
+
+    days: list[date]
+    rates: list[float]
+
+
 class Neighbours(NamedTuple):
     """The nearest days with rates before and after a day, None where there is none."""
 

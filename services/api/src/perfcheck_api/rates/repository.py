@@ -1,194 +1,164 @@
-"""All SQL of the rates. A question is one statement that answers with one row: columns as arrays.
+"""Runs the statements of the rates, and returns what they find as structs."""
 
-A test explains each statement on the full data and demands index scans of `rates`.
-"""
-
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from perfcheck_contracts import (
+    BASE_CURRENCY,
+    Currency,
+    CurrencySummary,
+    Day,
+    DayRate,
+    Pair,
+    Year,
+    YearCurrency,
+)
+
 from perfcheck_api.db import Connection, Database
-from perfcheck_api.rates.model import WRITERS_LOCK, Neighbours
-
-CURRENCIES = """
-SELECT array_agg(c.code ORDER BY c.code), array_agg(c.name ORDER BY c.code),
-       array_agg(f.day ORDER BY c.code), array_agg(l.day ORDER BY c.code),
-       array_agg(l.rate::float8 ORDER BY c.code)
-FROM currencies c
-CROSS JOIN LATERAL (
-    SELECT day FROM rates WHERE currency = c.code ORDER BY day LIMIT 1
-) f
-CROSS JOIN LATERAL (
-    SELECT day, rate FROM rates WHERE currency = c.code ORDER BY day DESC LIMIT 1
-) l
-"""
-
-CURRENCY = """
-SELECT c.name, f.day, l.day, l.rate::float8, l.rate::float8 / p.rate::float8 - 1
-FROM currencies c
-CROSS JOIN LATERAL (
-    SELECT day FROM rates WHERE currency = c.code ORDER BY day LIMIT 1
-) f
-CROSS JOIN LATERAL (
-    SELECT day, rate FROM rates WHERE currency = c.code ORDER BY day DESC LIMIT 1
-) l
-LEFT JOIN LATERAL (
-    SELECT rate FROM rates WHERE currency = c.code AND day < l.day ORDER BY day DESC LIMIT 1
-) p ON true
-WHERE c.code = %(code)s
-"""
-
-HISTORY = """
-SELECT h.days, h.rates
-FROM currencies c
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(day ORDER BY day), '{}') AS days,
-           coalesce(array_agg(rate::float8 ORDER BY day), '{}') AS rates
-    FROM rates
-    WHERE currency = c.code AND day BETWEEN %(start)s AND %(end)s
-) h
-WHERE c.code = %(code)s
-"""
-
-# One euro in the quote currency by one euro in the base currency.
-PAIR = """
-SELECT b.name, q.name, h.days, h.rates
-FROM currencies b
-JOIN currencies q ON q.code = %(quote)s
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(day ORDER BY day), '{}') AS days,
-           coalesce(array_agg(qr.rate::float8 / br.rate::float8 ORDER BY day), '{}') AS rates
-    FROM rates br JOIN rates qr USING (day)
-    WHERE br.currency = b.code AND br.day BETWEEN %(start)s AND %(end)s
-      AND qr.currency = q.code AND qr.day BETWEEN %(start)s AND %(end)s
-) h
-WHERE b.code = %(base)s
-"""
-
-PAIR_FROM_EURO = """
-SELECT %(euro)s, q.name, h.days, h.rates
-FROM currencies q
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(day ORDER BY day), '{}') AS days,
-           coalesce(array_agg(rate::float8 ORDER BY day), '{}') AS rates
-    FROM rates
-    WHERE currency = q.code AND day BETWEEN %(start)s AND %(end)s
-) h
-WHERE q.code = %(quote)s
-"""
-
-PAIR_TO_EURO = """
-SELECT b.name, %(euro)s, h.days, h.rates
-FROM currencies b
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(day ORDER BY day), '{}') AS days,
-           coalesce(array_agg(1 / rate::float8 ORDER BY day), '{}') AS rates
-    FROM rates
-    WHERE currency = b.code AND day BETWEEN %(start)s AND %(end)s
-) h
-WHERE b.code = %(base)s
-"""
-
-DAY = """
-WITH near AS (
-    SELECT (SELECT day FROM rates WHERE day < %(day)s ORDER BY day DESC LIMIT 1) AS previous,
-           (SELECT day FROM rates WHERE day > %(day)s ORDER BY day LIMIT 1) AS next
+from perfcheck_api.rates import statements
+from perfcheck_api.rates.model import (
+    BASE_NAME,
+    FIRST_DAY,
+    WRITERS_LOCK,
+    Neighbours,
+    Series,
 )
-SELECT near.previous, near.next,
-       array_agg(r.currency ORDER BY r.currency), array_agg(c.name ORDER BY r.currency),
-       array_agg(r.rate::float8 ORDER BY r.currency),
-       array_agg(r.rate::float8 / p.rate::float8 - 1 ORDER BY r.currency)
-FROM near
-LEFT JOIN rates r ON r.day = %(day)s
-LEFT JOIN currencies c ON c.code = r.currency
-LEFT JOIN rates p ON p.currency = r.currency AND p.day = near.previous
-GROUP BY near.previous, near.next
-"""
 
-LATEST_DAY = "SELECT day FROM rates ORDER BY day DESC LIMIT 1"
 
-# From each year's first day straight to the next year's: some thirty look-ups, no scan.
-YEARS = """
-WITH RECURSIVE firsts AS (
-    (SELECT day FROM rates ORDER BY day LIMIT 1)
-    UNION ALL
-    SELECT n.day
-    FROM firsts
-    CROSS JOIN LATERAL (
-        SELECT day FROM rates
-        WHERE day >= make_date(extract(year FROM firsts.day)::int + 1, 1, 1)
-        ORDER BY day LIMIT 1
-    ) n
-)
-SELECT coalesce(array_agg(extract(year FROM day)::int ORDER BY day), '{}') FROM firsts
-"""
+async def currencies(database: Database) -> list[CurrencySummary]:
+    """Return every currency that has rates, by code."""
+    row = await database.row(statements.CURRENCIES)
+    if row is None or row[0] is None:
+        return []
+    return [
+        CurrencySummary(code=code, name=name, first_day=first, last_day=last, rate=rate)
+        for code, name, first, last, rate in zip(*row, strict=True)
+    ]
 
-YEAR = """
-WITH quotes AS MATERIALIZED (
-    SELECT currency, day, rate FROM rates WHERE day >= %(start)s AND day < %(end)s
-), spans AS (
-    SELECT currency, min(day) AS first, max(day) AS last, min(rate)::float8 AS low,
-           max(rate)::float8 AS high, avg(rate)::float8 AS mean
-    FROM quotes GROUP BY currency
-)
-SELECT (SELECT extract(year FROM day)::int FROM rates
-        WHERE day < %(start)s ORDER BY day DESC LIMIT 1),
-       (SELECT extract(year FROM day)::int FROM rates WHERE day >= %(end)s ORDER BY day LIMIT 1),
-       (SELECT count(DISTINCT day) FROM quotes),
-       array_agg(s.currency ORDER BY s.currency), array_agg(c.name ORDER BY s.currency),
-       array_agg(f.rate::float8 ORDER BY s.currency),
-       array_agg(l.rate::float8 ORDER BY s.currency),
-       array_agg(s.low ORDER BY s.currency), array_agg(s.high ORDER BY s.currency),
-       array_agg(s.mean ORDER BY s.currency)
-FROM spans s
-JOIN currencies c ON c.code = s.currency
-JOIN rates f ON f.currency = s.currency AND f.day = s.first
-JOIN rates l ON l.currency = s.currency AND l.day = s.last
-"""
 
-KNOWN_CODES = "SELECT array_agg(code ORDER BY code) FROM currencies"
+async def currency(database: Database, code: str) -> Currency | None:
+    """Return a currency's latest rate and its change, or None if it has no rate."""
+    row = await database.row(statements.CURRENCY, {"code": code})
+    if row is None:
+        return None
+    name, first, last, rate, change = row
+    return Currency(code=code, name=name, first_day=first, last_day=last, rate=rate, change=change)
 
-LOCK_WRITERS = "SELECT pg_advisory_xact_lock(%(lock)s)"
-CODES_OF_DAY = "SELECT coalesce(array_agg(currency), '{}') FROM rates WHERE day = %(day)s"
-NEIGHBOURS = """
-SELECT (SELECT day FROM rates WHERE day < %(day)s ORDER BY day DESC LIMIT 1),
-       (SELECT day FROM rates WHERE day > %(day)s ORDER BY day LIMIT 1)
-"""
-REMOVE_RATES = "DELETE FROM rates WHERE day = %(day)s AND currency = ANY(%(codes)s)"
-WRITE_RATES = """
-INSERT INTO rates AS r (currency, day, rate)
-SELECT code, %(day)s, rate FROM unnest(%(codes)s::text[], %(rates)s::numeric[]) AS w (code, rate)
-ON CONFLICT (currency, day) DO UPDATE SET rate = excluded.rate
-WHERE r.rate IS DISTINCT FROM excluded.rate
-"""
+
+async def history(
+    database: Database, code: str, start: date | None, end: date | None
+) -> Series | None:
+    """Return a currency's rates within an inclusive range, or None if it is not known."""
+    row = await database.row(statements.HISTORY, {"code": code, **_bounds(start, end)})
+    return None if row is None else Series(*row)
+
+
+async def pair(
+    database: Database, base: str, quote: str, start: date | None, end: date | None
+) -> Pair | None:
+    """Return the cross rate within an inclusive range, or None if one of them is not known."""
+    query = statements.PAIR
+    if BASE_CURRENCY in {base, quote}:
+        query = statements.PAIR_FROM_EURO if base == BASE_CURRENCY else statements.PAIR_TO_EURO
+    names = {"base": base, "quote": quote, "euro": BASE_NAME}
+    row = await database.row(query, {**names, **_bounds(start, end)})
+    if row is None:
+        return None
+    base_name, quote_name, days, rates = row
+    return Pair(
+        base=base,
+        quote=quote,
+        base_name=base_name,
+        quote_name=quote_name,
+        days=days,
+        rates=rates,
+    )
+
+
+def _bounds(start: date | None, end: date | None) -> dict[str, date]:
+    return {"start": start or FIRST_DAY, "end": end or date.max}
+
+
+async def day(database: Database, wanted: date) -> Day:
+    """Return a day; without rates where it has none."""
+    return _day(wanted, await database.row(statements.DAY, {"day": wanted}))
+
+
+async def latest_day(database: Database) -> date | None:
+    """Return the newest day that has rates."""
+    row = await database.row(statements.LATEST_DAY)
+    return None if row is None else row[0]
+
+
+def _day(wanted: date, row: Sequence[Any] | None) -> Day:
+    previous, following, *columns = row if row is not None else (None, None, [None])
+    rates = [] if columns[0][0] is None else list(zip(*columns, strict=True))
+    return Day(
+        day=wanted,
+        previous=previous,
+        next=following,
+        rates=[
+            DayRate(code=code, name=name, rate=rate, change=change)
+            for code, name, rate, change in rates
+        ],
+    )
+
+
+async def years(database: Database) -> list[int]:
+    """Return the years that have rates, oldest first."""
+    row = await database.row(statements.YEARS)
+    return [] if row is None else row[0]
+
+
+async def year(database: Database, wanted: int) -> Year | None:
+    """Return a year's rates summed up by currency, or None where there are none."""
+    # A year's end is exclusive, and dates end with year 9999.
+    end = date(wanted + 1, 1, 1) if wanted < date.max.year else date.max
+    row = await database.row(statements.YEAR, {"start": date(wanted, 1, 1), "end": end})
+    if row is None or row[3] is None:
+        return None
+    previous, following, days, *columns = row
+    fields = ("code", "name", "first", "last", "min", "max", "mean")
+    return Year(
+        year=wanted,
+        previous=previous,
+        next=following,
+        days=days,
+        currencies=[
+            YearCurrency(**dict(zip(fields, values, strict=True)))
+            for values in zip(*columns, strict=True)
+        ],
+    )
 
 
 async def known_codes(database: Database) -> frozenset[str]:
     """Return the codes of all currencies that may have rates."""
-    row = await database.row(KNOWN_CODES)
+    row = await database.row(statements.KNOWN_CODES)
     return frozenset(row[0] or ()) if row is not None else frozenset()
 
 
 async def lock_writers(connection: Connection) -> None:
     """Keep other transactions from changing rates until this one ends; wait for those that do."""
-    await connection.execute(LOCK_WRITERS, {"lock": WRITERS_LOCK})
+    await connection.execute(statements.LOCK_WRITERS, {"lock": WRITERS_LOCK})
 
 
 async def codes_of_day(connection: Connection, day: date) -> frozenset[str]:
     """Return the currencies that have a rate on `day`."""
-    row = await (await connection.execute(CODES_OF_DAY, {"day": day})).fetchone()
+    row = await (await connection.execute(statements.CODES_OF_DAY, {"day": day})).fetchone()
     return frozenset(row[0]) if row is not None else frozenset()
 
 
-async def day_as_written(connection: Connection, day: date) -> tuple[Any, ...] | None:
-    """Return the row of `DAY` as the caller's transaction sees it."""
-    return await (await connection.execute(DAY, {"day": day}, binary=True)).fetchone()
+async def day_as_written(connection: Connection, wanted: date) -> Day:
+    """Return a day as the caller's transaction sees it."""
+    cursor = await connection.execute(statements.DAY, {"day": wanted}, binary=True)
+    return _day(wanted, await cursor.fetchone())
 
 
 async def neighbours(connection: Connection, day: date) -> Neighbours:
     """Return the nearest days with rates before and after `day`."""
-    row = await (await connection.execute(NEIGHBOURS, {"day": day})).fetchone()
+    row = await (await connection.execute(statements.NEIGHBOURS, {"day": day})).fetchone()
     return Neighbours(*row) if row is not None else Neighbours(None, None)
 
 
@@ -201,7 +171,7 @@ async def write(
 ) -> None:
     """Set `rates` of `day`, and remove those of the currencies `removed`."""
     if removed:
-        await connection.execute(REMOVE_RATES, {"day": day, "codes": list(removed)})
+        await connection.execute(statements.REMOVE_RATES, {"day": day, "codes": list(removed)})
     if rates:
         parameters = {"day": day, "codes": list(rates), "rates": list(rates.values())}
-        await connection.execute(WRITE_RATES, parameters)
+        await connection.execute(statements.WRITE_RATES, parameters)

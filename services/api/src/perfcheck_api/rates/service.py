@@ -6,40 +6,28 @@ It knows neither Litestar nor the driver; today's date is given as a function.
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+import msgspec
 from asgi_isr.events import Invalidation
 from perfcheck_contracts import (
     BASE_CURRENCY,
     Currency,
     CurrencyList,
-    CurrencySummary,
     Day,
-    DayRate,
     History,
     Pair,
     WriteResult,
     Year,
-    YearCurrency,
     YearList,
 )
 
 from perfcheck_api import outbox
 from perfcheck_api.db import Database
-from perfcheck_api.errors import BadRequestError, Fault, NotFoundError
+from perfcheck_api.errors import NotFoundError
 from perfcheck_api.rates import repository
-from perfcheck_api.rates.input import (
-    check_writable,
-    code_from,
-    day_from,
-    no_day,
-    range_from,
-    rates_from,
-    unknown_currency,
-    year_from,
-)
+from perfcheck_api.rates.missing import no_day, no_rates, no_year, unknown_currency
 from perfcheck_api.rates.model import (
-    BASE_NAME,
     CURRENCIES_TAG,
     FIRST_DAY,
     LATEST_TAG,
@@ -61,18 +49,22 @@ class Tagged(NamedTuple, Generic[AnswerT]):
 
 
 class Written(NamedTuple):
-    """What a write left; `created` when the day had no rates before, `number` in the outbox."""
+    """What a write left; `created` when the day had no rates before.
+
+    `source_seq` is the place of its event in the outbox.
+    """
 
     result: WriteResult
     created: bool
-    number: int
+    source_seq: int
 
 
 class RatesService:
     """Reads and writes reference rates.
 
-    Every method raises `DatabaseUnavailableError` when PostgreSQL cannot answer; those that take
-    text from callers raise `BadRequestError` or `NotFoundError` for what does not fit.
+    Every method raises `DatabaseUnavailableError` when PostgreSQL cannot answer; those that are
+    asked for one thing raise `NotFoundError` where there is none. Ranges are inclusive, and open
+    where None is given.
     """
 
     def __init__(self, database: Database, *, today: Callable[[], date]) -> None:
@@ -81,40 +73,22 @@ class RatesService:
 
     async def currencies(self) -> Tagged[CurrencyList]:
         """Return every currency that has rates, by code."""
-        row = await self._database.row(repository.CURRENCIES)
-        columns = row if row is not None and row[0] is not None else ((),) * 5
-        return Tagged(
-            CurrencyList(
-                currencies=[
-                    CurrencySummary(code=code, name=name, first_day=first, last_day=last, rate=rate)
-                    for code, name, first, last, rate in zip(*columns, strict=True)
-                ]
-            ),
-            (CURRENCIES_TAG,),
-        )
+        found = await repository.currencies(self._database)
+        return Tagged(CurrencyList(currencies=found), (CURRENCIES_TAG,))
 
-    async def currency(self, text: str) -> Tagged[Currency]:
+    async def currency(self, code: str) -> Tagged[Currency]:
         """Return a currency's latest rate and its change."""
-        code = code_from(text, field="code")
-        row = await self._database.row(repository.CURRENCY, {"code": code})
-        if row is None:
+        found = await repository.currency(self._database, code)
+        if found is None:
             raise unknown_currency(code, field="code")
-        name, first, last, rate, change = row
-        return Tagged(
-            Currency(
-                code=code, name=name, first_day=first, last_day=last, rate=rate, change=change
-            ),
-            (currency_tag(code),),
-        )
+        return Tagged(found, (currency_tag(code),))
 
-    async def history(self, text: str, first: str | None, last: str | None) -> Tagged[History]:
-        """Return a currency's rates from `first` to `last`, all where nothing is given."""
-        code = code_from(text, field="code")
-        start, end = range_from(first, last, today=self._today())
-        row = await self._database.row(repository.HISTORY, {"code": code, **_bounds(start, end)})
-        if row is None or (not row[0] and start is None and end is None):
+    async def history(self, code: str, start: date | None, end: date | None) -> Tagged[History]:
+        """Return a currency's rates from `start` to `end`."""
+        found = await repository.history(self._database, code, start, end)
+        if found is None or (not found.days and start is None and end is None):
             raise unknown_currency(code, field="code")
-        days, rates = row
+        days, rates = found
         return Tagged(
             History(
                 currency=code,
@@ -127,56 +101,34 @@ class RatesService:
         )
 
     async def pair(
-        self, base_text: str, quote_text: str, first: str | None, last: str | None
+        self, base: str, quote: str, start: date | None, end: date | None
     ) -> Tagged[Pair]:
         """Return the cross rate of two currencies, on the days on which both have a rate."""
-        base = code_from(base_text, field="base")
-        quote = code_from(quote_text, field="quote")
-        if base == quote:
-            raise BadRequestError(Fault("quote", f"{quote} is the base as well; name two"))
-        start, end = range_from(first, last, today=self._today())
-        query = repository.PAIR
-        if BASE_CURRENCY in {base, quote}:
-            query = repository.PAIR_FROM_EURO if base == BASE_CURRENCY else repository.PAIR_TO_EURO
-        parameters = {"base": base, "quote": quote, "euro": BASE_NAME, **_bounds(start, end)}
-        row = await self._database.row(query, parameters)
+        found = await repository.pair(self._database, base, quote, start, end)
         tags = (currency_tag(base), currency_tag(quote))
-        if row is None:
+        if found is None:
             raise await self._unknown_of_pair(base, quote, tags)
-        base_name, quote_name, days, rates = row
-        return Tagged(
-            Pair(
-                base=base,
-                quote=quote,
-                base_name=base_name,
-                quote_name=quote_name,
-                days=days,
-                rates=rates,
-            ),
-            tags,
-        )
+        return Tagged(found, tags)
 
     async def _unknown_of_pair(self, base: str, quote: str, tags: tuple[str, ...]) -> NotFoundError:
-        known = {BASE_CURRENCY, *await repository.known_codes(self._database)}
+        known = {BASE_CURRENCY, *await self.known_codes()}
         if base not in known:
             return unknown_currency(base, field="base", tags=tags)
         return unknown_currency(quote, field="quote", tags=tags)
 
-    async def day(self, text: str) -> Tagged[Day]:
+    async def day(self, day: date) -> Tagged[Day]:
         """Return all rates of a day."""
-        return await self._day(day_from(text, field="date"), ())
+        return await self._day(day, ())
 
     async def latest_day(self) -> Tagged[Day]:
         """Return all rates of the newest day."""
-        row = await self._database.row(repository.LATEST_DAY)
-        if row is None:
-            fault = Fault("date", "there are no rates yet; `perfcheck ingest` loads them")
-            raise NotFoundError("no-such-day", fault, tags=(LATEST_TAG,))
-        return await self._day(row[0], (LATEST_TAG,))
+        day = await repository.latest_day(self._database)
+        if day is None:
+            raise no_rates()
+        return await self._day(day, (LATEST_TAG,))
 
     async def _day(self, day: date, more_tags: tuple[str, ...]) -> Tagged[Day]:
-        row = await self._database.row(repository.DAY, {"day": day})
-        found = _day_from(day, row)
+        found = await repository.day(self._database, day)
         if not found.rates:
             error = no_day(day, today=self._today())
             error.tags += more_tags
@@ -187,49 +139,31 @@ class RatesService:
 
     async def years(self) -> Tagged[YearList]:
         """Return the years that have rates."""
-        row = await self._database.row(repository.YEARS)
-        return Tagged(YearList(years=row[0] if row is not None else []), (YEARS_TAG,))
+        return Tagged(YearList(years=await repository.years(self._database)), (YEARS_TAG,))
 
-    async def year(self, text: str) -> Tagged[Year]:
+    async def year(self, year: int) -> Tagged[Year]:
         """Return a year's rates summed up by currency."""
-        year = year_from(text)
-        # A year's end is exclusive, and dates end with year 9999.
-        end = date(year + 1, 1, 1) if year < date.max.year else date.max
-        row = await self._database.row(repository.YEAR, {"start": date(year, 1, 1), "end": end})
-        tags = (year_tag(year),)
-        if row is None or row[3] is None:
-            fault = Fault(
-                "year", f"there are no rates of {year}; GET /api/v1/years lists the years"
-            )
-            raise NotFoundError("no-such-year", fault, tags=tags)
-        previous, following, days, *columns = row
-        fields = ("code", "name", "first", "last", "min", "max", "mean")
-        return Tagged(
-            Year(
-                year=year,
-                previous=previous,
-                next=following,
-                days=days,
-                currencies=[
-                    YearCurrency(**dict(zip(fields, values, strict=True)))
-                    for values in zip(*columns, strict=True)
-                ],
-            ),
-            tags,
-        )
+        found = await repository.year(self._database, year)
+        if found is None:
+            raise no_year(year)
+        return Tagged(found, (year_tag(year),))
+
+    async def known_codes(self) -> frozenset[str]:
+        """Return the codes of all currencies that may have rates."""
+        return await repository.known_codes(self._database)
 
     async def write_day(
-        self, text: str, body: bytes, *, merge: bool, traceparent: str | None = None
+        self,
+        day: date,
+        named: Mapping[str, Decimal | None],
+        *,
+        merge: bool,
+        traceparent: str | None = None,
     ) -> Written:
         """Replace the rates of a day, or with `merge` change those named; announce it.
 
-        Change and event are one transaction. Raises `RejectedError` for a day or a body that must
-        not be written.
+        Change and event are one transaction. With `merge` None removes a rate.
         """
-        day = day_from(text, field="date")
-        check_writable(day, today=self._today())
-        known = await repository.known_codes(self._database)
-        named = rates_from(body, known=known, merge=merge)
         rates: Mapping[str, Decimal] = {
             code: rate for code, rate in named.items() if rate is not None
         }
@@ -248,32 +182,8 @@ class RatesService:
             )
             event = Invalidation(tags=tags, reason=f"rates of {day} written")
             appended = await outbox.append(connection, event, traceparent=traceparent)
-            found = _day_from(day, await repository.day_as_written(connection, day))
-        result = WriteResult(
-            day=day,
-            previous=found.previous,
-            next=found.next,
-            rates=found.rates,
-            event_id=str(appended.event_id),
+            found = await repository.day_as_written(connection, day)
+        result = WriteResult(**msgspec.structs.asdict(found), event_id=str(appended.event_id))
+        return Written(
+            result, created=bool(found.rates) and not old, source_seq=appended.source_seq
         )
-        return Written(result, created=bool(found.rates) and not old, number=appended.id)
-
-
-def _bounds(start: date | None, end: date | None) -> dict[str, Any]:
-    return {"start": start or FIRST_DAY, "end": end or date.max}
-
-
-def _day_from(day: date, row: tuple[Any, ...] | None) -> Day:
-    """Return a day from the row of `repository.DAY`; without rates where it has none."""
-    previous, following, *columns = row if row is not None else (None, None, [None])
-    if columns[0][0] is None:
-        return Day(day=day, previous=previous, next=following, rates=[])
-    return Day(
-        day=day,
-        previous=previous,
-        next=following,
-        rates=[
-            DayRate(code=code, name=name, rate=rate, change=change)
-            for code, name, rate, change in zip(*columns, strict=True)
-        ],
-    )

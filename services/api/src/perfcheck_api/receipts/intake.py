@@ -34,9 +34,8 @@ from perfcheck_contracts import RECEIPTS, ReceiptBatch
 
 from perfcheck_api.db import Connection, DataError
 from perfcheck_api.db import connect as connect_to_database
-from perfcheck_api.invalidations import repository
-from perfcheck_api.invalidations.model import (
-    IDEMPOTENCY_KEY_LIFETIME_S,
+from perfcheck_api.receipts import repository
+from perfcheck_api.receipts.model import (
     PRUNE_LOCK,
     RECEIPT_AGE_S_MAX,
     RECEIPTS_KEPT,
@@ -45,6 +44,7 @@ from perfcheck_api.invalidations.model import (
     rounds,
     storable,
 )
+from perfcheck_api.receipts.repository import PruneKeys
 from perfcheck_api.sessions import Sessions
 
 CONSUMER = "api"
@@ -74,6 +74,7 @@ class ReceiptIntake:
         nats_url: str,
         *,
         name: str,
+        prune_keys: PruneKeys,
         tls_ca_file: str = "",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,6 +82,7 @@ class ReceiptIntake:
         self._nats_url = nats_url
         self._name = name
         self._tls_ca_file = tls_ca_file
+        self._prune_keys = prune_keys
         self._sessions = Sessions(
             self._session,
             what="receipts are not taken in",
@@ -127,8 +129,19 @@ class ReceiptIntake:
                 await _give_back(messages)
                 raise
             self._sessions.succeeded()
-            if self._monotonic() >= prune_at and await _prune(connection) < PRUNE_ROWS_MAX:
+            if self._monotonic() >= prune_at and await self._prune(connection) < PRUNE_ROWS_MAX:
                 prune_at = self._monotonic() + PRUNE_INTERVAL_S
+
+    async def _prune(self, connection: Connection) -> int:
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            return await repository.prune(
+                connection,
+                prune_lock=PRUNE_LOCK,
+                age_s=RECEIPT_AGE_S_MAX,
+                rows_kept=RECEIPTS_KEPT,
+                rows_max=PRUNE_ROWS_MAX,
+                prune_keys=self._prune_keys,
+            )
 
 
 async def ensure_consumer(js: JetStreamContext) -> None:
@@ -205,15 +218,3 @@ async def _merge_round(connection: Connection, parts: list[Part]) -> None:
                 await _merge_round(connection, [part])
         else:
             _log.error("the receipt of %r was dropped: %s", parts[0].receipt.id, error)
-
-
-async def _prune(connection: Connection) -> int:
-    async with asyncio.timeout(STEP_TIMEOUT_S):
-        return await repository.prune(
-            connection,
-            prune_lock=PRUNE_LOCK,
-            age_s=RECEIPT_AGE_S_MAX,
-            rows_kept=RECEIPTS_KEPT,
-            keys_age_s=IDEMPOTENCY_KEY_LIFETIME_S,
-            rows_max=PRUNE_ROWS_MAX,
-        )
