@@ -84,9 +84,9 @@ def create_app(
     health = Health(settings.service, settings.instance_id)
     health.add("postgres", partial(_postgres_problem, settings.database_url), required=True)
     # Without NATS writes still commit: their events wait in the outbox.
-    health.add("nats", relay.trouble, required=False)
+    health.add("nats", relay.unhealthy_reason, required=False)
     # And receipts wait in their stream.
-    health.add("receipts", intake.trouble, required=False)
+    health.add("receipts", intake.unhealthy_reason, required=False)
     health.add("instances", observer.trouble, required=False)
 
     @asynccontextmanager

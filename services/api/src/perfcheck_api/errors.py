@@ -62,3 +62,7 @@ class ConflictError(ApiError):
     def __init__(self, fault: Fault) -> None:
         super().__init__(f"{fault.field}: {fault.detail}")
         self.fault = fault
+
+
+class BrokerError(ApiError):
+    """The broker is out of reach, did not answer in time, or refused; says which."""

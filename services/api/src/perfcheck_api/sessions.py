@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from asgi_isr.backoff import Backoff
 from asgi_isr.errors import IsrError
+from asgi_isr.nats import end_if_cancelled
 from nats.errors import Error as NatsError
 
-from perfcheck_api.cancellation import end_if_cancelled
 from perfcheck_api.db import DatabaseError
 from perfcheck_api.errors import ApiError
 
@@ -20,8 +20,8 @@ _EXPECTED = (ApiError, IsrError, DatabaseError, NatsError, OSError, TimeoutError
 class Sessions:
     """Runs `session` again and again; `what` says what does not happen while it fails.
 
-    `trouble` is what is wrong now, safe to show, or None. Each change of it is logged once, not
-    each attempt.
+    `unhealthy_reason` is what is wrong now, safe to show, or None. Each change of it is logged
+    once, not each attempt.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class Sessions:
         self._what = what
         self._backoff = backoff
         self._log = logger
-        self.trouble: str | None = f"{what} yet"
+        self.unhealthy_reason: str | None = f"{what} yet"
 
     async def run(self) -> None:
-        """Run sessions until cancelled. Never raises: trouble is logged, and tried again."""
+        """Run sessions until cancelled. Never raises: it logs errors and tries again."""
         while True:
             try:
                 await self._session()
@@ -50,7 +50,7 @@ class Sessions:
 
     def succeeded(self) -> None:
         """Note that the work goes well: the next wait is short."""
-        self.trouble = None
+        self.unhealthy_reason = None
         self._backoff.reset()
 
     def _report(self, error: Exception) -> None:
@@ -59,11 +59,11 @@ class Sessions:
             cause = cause.exceptions[0]
         # The text of a driver's error may hold addresses and names: it belongs in the log only.
         shown = str(cause) if isinstance(cause, ApiError | IsrError) else type(cause).__name__
-        trouble = f"{self._what}: {shown}"
-        if trouble == self.trouble:
+        reason = f"{self._what}: {shown}"
+        if reason == self.unhealthy_reason:
             return  # said already; the next attempt comes soon
-        self.trouble = trouble
+        self.unhealthy_reason = reason
         if isinstance(cause, _EXPECTED):
-            self._log.warning("%s (%s)", trouble, cause)
+            self._log.warning("%s (%s)", reason, cause)
         else:
-            self._log.error("%s", trouble, exc_info=error)
+            self._log.error("%s", reason, exc_info=error)

@@ -222,12 +222,12 @@ async def test_a_wrong_password_is_told_and_not_shown(
     relay = Relay(Secret(schema_url), url, name="relay-test", metrics=new_metrics())
 
     async def told() -> bool:
-        return "Authorization Violation" in (await relay.trouble() or "")
+        return "Authorization Violation" in (await relay.unhealthy_reason() or "")
 
     with caplog.at_level(logging.DEBUG):
         async with background_tasks(relay=relay.run()):
             await until(told)
-    trouble = await relay.trouble()
+    trouble = await relay.unhealthy_reason()
     assert trouble is not None
     assert str(urlsplit(url).port) in trouble
     assert "Authorization Violation" in caplog.text

@@ -383,6 +383,23 @@ async def test_batches_are_taken_in(
         assert (await client.get("/invalidations/big")).status == 404
 
 
+async def test_a_stream_of_another_configuration_is_refused(
+    receipts_stream: JetStreamContext, schema_url: str, open_client: Any, until: Any
+) -> None:
+    """The health page names each field that would lose receipts, or lead them elsewhere."""
+    await receipts_stream.add_stream(
+        name=RECEIPTS_STREAM, subjects=[RECEIPTS_SUBJECT, "others"], retention="limits"
+    )
+    async with open_client(schema_url) as client:
+
+        async def refused() -> bool:
+            health = (await client.send("GET", "/health")).json()
+            detail = health["checks"]["receipts"]["detail"]
+            return all(text in detail for text in (RECEIPTS_STREAM, "subjects is", "retention is"))
+
+        await until(refused)
+
+
 async def test_batches_wait_while_postgres_is_away(
     receipts_stream: JetStreamContext, schema_url: str, open_client: Any, until: Any
 ) -> None:

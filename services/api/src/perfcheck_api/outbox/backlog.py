@@ -3,7 +3,8 @@
 import asyncio
 import logging
 
-from perfcheck_api.cancellation import end_if_cancelled
+from asgi_isr.nats import end_if_cancelled
+
 from perfcheck_api.db import Database, DatabaseError
 from perfcheck_api.errors import DatabaseUnavailableError
 from perfcheck_api.outbox import repository

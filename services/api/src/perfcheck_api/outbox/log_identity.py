@@ -10,8 +10,9 @@ import logging
 from enum import Enum
 
 from perfcheck_api.db import Connection
+from perfcheck_api.errors import BrokerError
 from perfcheck_api.outbox import repository
-from perfcheck_api.outbox.broker import Broker, BrokerError, LogState
+from perfcheck_api.outbox.broker import Broker, LogState
 from perfcheck_api.outbox.model import Acknowledged
 
 _log = logging.getLogger(__name__)

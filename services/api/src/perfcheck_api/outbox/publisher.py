@@ -21,12 +21,15 @@ from asgi_isr.events import (
     mark_body,
 )
 from asgi_isr.events import headers as event_headers
+from asgi_isr.nats import PubAck
 
 from perfcheck_api.db import Connection
+from perfcheck_api.errors import BrokerError
 from perfcheck_api.outbox import repository
-from perfcheck_api.outbox.broker import Broker, BrokerError, Message, Receipt
+from perfcheck_api.outbox.broker import Broker
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.model import SOURCE, SUBJECT, Acknowledged, Pending
+from perfcheck_api.outbox.window import MESSAGE_ID_HEADER, Message
 
 MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{SOURCE}"
 BATCH_ROWS_MAX = 256
@@ -109,31 +112,26 @@ class Publisher:
     async def mark(self, waiting: list[str], mark_id: UUID) -> None:
         """Publish a mark and tell its sequence and id to everyone in `waiting`."""
         named = str(mark_id)
-        seq, duplicate = await self._broker.publish(
-            Message(
-                MARK_SUBJECT,
-                mark_body(named),
-                {"Nats-Msg-Id": named, SEQUENCE_HEADER: str(self._through)},
-            )
-        )
-        self._acknowledge(seq, mark_id, duplicate=duplicate)
+        headers = {MESSAGE_ID_HEADER: named, SEQUENCE_HEADER: str(self._through)}
+        ack = await self._broker.publish(Message(MARK_SUBJECT, mark_body(named), headers))
+        self._acknowledge(ack, mark_id)
         # Recorded first: a log that loses this mark must be found out, as pages may bear its fence.
-        await repository.mark_acknowledged(self._connection, Acknowledged(seq, mark_id))
-        await self._broker.reply(waiting, msgspec.json.encode({"seq": seq, "id": named}))
+        await repository.mark_acknowledged(self._connection, Acknowledged(ack.seq, mark_id))
+        await self._broker.reply(waiting, msgspec.json.encode({"seq": ack.seq, "id": named}))
 
     async def _publish(self, rows: list[Pending], published: list[tuple[Pending, int]]) -> None:
         """Publish `rows`, noting in `published` each one that the log has, in order."""
         *ahead, last = rows
         if ahead:
-            receipts, error = await self._broker.publish_ahead(
+            acks, error = await self._broker.publish_ahead(
                 [_message(row, self._through) for row in ahead]
             )
-            for row, receipt in zip(ahead, receipts, strict=False):
-                published.append((row, self._taken(row, receipt)))
+            for row, ack in zip(ahead, acks, strict=False):
+                published.append((row, self._taken(row, ack)))
             if error is not None:
                 raise error
-        receipt = await self._broker.publish(_message(last, last.source_seq))
-        published.append((last, self._taken(last, receipt)))
+        ack = await self._broker.publish(_message(last, last.source_seq))
+        published.append((last, self._taken(last, ack)))
 
     async def _takeable(self, row: Pending) -> Pending:
         """Return `row`, or what stands in for it because the log will never take it."""
@@ -151,26 +149,25 @@ class Publisher:
         )
         return row._replace(subject=SUBJECT, payload=encode(everything))
 
-    def _taken(self, row: Pending, receipt: Receipt) -> int:
+    def _taken(self, row: Pending, ack: PubAck) -> int:
         """Note that the log has `row`; return its sequence."""
-        seq, duplicate = receipt
-        if duplicate and row.attempts == 1:
+        if ack.duplicate and row.attempts == 1:
             _log.error(
                 "the log answered that event %s (outbox %s) stands at %s already, on the first"
                 " attempt: another event bears its id, and this one may not have been announced",
-                row.event_id, row.source_seq, seq,
+                row.event_id, row.source_seq, ack.seq,
             )  # fmt: skip
-        self._acknowledge(seq, row.event_id, duplicate=duplicate)
-        return seq
+        self._acknowledge(ack, row.event_id)
+        return ack.seq
 
-    def _acknowledge(self, seq: int, message_id: UUID, *, duplicate: bool) -> None:
+    def _acknowledge(self, ack: PubAck, message_id: UUID) -> None:
         """Note an acknowledged message. Raises `BrokerError` when sequences went back."""
         last = self._acknowledged
-        if last is not None and seq <= last.seq:
-            if duplicate:
+        if last is not None and ack.seq <= last.seq:
+            if ack.duplicate:
                 return
-            raise BrokerError(f"the log gave sequence {seq} after {last.seq}: it lost events")
-        self._acknowledged = Acknowledged(seq, message_id)
+            raise BrokerError(f"the log gave sequence {ack.seq} after {last.seq}: it lost events")
+        self._acknowledged = Acknowledged(ack.seq, message_id)
 
 
 def _message(row: Pending, through: int) -> Message:

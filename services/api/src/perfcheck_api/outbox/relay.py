@@ -27,8 +27,9 @@ from asgi_isr.backoff import Backoff
 from perfcheck_chassis.secret import Secret
 
 from perfcheck_api.db import Connection, connect
+from perfcheck_api.errors import BrokerError
 from perfcheck_api.outbox import repository
-from perfcheck_api.outbox.broker import Broker, BrokerError, connected
+from perfcheck_api.outbox.broker import Broker, connected
 from perfcheck_api.outbox.log_identity import verify
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.publisher import Publisher
@@ -62,7 +63,7 @@ _log = logging.getLogger(__name__)
 
 
 class Relay:
-    """Runs sessions until it is cancelled; `trouble` tells the health page what is wrong, if so."""
+    """Runs sessions until it is cancelled; `unhealthy_reason` is for the health page."""
 
     def __init__(
         self,
@@ -91,12 +92,12 @@ class Relay:
         self._wake = asyncio.Event()
         self._waiting: list[str] = []
 
-    async def trouble(self) -> str | None:
+    async def unhealthy_reason(self) -> str | None:
         """Return None while publishing or standing by for another relay, else what is wrong."""
-        return self._sessions.trouble
+        return self._sessions.unhealthy_reason
 
     async def run(self) -> None:
-        """Publish until cancelled. Never raises: trouble is logged, and tried again."""
+        """Publish until cancelled. Never raises: it logs errors and tries again."""
         await self._sessions.run()
 
     async def _session(self) -> None:
@@ -118,11 +119,12 @@ class Relay:
             await connection.execute(_END_WHEN_SILENT)
             group.create_task(_end_when_broken(broker))
             group.create_task(_beat(connection))
-            await self._lead(connection, broker)  # in the block, see `cancellation`
+            await self._lead(connection, broker)  # in the block, see `end_if_cancelled`
 
     async def _lead(self, connection: Connection, broker: Broker) -> None:
         while not await _try_lock(connection):
-            self._sessions.trouble = None  # another relay has the lock, so somebody publishes
+            # Another relay has the lock, so somebody publishes.
+            self._sessions.unhealthy_reason = None
             await asyncio.sleep(STANDBY_S)
         async with asyncio.timeout(STEP_TIMEOUT_S):
             acknowledged = await verify(connection, broker)

@@ -11,27 +11,15 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from datetime import UTC, datetime
 
 import msgspec
 from asgi_isr.backoff import Backoff
-from asgi_isr.logs.nats import close, connect
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeoutError
-from nats.js import JetStreamContext
-from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    DiscardPolicy,
-    RetentionPolicy,
-    StorageType,
-    StreamConfig,
-)
-from nats.js.errors import NotFoundError
+from asgi_isr.nats import ConsumerSpec, Delivery, Link, PullConsumer, StreamSpec, ensure_stream
 from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import RECEIPTS, ReceiptBatch
 
+from perfcheck_api.clock import wall_s
 from perfcheck_api.db import Connection, DataError
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.receipts import repository
@@ -47,17 +35,20 @@ from perfcheck_api.receipts.model import (
 from perfcheck_api.receipts.repository import PruneKeys
 from perfcheck_api.sessions import Sessions
 
-CONSUMER = "api"
+STREAM_SPEC = StreamSpec(**RECEIPTS._asdict())
+# No bound on deliveries: what cannot be read is ended at once, and all else can be merged once
+# PostgreSQL is back, however often it broke down meanwhile.
+CONSUMER_SPEC = ConsumerSpec(
+    stream=RECEIPTS.name, durable="api", ack_wait_s=30.0, ack_pending_max=256
+)
 BATCHES_MAX = 16  # fetched at once
-FETCH_TIMEOUT_S = 2.0
-ACK_WAIT_S = 30.0
-ACK_PENDING_MAX = 256  # batches at all instances that are not acknowledged
-STATEMENT_TIMEOUT_S = 10.0
-STEP_TIMEOUT_S = 25.0  # below `ACK_WAIT_S`: what is still being merged is not given to another
-REQUEST_TIMEOUT_S = 2.0
-GIVE_BACK_S = 1.0  # after a failed merge
-RETRY_FIRST_S = 0.1
-RETRY_MAX_S = 5.0
+FETCH_WAIT_S = 2.0
+MERGE_STATEMENT_S_MAX = 10.0
+STEP_S_MAX = 25.0  # below `ack_wait_s`: what is still being merged is not given to another
+REQUEST_S_MAX = 2.0
+GIVE_BACK_DELAY_S = 1.0  # after a failed merge
+_RETRY_FIRST_S = 0.1
+_RETRY_S_MAX = 5.0
 PRUNE_INTERVAL_S = 60.0
 PRUNE_ROWS_MAX = 2000
 
@@ -66,7 +57,7 @@ _decoder = msgspec.json.Decoder(ReceiptBatch)
 
 
 class ReceiptIntake:
-    """Runs sessions until it is cancelled; `trouble` tells the health page what is wrong, if so."""
+    """Runs sessions until it is cancelled; `unhealthy_reason` is for the health page."""
 
     def __init__(
         self,
@@ -77,6 +68,7 @@ class ReceiptIntake:
         prune_keys: PruneKeys,
         tls_ca_file: str = "",
         monotonic: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = wall_s,
     ) -> None:
         self._database_url = database_url
         self._nats_url = nats_url
@@ -86,54 +78,54 @@ class ReceiptIntake:
         self._sessions = Sessions(
             self._session,
             what="receipts are not taken in",
-            backoff=Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S, jitter=random.random),
+            backoff=Backoff(first_s=_RETRY_FIRST_S, max_s=_RETRY_S_MAX, jitter=random.random),
             logger=_log,
         )
         self._monotonic = monotonic
+        self._wall_s = wall_s
 
-    async def trouble(self) -> str | None:
+    async def unhealthy_reason(self) -> str | None:
         """Return None while receipts are taken in, else what is wrong."""
-        return self._sessions.trouble
+        return self._sessions.unhealthy_reason
 
     async def run(self) -> None:
-        """Take in receipts until cancelled. Never raises: trouble is logged, and tried again."""
+        """Take in receipts until cancelled. Never raises: it logs errors and tries again."""
         await self._sessions.run()
 
     async def _session(self) -> None:
-        client = await connect(
-            self._nats_url, name=f"{self._name} receipts", tls_ca_file=self._tls_ca_file
+        link = Link(
+            self._nats_url,
+            name=f"{self._name} receipts",
+            timeout_s=REQUEST_S_MAX,
+            tls_ca_file=self._tls_ca_file,
         )
         try:
             async with connect_to_database(
-                self._database_url, name="receipts", statement_timeout_s=STATEMENT_TIMEOUT_S
+                self._database_url, name="receipts", statement_timeout_s=MERGE_STATEMENT_S_MAX
             ) as connection:
-                await self._take_in(connection, client.jetstream(timeout=REQUEST_TIMEOUT_S))
+                await self._take_in(connection, link)
         finally:
-            await close(client)
+            await link.close()
 
-    async def _take_in(self, connection: Connection, js: JetStreamContext) -> None:
-        async with asyncio.timeout(STEP_TIMEOUT_S):
-            await ensure_consumer(js)
-            subscription = await js.pull_subscribe_bind(consumer=CONSUMER, stream=RECEIPTS.name)
+    async def _take_in(self, connection: Connection, link: Link) -> None:
+        js = (await link.client()).jetstream(timeout=REQUEST_S_MAX)
+        await ensure_stream(js, STREAM_SPEC, wall=self._wall_s)
+        consumer = PullConsumer(link, CONSUMER_SPEC)
         prune_at = self._monotonic()
         while True:
+            batches = await consumer.fetch(BATCHES_MAX, FETCH_WAIT_S)
             try:
-                async with asyncio.timeout(2 * FETCH_TIMEOUT_S):
-                    messages = await subscription.fetch(BATCHES_MAX, timeout=FETCH_TIMEOUT_S)
-            except NatsTimeoutError:
-                messages = []  # nothing came
-            try:
-                async with asyncio.timeout(STEP_TIMEOUT_S):
-                    await _merge(connection, messages)
+                async with asyncio.timeout(STEP_S_MAX):
+                    await _merge(connection, batches)
             except Exception:
-                await _give_back(messages)
+                await _give_back(batches)
                 raise
             self._sessions.succeeded()
             if self._monotonic() >= prune_at and await self._prune(connection) < PRUNE_ROWS_MAX:
                 prune_at = self._monotonic() + PRUNE_INTERVAL_S
 
     async def _prune(self, connection: Connection) -> int:
-        async with asyncio.timeout(STEP_TIMEOUT_S):
+        async with asyncio.timeout(STEP_S_MAX):
             return await repository.prune(
                 connection,
                 prune_lock=PRUNE_LOCK,
@@ -144,63 +136,31 @@ class ReceiptIntake:
             )
 
 
-async def ensure_consumer(js: JetStreamContext) -> None:
-    """Create the stream of receipts and the consumer, unless they exist."""
-    try:
-        await js.stream_info(RECEIPTS.name)
-    except NotFoundError:
-        await js.add_stream(
-            StreamConfig(
-                name=RECEIPTS.name,
-                description=RECEIPTS.description,
-                subjects=list(RECEIPTS.subjects),
-                retention=RetentionPolicy(RECEIPTS.retention),
-                storage=StorageType.FILE,
-                discard=DiscardPolicy.OLD,
-                max_age=RECEIPTS.age_s_max,
-                max_bytes=RECEIPTS.bytes_max,
-                duplicate_window=RECEIPTS.duplicate_window_s,
-            )
-        )
-    await js.add_consumer(
-        RECEIPTS.name,
-        ConsumerConfig(
-            durable_name=CONSUMER,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_S,
-            # No bound: what cannot be read is ended at once, and all else can be merged once
-            # PostgreSQL is back, however often it broke down meanwhile.
-            max_deliver=-1,
-            max_ack_pending=ACK_PENDING_MAX,
-        ),
-    )
+async def _give_back(batches: list[Delivery]) -> None:
+    """Let batches come again soon; those that cannot be given back come again all the same."""
+    for batch in batches:
+        if not batch.settled:
+            await batch.nak(GIVE_BACK_DELAY_S)
 
 
-async def _give_back(messages: list[Msg]) -> None:
-    """Let batches come again soon; those that cannot be given back come after `ACK_WAIT_S`."""
-    with suppress(NatsError, OSError, TimeoutError):
-        async with asyncio.timeout(REQUEST_TIMEOUT_S):
-            for message in messages:
-                if not message.is_acked:
-                    await message.nak(delay=GIVE_BACK_S)
-
-
-async def _merge(connection: Connection, messages: list[Msg]) -> None:
+async def _merge(connection: Connection, batches: list[Delivery]) -> None:
     """Merge all batches, then acknowledge them."""
     parts: list[Part] = []
-    readable: list[Msg] = []
-    for message in messages:
+    readable: list[Delivery] = []
+    for batch in batches:
         try:
-            receipts = storable(_decoder.decode(message.data).receipts)
-            parts += [Part(receipt, message.metadata.timestamp) for receipt in receipts]
-            readable.append(message)
+            receipts = storable(_decoder.decode(batch.body).receipts)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            _log.error("a batch of receipts (%d bytes) was dropped: %s", len(message.data), error)
-            await message.term()
+            _log.error("a batch of receipts (%d bytes) was dropped: %s", len(batch.body), error)
+            await batch.term()
+        else:
+            at = datetime.fromtimestamp(batch.stored_ns / 1e9, UTC)
+            parts += [Part(receipt, at) for receipt in receipts]
+            readable.append(batch)
     for once in rounds(parts):
         await _merge_round(connection, once)
-    for message in readable:
-        await message.ack()
+    for batch in readable:
+        await batch.ack()
 
 
 async def _merge_round(connection: Connection, parts: list[Part]) -> None:
