@@ -24,10 +24,10 @@ Connection: TypeAlias = psycopg.AsyncConnection[TupleRow]
 DatabaseError = psycopg.Error
 DataError = psycopg.DataError  # a value that PostgreSQL cannot hold
 
-CONNECT_TIMEOUT_S = 3
+POSTGRES_CONNECT_S_MAX = 3
 WAITING_PER_CONNECTION = 50
-_RECONNECT_TIMEOUT_S = 30
-_CLOSE_TIMEOUT_S = 5.0
+_POOL_RECONNECT_S_MAX = 30
+_POOL_CLOSE_S_MAX = 5.0
 # A peer that vanished without a word is noticed within about ten seconds.
 _KEEPALIVE: Mapping[str, int] = {
     "keepalives_idle": 5,
@@ -49,7 +49,7 @@ def conninfo(url: Secret, *, name: str, statement_timeout_s: float) -> str:
     return make_conninfo(
         url.reveal(),
         application_name=f"perfcheck-api {name}",
-        connect_timeout=CONNECT_TIMEOUT_S,
+        connect_timeout=POSTGRES_CONNECT_S_MAX,
         options=options,
         **_KEEPALIVE,
     )
@@ -95,7 +95,7 @@ class Database:
             max_size=pool_size_max,
             timeout=pool_timeout_s,
             max_waiting=pool_size_max * WAITING_PER_CONNECTION,
-            reconnect_timeout=_RECONNECT_TIMEOUT_S,
+            reconnect_timeout=_POOL_RECONNECT_S_MAX,
             open=False,
             name="requests",
         )
@@ -107,7 +107,7 @@ class Database:
         try:
             yield
         finally:
-            await self._pool.close(timeout=_CLOSE_TIMEOUT_S)
+            await self._pool.close(timeout=_POOL_CLOSE_S_MAX)
 
     async def row(self, query: str, parameters: Mapping[str, Any] | None = None) -> TupleRow | None:
         """Run one reading statement and return its first row, as `rows` does."""

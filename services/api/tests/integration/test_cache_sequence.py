@@ -9,7 +9,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy
 from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
-from perfcheck_api.outbox.model import SUBJECT
+from perfcheck_api.outbox.model import OUTBOX_SUBJECT
 from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, servers
 
@@ -120,7 +120,7 @@ async def test_numbers_of_events_and_marks_are_true(
         await marks.close()
     found, rows = await _read(log), fetch(schema_url, ROWS)
     _check(found, rows)
-    events = [message for message in found if message.subject == SUBJECT]
+    events = [message for message in found if message.subject == OUTBOX_SUBJECT]
     assert [message.identity for message in events] == [identity for _, identity, _ in rows]
     assert events[0].through == rows[0][0]  # a row alone bears its own number
     assert found[-1].through == rows[-1][0]  # and the last mark the last row's

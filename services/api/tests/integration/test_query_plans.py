@@ -64,7 +64,7 @@ _LISTED = {
 _KEYED = {"caller": "c", "key": "k", "lifetime_s": 86_400.0}
 INVALIDATIONS: Mapping[str, Mapping[str, Any]] = {
     "TRY_KEY": {"key_lock": 1},
-    "KEY": _KEYED,
+    "KEPT_KEY": _KEYED,
     "KEEP_KEY": {**_KEYED, "body_hash": b"", "outbox_id": 1, "event_id": uuid4()},
     "PRUNE_KEYS": {"lifetime_s": 86_400.0, "rows_max": 1000},
 }
@@ -73,7 +73,7 @@ RECEIPTS: Mapping[str, Mapping[str, Any]] = {
     "LIST": _LISTED,
     "LIST_OF_SOURCE": _LISTED,
     "LIST_DEAD": _LISTED,
-    "END": _LISTED,
+    "END_OF_LIST": _LISTED,
     "END_OF_SOURCE": _LISTED,
     "END_DEAD": _LISTED,
     "MERGE": {"parts": "[]"},

@@ -14,7 +14,7 @@ from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import connected
 from perfcheck_api.outbox.log_identity import verify
-from perfcheck_api.outbox.model import SUBJECT, Acknowledged
+from perfcheck_api.outbox.model import OUTBOX_SUBJECT, Acknowledged
 from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, servers
 
@@ -333,7 +333,7 @@ async def test_a_duplicate_on_the_first_attempt_is_an_error(
 ) -> None:
     """An id that the log has seen already is told loudly; on a second attempt it is expected."""
     [event_id] = await _append(schema_url, "stolen id")
-    await js.publish(SUBJECT, b"{}", headers={"Nats-Msg-Id": str(event_id)})
+    await js.publish(OUTBOX_SUBJECT, b"{}", headers={"Nats-Msg-Id": str(event_id)})
     async with relay_on(schema_url, running.nats_url):
         await all_published(schema_url)
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]

@@ -18,7 +18,7 @@ from asgi_isr.events import SEQUENCE_HEADER, STREAM, Invalidation
 from nats.js import JetStreamContext
 from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
-from perfcheck_api.outbox.model import SUBJECT
+from perfcheck_api.outbox.model import OUTBOX_SUBJECT
 from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers, free_port
 
@@ -131,7 +131,7 @@ async def _check(js: JetStreamContext, start: int, rows: list[tuple[int, str, in
     for seq in range(start, last + 1):
         message = await js.get_msg(STREAM, seq=seq)
         headers = message.headers or {}
-        if message.subject == SUBJECT:
+        if message.subject == OUTBOX_SUBJECT:
             identities.append(headers["Nats-Msg-Id"])
             reached = number_of[identities[-1]]
         assert int(headers[SEQUENCE_HEADER]) <= reached

@@ -18,7 +18,7 @@ from perfcheck_api.outbox import Appended
 __all__ = ["GroupCommit"]
 
 GROUP_EVENTS_MAX = 64  # 32 MiB at most
-WAITING_MAX = 1000
+EVENTS_WAITING_MAX = 1000
 
 
 class _Place(NamedTuple):
@@ -30,7 +30,7 @@ class _Place(NamedTuple):
 class GroupCommit:
     """Appends events to the outbox while `run` runs."""
 
-    def __init__(self, database: Database, *, waiting_max: int = WAITING_MAX) -> None:
+    def __init__(self, database: Database, *, waiting_max: int = EVENTS_WAITING_MAX) -> None:
         self._database = database
         self._waiting_max = waiting_max
         self._waiting: deque[_Place] = deque()

@@ -27,7 +27,7 @@ from perfcheck_api.invalidations.waiting import Wait, WaitTime, check_wait
 from perfcheck_api.openapi import BEARER, problem_responses
 from perfcheck_api.outbox import Appended
 
-PATH = "/api/v1/invalidations"
+INVALIDATIONS_PATH = "/api/v1/invalidations"
 WEBHOOK_CALLER = "webhook"  # the one sender; token subjects stand behind `token `
 
 Key = Annotated[
@@ -144,10 +144,13 @@ def _accepted(
 ) -> Response[InvalidationAccepted]:
     answer = InvalidationAccepted(
         id=str(appended.event_id),
-        consistency_token=edge.tokens.issue(outbox.SOURCE, appended.source_seq),
+        consistency_token=edge.tokens.issue(outbox.OUTBOX_SOURCE, appended.source_seq),
         applied=applied,
     )
-    location = {"Location": f"{PATH}/{appended.event_id}", "Cache-Control": "no-store"}
+    location = {
+        "Location": f"{INVALIDATIONS_PATH}/{appended.event_id}",
+        "Cache-Control": "no-store",
+    }
     return Response(answer, status_code=HTTPStatus.ACCEPTED, headers={**headers, **location})
 
 

@@ -17,7 +17,7 @@ from perfcheck_api.invalidations.model import IDEMPOTENCY_KEY_CHARS_MAX
 _DECODER = msgspec.json.Decoder(InvalidationWrite)
 _PLACE = re.compile(r"(?P<reason>.*?) - at `\$\.?(?P<place>[^`]*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
-_KEY = re.compile(r"[ -~]+", re.ASCII)
+_IDEMPOTENCY_KEY = re.compile(r"[ -~]+", re.ASCII)
 _SHOWN_CHARS_MAX = 40
 
 
@@ -73,7 +73,7 @@ def idempotency_key_from(text: str | None) -> str | None:
     key = text.strip()
     if len(key) > 1 and key.startswith('"') and key.endswith('"'):
         key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    if len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not _KEY.fullmatch(key):
+    if len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not _IDEMPOTENCY_KEY.fullmatch(key):
         detail = f"expected 1 to {IDEMPOTENCY_KEY_CHARS_MAX} ASCII characters, such as a UUID"
         raise BadRequestError(Fault("Idempotency-Key", detail))
     return key

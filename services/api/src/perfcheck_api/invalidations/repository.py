@@ -7,7 +7,7 @@ from perfcheck_api.outbox import Appended
 
 # A key that is under way is one whose lock somebody holds: the lock ends with the transaction.
 TRY_KEY = "SELECT pg_try_advisory_xact_lock(%(key_lock)s)"
-KEY = """
+KEPT_KEY = """
 SELECT body_hash, outbox_id, event_id FROM idempotency_keys
 WHERE caller = %(caller)s AND key = %(key)s
 AND created_at > now() - make_interval(secs => %(lifetime_s)s)
@@ -45,7 +45,7 @@ async def kept_answer(
 ) -> KeptAnswer | None:
     """Return what `caller` did with `key` within `lifetime_s`."""
     parameters = {"caller": caller, "key": key, "lifetime_s": lifetime_s}
-    row = await (await connection.execute(KEY, parameters)).fetchone()
+    row = await (await connection.execute(KEPT_KEY, parameters)).fetchone()
     return None if row is None else KeptAnswer(row[0], Appended(row[1], row[2]))
 
 

@@ -27,7 +27,7 @@ from perfcheck_api.invalidations.repository import KeptAnswer
 from perfcheck_api.outbox import Appended
 
 KEYS_PRUNED_MAX = 2000  # at once
-WAITING_MAX = 1000  # requests that wait until their event is applied; others get what is known
+REQUESTS_WAITING_MAX = 1000  # until their event is applied; others get what is known
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class InvalidationsService:
         database: Database,
         observer: Observer,
         *,
-        waiting_max: int = WAITING_MAX,
+        waiting_max: int = REQUESTS_WAITING_MAX,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -119,7 +119,7 @@ class InvalidationsService:
 
         Milliseconds count from `started`, a result of `now`.
         """
-        reached = Reached(outbox.SOURCE, source_seq)
+        reached = Reached(outbox.OUTBOX_SOURCE, source_seq)
         if self._waiting >= self._waiting_max:
             _log.warning("%d requests wait for instances; one more does not", self._waiting)
             return await self._told(self._observer.applied(reached), started)

@@ -20,10 +20,10 @@ ID_CHARS_MAX = 255
 SIGNATURES_MAX = 16
 SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
 
-_PREFIX = "whsec_"
+_WHSEC = "whsec_"  # the prefix of a secret
 _VERSION = "v1,"
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
-_ID = re.compile(r"[!-~]+", re.ASCII)
+_WEBHOOK_ID = re.compile(r"[!-~]+", re.ASCII)
 
 
 class SignatureError(Exception):
@@ -54,7 +54,7 @@ class WebhookSecrets:
                 "no webhook is accepted here: no secret is configured (PERFCHECK_WEBHOOK_SECRET)"
             )
         identity = _header(headers, "webhook-id")
-        if len(identity) > ID_CHARS_MAX or not _ID.fullmatch(identity):
+        if len(identity) > ID_CHARS_MAX or not _WEBHOOK_ID.fullmatch(identity):
             raise SignatureError(
                 f"webhook-id: expected at most {ID_CHARS_MAX} visible ASCII characters"
             )
@@ -96,12 +96,12 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 
 def _key(text: str) -> bytes:
     try:
-        key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
+        key = base64.b64decode(text.removeprefix(_WHSEC), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not text.startswith(_PREFIX) or not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
+    if not text.startswith(_WHSEC) or not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
         raise ValueError(
-            f"PERFCHECK_WEBHOOK_SECRET: expected {_PREFIX} and base64 of {SECRET_BYTES_MIN} to"
+            f"PERFCHECK_WEBHOOK_SECRET: expected {_WHSEC} and base64 of {SECRET_BYTES_MIN} to"
             f" {SECRET_BYTES_MAX} random bytes"
         )
     return key

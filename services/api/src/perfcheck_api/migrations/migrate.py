@@ -15,7 +15,7 @@ from perfcheck_api.db import Connection, DatabaseError
 from perfcheck_api.errors import MigrationError
 
 _LOCK = 7_265_001  # advisory lock of everyone who migrates
-_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+_MIGRATION_FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -68,7 +68,7 @@ def parse(sources: Iterable[tuple[str, str]]) -> list[Migration]:
     """
     migrations: list[Migration] = []
     for file_name, sql in sorted(sources):
-        match = _NAME.fullmatch(file_name)
+        match = _MIGRATION_FILE.fullmatch(file_name)
         if match is None:
             raise MigrationError(f"{file_name}: name migrations NNNN_what_it_does.sql")
         migrations.append(Migration(int(match[1]), match[2], sql))

@@ -7,7 +7,7 @@ that transactions with events commit one after the other; append last, and they 
 wait is bounded by `lock_timeout`.
 """
 
-from perfcheck_api.outbox.model import SOURCE, Appended
+from perfcheck_api.outbox.model import OUTBOX_SOURCE, Appended
 from perfcheck_api.outbox.writer import append, append_many
 
-__all__ = ["SOURCE", "Appended", "append", "append_many"]
+__all__ = ["OUTBOX_SOURCE", "Appended", "append", "append_many"]

@@ -10,13 +10,13 @@ from perfcheck_api.errors import DatabaseUnavailableError
 from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.metrics import BacklogMetrics
 
-INTERVAL_S = 5.0
+BACKLOG_INTERVAL_S = 5.0
 
 _log = logging.getLogger(__name__)
 
 
 async def watch_backlog(
-    database: Database, metrics: BacklogMetrics, *, interval_s: float = INTERVAL_S
+    database: Database, metrics: BacklogMetrics, *, interval_s: float = BACKLOG_INTERVAL_S
 ) -> None:
     """Keep `metrics` up to date until cancelled."""
     while True:

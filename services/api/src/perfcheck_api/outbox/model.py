@@ -12,8 +12,8 @@ from uuid import UUID
 
 from asgi_isr.events import SUBJECT_PREFIX
 
-SOURCE = "api"
-SUBJECT = f"{SUBJECT_PREFIX}.{SOURCE}"
+OUTBOX_SOURCE = "api"
+OUTBOX_SUBJECT = f"{SUBJECT_PREFIX}.{OUTBOX_SOURCE}"
 
 # Version, trace id, parent id, flags; higher versions may append more, which would not be ours to
 # pass on. Ids of zeros alone, and version ff, are invalid.

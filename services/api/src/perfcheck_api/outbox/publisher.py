@@ -28,12 +28,12 @@ from perfcheck_api.errors import BrokerError
 from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker
 from perfcheck_api.outbox.metrics import RelayMetrics
-from perfcheck_api.outbox.model import SOURCE, SUBJECT, Acknowledged, Pending
+from perfcheck_api.outbox.model import OUTBOX_SOURCE, OUTBOX_SUBJECT, Acknowledged, Pending
 from perfcheck_api.outbox.window import MESSAGE_ID_HEADER, Message
 
-MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{SOURCE}"
+MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{OUTBOX_SOURCE}"
 BATCH_ROWS_MAX = 256
-BATCH_BYTES_MAX = 4 * 1024 * 1024  # what a broker takes well within the time limit of an answer
+PAYLOADS_BYTES_MAX = 4 * 1024 * 1024  # what a broker takes well within the time limit of an answer
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Publisher:
 
         """
         rows = await repository.claim(
-            self._connection, rows_max=BATCH_ROWS_MAX, bytes_max=BATCH_BYTES_MAX
+            self._connection, rows_max=BATCH_ROWS_MAX, bytes_max=PAYLOADS_BYTES_MAX
         )
         if not rows:
             return False
@@ -107,7 +107,7 @@ class Publisher:
                 self._metrics.published(lags_s)
         self._through = rows[-1].source_seq
         size = sum(len(row.payload) for row in rows)
-        return len(rows) == BATCH_ROWS_MAX or size >= BATCH_BYTES_MAX
+        return len(rows) == BATCH_ROWS_MAX or size >= PAYLOADS_BYTES_MAX
 
     async def mark(self, waiting: list[str], mark_id: UUID) -> None:
         """Publish a mark and tell its sequence and id to everyone in `waiting`."""
@@ -147,7 +147,7 @@ class Publisher:
         everything = Invalidation(
             tags=("*",), reason=f"event {row.event_id} could not be published: {reason}"
         )
-        return row._replace(subject=SUBJECT, payload=encode(everything))
+        return row._replace(subject=OUTBOX_SUBJECT, payload=encode(everything))
 
     def _taken(self, row: Pending, ack: PubAck) -> int:
         """Note that the log has `row`; return its sequence."""
@@ -171,7 +171,7 @@ class Publisher:
 
 
 def _message(row: Pending, through: int) -> Message:
-    headers = event_headers(str(row.event_id), SOURCE, row.event_time)
+    headers = event_headers(str(row.event_id), OUTBOX_SOURCE, row.event_time)
     headers[SEQUENCE_HEADER] = str(through)
     if row.traceparent is not None:
         headers["traceparent"] = row.traceparent
@@ -180,8 +180,8 @@ def _message(row: Pending, through: int) -> Message:
 
 def _refusal(row: Pending, bytes_max: int) -> str | None:
     """Say why the log will never take `row`, or return None."""
-    if row.subject != SUBJECT:
-        return f"its subject is {row.subject[:200]!r}, the log takes {SUBJECT} from here"
+    if row.subject != OUTBOX_SUBJECT:
+        return f"its subject is {row.subject[:200]!r}, the log takes {OUTBOX_SUBJECT} from here"
     size = _message(row, row.source_seq).size_bytes
     if size > bytes_max:
         return f"it has {size} bytes, the log takes {bytes_max}: raise max_payload"

@@ -36,16 +36,16 @@ from perfcheck_api.outbox.publisher import Publisher
 from perfcheck_api.sessions import Sessions
 
 LOCK = 7_265_002  # advisory lock of the active relay
-POLL_S = 1.0  # a lost notification costs no more
+IDLE_POLL_S = 1.0  # a lost notification costs no more
 STANDBY_S = 0.5
 BEAT_S = 0.5
 SILENCE_S_MAX = 2.0  # then PostgreSQL ends the session and frees the lock
 MARKS_WAITING_MAX = 4096
-STATEMENT_TIMEOUT_S = 10.0
+RELAY_STATEMENT_S_MAX = 10.0
 # For a batch, a mark, a look at the log: a server that hangs ends the session.
-STEP_TIMEOUT_S = 30.0
-RETRY_FIRST_S = 0.05
-RETRY_MAX_S = 2.0
+RELAY_STEP_S_MAX = 30.0
+SESSION_RETRY_FIRST_S = 0.05
+SESSION_RETRY_S_MAX = 2.0
 PRUNE_INTERVAL_S = 60.0
 PRUNE_AGE_S = 86_400.0
 PRUNE_ROWS_MAX = 1000
@@ -84,7 +84,9 @@ class Relay:
         self._sessions = Sessions(
             self._session,
             what="not publishing",
-            backoff=Backoff(first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S, jitter=random.random),
+            backoff=Backoff(
+                first_s=SESSION_RETRY_FIRST_S, max_s=SESSION_RETRY_S_MAX, jitter=random.random
+            ),
             logger=_log,
         )
         self._new_id = new_id
@@ -112,7 +114,7 @@ class Relay:
             connect(
                 self._database_url,
                 name=f"relay {self._name}",
-                statement_timeout_s=STATEMENT_TIMEOUT_S,
+                statement_timeout_s=RELAY_STATEMENT_S_MAX,
             ) as connection,
             asyncio.TaskGroup() as group,
         ):
@@ -126,7 +128,7 @@ class Relay:
             # Another relay has the lock, so somebody publishes.
             self._sessions.unhealthy_reason = None
             await asyncio.sleep(STANDBY_S)
-        async with asyncio.timeout(STEP_TIMEOUT_S):
+        async with asyncio.timeout(RELAY_STEP_S_MAX):
             acknowledged = await verify(connection, broker)
             publisher = await Publisher.begin(connection, broker, acknowledged, self._metrics)
         _log.info("relay publishes to the log from now on")
@@ -137,7 +139,7 @@ class Relay:
             connect(
                 self._database_url,
                 name=f"relay-wake {self._name}",
-                statement_timeout_s=STATEMENT_TIMEOUT_S,
+                statement_timeout_s=RELAY_STATEMENT_S_MAX,
             ) as listener,
             asyncio.TaskGroup() as group,
         ):
@@ -161,7 +163,7 @@ class Relay:
         while True:
             if not more:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
+                    async with asyncio.timeout(IDLE_POLL_S):
                         await self._wake.wait()
             self._wake.clear()
             waiting, self._waiting = self._waiting, []
@@ -179,25 +181,25 @@ class Relay:
         """
         target = await repository.newest(connection) if waiting else 0
         while True:
-            async with asyncio.timeout(STEP_TIMEOUT_S):
+            async with asyncio.timeout(RELAY_STEP_S_MAX):
                 more = await publisher.publish_batch()
             if not more or publisher.through >= target:
                 break
         if waiting:
-            async with asyncio.timeout(STEP_TIMEOUT_S):
+            async with asyncio.timeout(RELAY_STEP_S_MAX):
                 await publisher.mark(waiting, self._new_id())
         return more
 
 
 async def _prune(connection: Connection) -> int:
-    async with asyncio.timeout(STEP_TIMEOUT_S):
+    async with asyncio.timeout(RELAY_STEP_S_MAX):
         return await repository.prune(
             connection, age_s=PRUNE_AGE_S, rows_kept=ROWS_KEPT, rows_max=PRUNE_ROWS_MAX
         )
 
 
 async def _try_lock(connection: Connection) -> bool:
-    async with asyncio.timeout(STEP_TIMEOUT_S):
+    async with asyncio.timeout(RELAY_STEP_S_MAX):
         row = await (await connection.execute(_TRY_LOCK, (LOCK,))).fetchone()
     return row is not None and bool(row[0])
 
@@ -206,7 +208,7 @@ async def _beat(connection: Connection) -> None:
     """Keep the session, and with it the lock, while this process runs."""
     while True:
         await asyncio.sleep(BEAT_S)
-        async with asyncio.timeout(STEP_TIMEOUT_S):
+        async with asyncio.timeout(RELAY_STEP_S_MAX):
             await connection.execute(_BEAT)
 
 

@@ -10,7 +10,7 @@ becomes old than too little. Its receipt says why.
 from collections.abc import Sequence
 
 from perfcheck_api.db import Connection, Database
-from perfcheck_api.outbox.model import SOURCE, Acknowledged, Backlog, Pending
+from perfcheck_api.outbox.model import OUTBOX_SOURCE, Acknowledged, Backlog, Pending
 
 # `attempts` must be on record before the broker sees the event: a duplicate answer to a first
 # attempt is an error, to a second one it is not. It need not survive a crash of the server, so this
@@ -64,7 +64,7 @@ SELECT coalesce(
 NEWEST = "SELECT coalesce(max(id), 0) FROM outbox"
 
 # How many rows wait, counted up to ten thousand, and how long the oldest one does, in seconds.
-BACKLOG = """
+BACKLOG_ROWS = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(event_time)), 0)::float8
 FROM (
     SELECT event_time FROM outbox WHERE published_at IS NULL
@@ -109,7 +109,7 @@ async def mark_published(
     """
     ids = [row.source_seq for row, _ in published]
     seqs = [seq for _, seq in published]
-    cursor = await connection.execute(PUBLISHED, (SOURCE, *last, ids, seqs))
+    cursor = await connection.execute(PUBLISHED, (OUTBOX_SOURCE, *last, ids, seqs))
     return [lag_s for (lag_s,) in await cursor.fetchall()]
 
 
@@ -120,12 +120,12 @@ async def mark_refused(connection: Connection, row: Pending, reason: str) -> Non
 
 async def mark_acknowledged(connection: Connection, last: Acknowledged) -> None:
     """Record a message that the log acknowledged and that is no row: a mark."""
-    await connection.execute(ACKNOWLEDGED, (SOURCE, *last))
+    await connection.execute(ACKNOWLEDGED, (OUTBOX_SOURCE, *last))
 
 
 async def last_acknowledged(connection: Connection) -> Acknowledged | None:
     """Return the newest message that the log acknowledged, or None before the first."""
-    row = await (await connection.execute(LAST_ACKNOWLEDGED, (SOURCE,))).fetchone()
+    row = await (await connection.execute(LAST_ACKNOWLEDGED, (OUTBOX_SOURCE,))).fetchone()
     return Acknowledged(*row) if row is not None else None
 
 
@@ -139,7 +139,7 @@ async def published_through(connection: Connection) -> int:
 
 async def backlog(database: Database) -> Backlog | None:
     """Return what waits to be published."""
-    row = await database.row(BACKLOG)
+    row = await database.row(BACKLOG_ROWS)
     return None if row is None else Backlog(*row)
 
 
@@ -156,7 +156,7 @@ async def published_up_to(connection: Connection, seq: int, *, rows_max: int) ->
 
 async def unpublish_after(connection: Connection, seq: int) -> int:
     """Make rows published after `seq` unpublished again, as the log lost them; return how many."""
-    return (await connection.execute(UNPUBLISH, (SOURCE, seq))).rowcount
+    return (await connection.execute(UNPUBLISH, (OUTBOX_SOURCE, seq))).rowcount
 
 
 async def prune(connection: Connection, *, age_s: float, rows_kept: int, rows_max: int) -> int:

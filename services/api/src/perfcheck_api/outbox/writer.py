@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from asgi_isr.events import Invalidation, encode
 
 from perfcheck_api.db import Connection
-from perfcheck_api.outbox.model import SUBJECT, Appended, traceparent_from
+from perfcheck_api.outbox.model import OUTBOX_SUBJECT, Appended, traceparent_from
 
 APPEND_EVENTS_MAX = 1000  # of one statement
 
@@ -47,5 +47,5 @@ async def append_many(
         raise ValueError(f"{len(events)} events: append at most {APPEND_EVENTS_MAX} at once")
     payloads = [encode(event) for event in events]
     traced = [traceparent_from(text) for text in traceparents or [None] * len(events)]
-    cursor = await connection.execute(APPEND, (SUBJECT, traced, payloads))
+    cursor = await connection.execute(APPEND, (OUTBOX_SUBJECT, traced, payloads))
     return sorted(Appended(*row) for row in await cursor.fetchall())

@@ -209,7 +209,7 @@ def _write_day(
             status_code=HTTPStatus.CREATED if written.created else HTTPStatus.OK,
             headers={
                 "Cache-Control": "no-store",
-                "Consistency-Token": edge.tokens.issue(outbox.SOURCE, written.source_seq),
+                "Consistency-Token": edge.tokens.issue(outbox.OUTBOX_SOURCE, written.source_seq),
             },
         )
 

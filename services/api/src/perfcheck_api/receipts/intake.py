@@ -45,10 +45,10 @@ BATCHES_MAX = 16  # fetched at once
 FETCH_WAIT_S = 2.0
 MERGE_STATEMENT_S_MAX = 10.0
 STEP_S_MAX = 25.0  # below `ack_wait_s`: what is still being merged is not given to another
-REQUEST_S_MAX = 2.0
+INTAKE_REQUEST_S_MAX = 2.0
 GIVE_BACK_DELAY_S = 1.0  # after a failed merge
-_RETRY_FIRST_S = 0.1
-_RETRY_S_MAX = 5.0
+_INTAKE_RETRY_FIRST_S = 0.1
+_INTAKE_RETRY_S_MAX = 5.0
 PRUNE_INTERVAL_S = 60.0
 PRUNE_ROWS_MAX = 2000
 
@@ -78,7 +78,9 @@ class ReceiptIntake:
         self._sessions = Sessions(
             self._session,
             what="receipts are not taken in",
-            backoff=Backoff(first_s=_RETRY_FIRST_S, max_s=_RETRY_S_MAX, jitter=random.random),
+            backoff=Backoff(
+                first_s=_INTAKE_RETRY_FIRST_S, max_s=_INTAKE_RETRY_S_MAX, jitter=random.random
+            ),
             logger=_log,
         )
         self._monotonic = monotonic
@@ -96,7 +98,7 @@ class ReceiptIntake:
         link = Link(
             self._nats_url,
             name=f"{self._name} receipts",
-            timeout_s=REQUEST_S_MAX,
+            timeout_s=INTAKE_REQUEST_S_MAX,
             tls_ca_file=self._tls_ca_file,
         )
         try:
@@ -108,7 +110,7 @@ class ReceiptIntake:
             await link.close()
 
     async def _take_in(self, connection: Connection, link: Link) -> None:
-        js = (await link.client()).jetstream(timeout=REQUEST_S_MAX)
+        js = (await link.client()).jetstream(timeout=INTAKE_REQUEST_S_MAX)
         await ensure_stream(js, STREAM_SPEC, wall=self._wall_s)
         consumer = PullConsumer(link, CONSUMER_SPEC)
         prune_at = self._monotonic()

@@ -33,17 +33,17 @@ AND (%(stage)s::receipt_stage IS NULL OR stage = %(stage)s)
 AND (%(tag)s::text IS NULL OR jsonb_exists(event -> 'tags', %(tag)s))
 ORDER BY at DESC, event_id DESC LIMIT %(limit)s
 """  # noqa: S608  ours
-_END = f"SELECT at, event_id FROM ({_WALK} OFFSET %(walked_max)s - 1 LIMIT 1) AS walked"  # noqa: S608  ours
+_WALKS_END = f"SELECT at, event_id FROM ({_WALK} OFFSET %(walked_max)s - 1 LIMIT 1) AS walked"  # noqa: S608  ours
 _OF_SOURCE = "source = %(source)s AND"
-_DEAD = "dead <> '' AND"
+_OF_DEAD = "dead <> '' AND"
 
 LIST = _LIST.format(narrowed="")
 LIST_OF_SOURCE = _LIST.format(narrowed=_OF_SOURCE)
-LIST_DEAD = _LIST.format(narrowed=_DEAD)
+LIST_DEAD = _LIST.format(narrowed=_OF_DEAD)
 # Where a walk ended that found less than a page.
-END = _END.format(narrowed="")
-END_OF_SOURCE = _END.format(narrowed=_OF_SOURCE)
-END_DEAD = _END.format(narrowed=_DEAD)
+END_OF_LIST = _WALKS_END.format(narrowed="")
+END_OF_SOURCE = _WALKS_END.format(narrowed=_OF_SOURCE)
+END_DEAD = _WALKS_END.format(narrowed=_OF_DEAD)
 
 # Parts never erase each other, whatever their order and however often they come. 'dead' wins until
 # the letter was retried; of deaths and retries the one counts that the broker took later. Of two
@@ -104,7 +104,7 @@ async def receipts(
     database: Database, wanted: ReceiptFilter, *, walked_max: int
 ) -> tuple[list[Receipt], Position | None]:
     """Return a page of receipts, newest first, and the position from which to go on, if any."""
-    page, end = LIST, END
+    page, end = LIST, END_OF_LIST
     if wanted.stage == "dead":
         page, end = LIST_DEAD, END_DEAD
     elif wanted.source is not None:
