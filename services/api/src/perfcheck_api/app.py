@@ -153,4 +153,4 @@ async def _postgres_problem(url: Secret) -> str | None:
             return await schema_problem(connection)
     except DatabaseError as error:
         _log.warning("health check of the database: %s", error)
-        return "the database cannot be reached; the log says why"
+        return "PostgreSQL cannot be reached; the log of the service says why"

@@ -17,9 +17,9 @@ _EXAMPLES: Mapping[int, ProblemDetails] = {
         type="invalid-request",
         title="Bad Request",
         status=400,
-        detail="date: '2026-02-30' is no date; expected YYYY-MM-DD",
+        detail="date: '2026-02-30' is not a date; expected YYYY-MM-DD",
         errors=[
-            FieldError(field="date", detail="'2026-02-30' is no date; expected YYYY-MM-DD"),
+            FieldError(field="date", detail="'2026-02-30' is not a date; expected YYYY-MM-DD"),
         ],
     ),
     401: ProblemDetails(
@@ -45,8 +45,10 @@ _EXAMPLES: Mapping[int, ProblemDetails] = {
         type="under-way",
         title="Conflict",
         status=409,
-        detail="Idempotency-Key: a request with it is under way; try again in a moment",
-        errors=[FieldError(field="Idempotency-Key", detail="a request with it is under way")],
+        detail="Idempotency-Key: a request with this key is in progress; try again in a moment",
+        errors=[
+            FieldError(field="Idempotency-Key", detail="a request with this key is in progress")
+        ],
     ),
     413: ProblemDetails(
         type="content-too-large",
@@ -59,8 +61,8 @@ _EXAMPLES: Mapping[int, ProblemDetails] = {
         type="rejected",
         title="Unprocessable Content",
         status=422,
-        detail="nothing was written. rates.XYZ: is no known currency",
-        errors=[FieldError(field="rates.XYZ", detail="is no known currency")],
+        detail="nothing was written. rates.XYZ: is not a known currency",
+        errors=[FieldError(field="rates.XYZ", detail="is not a known currency")],
     ),
     429: ProblemDetails(
         type="too-many-requests",

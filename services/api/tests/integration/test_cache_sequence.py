@@ -162,7 +162,7 @@ async def test_a_row_refused_in_the_middle_of_a_batch(
         schema_url, "SELECT event_id, dead, stage FROM receipts WHERE dead <> ''"
     )
     assert identity == refused[1]
-    assert dead.endswith("the log takes 1000: raise max_payload")
+    assert dead.endswith("the log accepts at most 1000: raise max_payload")
     assert stage != "dead"
     assert [record for record in caplog.records if refused[1] in record.getMessage()] != []
 

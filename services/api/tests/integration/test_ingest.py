@@ -82,7 +82,7 @@ async def test_if_empty_leaves_existing_rates_alone(
 async def test_a_bad_file_writes_nothing(schema_url: str, fetch: Any, tmp_path: Path) -> None:
     """An error in the last line leaves no rate and no event of the lines before."""
     source = _file(tmp_path, SMALL + "2007-12-28,1.4692,zero,\n")
-    with pytest.raises(SourceError, match="line 4, CYP: 'zero' is no rate"):
+    with pytest.raises(SourceError, match="line 4, CYP: 'zero' is not a rate"):
         await _ingest(schema_url, source)
     assert fetch(schema_url, COUNT) == [(0,)]
     assert fetch(schema_url, OUTBOX) == []

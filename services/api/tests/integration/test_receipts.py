@@ -419,7 +419,7 @@ async def test_batches_wait_while_postgres_is_away(
 
         async def troubled() -> bool:
             health = (await client.send("GET", "/health")).json()
-            return "not taken in" in health["checks"]["receipts"]["detail"]
+            return "not storing receipts" in health["checks"]["receipts"]["detail"]
 
         await until(troubled)
         assert await _left(js) == 1

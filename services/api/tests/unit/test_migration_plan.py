@@ -1,12 +1,12 @@
 import pytest
 from perfcheck_api.errors import MigrationError
-from perfcheck_api.migrations.migrate import Applied, Migration, packaged, parse, plan
+from perfcheck_api.migrations.migrate import AppliedMigration, Migration, packaged, parse, plan
 
 ONE, TWO, THREE = (Migration(n, f"step_{n}", f"SELECT {n}") for n in (1, 2, 3))
 
 
-def _applied(migration: Migration) -> Applied:
-    return Applied(migration.version, migration.name, migration.checksum)
+def _applied(migration: Migration) -> AppliedMigration:
+    return AppliedMigration(migration.version, migration.name, migration.checksum)
 
 
 def test_what_is_missing_is_applied_in_order() -> None:

@@ -46,7 +46,7 @@ def test_two_secrets_are_valid_at_once() -> None:
     both = WebhookSecrets(NEW, OLD)
     for signature in (_signature(OLD), _signature(NEW), f"v1a,xyz {_signature(OLD)}"):
         assert both.verify(_headers(signature), BODY, now=NOW) == "msg_1"
-    with pytest.raises(SignatureError, match="none of them fits"):
+    with pytest.raises(SignatureError, match="no signature is valid"):
         WebhookSecrets(NEW).verify(_headers(_signature(OLD)), BODY, now=NOW)
 
 
@@ -73,10 +73,10 @@ def test_the_window_is_five_minutes_either_way(off_s: int) -> None:
         (_headers("v1,x", "1" * 13), "whole seconds"),
         (_headers("", "1"), "webhook-signature: is missing"),
         (_headers("v1,x " * 17, "1"), "more than 16"),
-        (_headers("v1,x"), "none of them fits"),
-        (_headers(_signature(NEW, body=b"other")), "none of them fits"),
-        (_headers(_signature(NEW).replace("v1,", "v2,")), "none of them fits"),
-        (_headers("v1,é"), "none of them fits"),
+        (_headers("v1,x"), "no signature is valid"),
+        (_headers(_signature(NEW, body=b"other")), "no signature is valid"),
+        (_headers(_signature(NEW).replace("v1,", "v2,")), "no signature is valid"),
+        (_headers("v1,é"), "no signature is valid"),
     ],
 )
 def test_bad_calls_are_refused_with_the_reason(headers: dict[str, str], reason: str) -> None:

@@ -124,7 +124,7 @@ def _header(line: str, known: Collection[str]) -> list[str]:
     for position, code in enumerate(columns, start=2):
         if code not in known:
             raise SourceError(
-                f"line 1, column {position}: {code[:20]!r} is no currency that is known here; a"
+                f"line 1, column {position}: {code[:20]!r} is not a known currency; a"
                 " migration adds currencies"
             )
         if code in columns[: position - 2]:
@@ -143,7 +143,7 @@ def _split(number: int, line: str, width: int, *, ending: bool) -> tuple[date, l
         day = date.fromisoformat(first.strip())
     except ValueError:
         raise SourceError(
-            f"line {number}: {first[:20]!r} is no date; expected YYYY-MM-DD"
+            f"line {number}: {first[:20]!r} is not a date; expected YYYY-MM-DD"
         ) from None
     if day < FIRST_DAY:
         raise SourceError(f"line {number}: {day} is before {FIRST_DAY}, the euro's first day")
@@ -157,7 +157,7 @@ def _quotes(number: int, day: date, columns: list[str], cells: list[str]) -> Ite
             continue
         if not _RATE.fullmatch(text) or not float(text):
             raise SourceError(
-                f"line {number}, {code}: {text[:20]!r} is no rate; expected a number above zero"
+                f"line {number}, {code}: {text[:20]!r} is not a rate; expected a number above zero"
                 " such as 1.0853, or N/A"
             )
         yield Quote(code, day, text)

@@ -46,7 +46,9 @@ class GroupCommit:
 
         """
         if len(self._waiting) >= self._waiting_max:
-            raise DatabaseUnavailableError(f"{len(self._waiting)} events wait for the database")
+            raise DatabaseUnavailableError(
+                f"too many events ({len(self._waiting)}) wait for the database"
+            )
         appended: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Place(event, traceparent, appended))
         self._some.set()

@@ -25,7 +25,7 @@ def event_from(body: bytes) -> Invalidation:
     """Return the event that a body asks for, its tags in their canonical form and each once.
 
     Raises:
-        BadRequestError: the body is no JSON.
+        BadRequestError: the body is not JSON.
         RejectedError: it is, but must not be published.
 
     """
@@ -34,7 +34,7 @@ def event_from(body: bytes) -> Invalidation:
     except msgspec.ValidationError as error:
         raise RejectedError(_fault(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequestError(Fault("body", f"is no JSON that can be read: {error}")) from error
+        raise BadRequestError(Fault("body", f"is not valid JSON: {error}")) from error
     event = Invalidation(
         tags=tuple(write.tags), paths=tuple(write.paths), mode=write.mode, reason=write.reason
     )
@@ -55,7 +55,7 @@ def _fault(text: str) -> Fault:
     if unknown is not None:
         name = unknown["name"]
         shown = name if len(name) <= _SHOWN_CHARS_MAX else name[:_SHOWN_CHARS_MAX] + "…"
-        return Fault(shown, "is no field of this body; it has tags, paths, mode and reason")
+        return Fault(shown, "is not a field of this body; it has tags, paths, mode and reason")
     placed = _PLACE.fullmatch(text)
     if placed is None:
         return Fault("body", text)

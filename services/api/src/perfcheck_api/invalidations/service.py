@@ -98,7 +98,10 @@ class InvalidationsService:
         body_hash = hashlib.sha256(body).digest()
         if not await repository.try_key(connection, key_lock(caller, key)):
             raise ConflictError(
-                Fault("Idempotency-Key", "a request with it is under way; try again in a moment")
+                Fault(
+                    "Idempotency-Key",
+                    "a request with this key is in progress; try again in a moment",
+                )
             )
         kept = await repository.kept_answer(
             connection, caller=caller, key=key, lifetime_s=IDEMPOTENCY_KEY_LIFETIME_S
@@ -110,7 +113,7 @@ class InvalidationsService:
             return appended
         if kept.body_hash != body_hash:
             raise RejectedError(
-                Fault("Idempotency-Key", "was used for another body; take a new key")
+                Fault("Idempotency-Key", "was already used with a different body; use a new key")
             )
         return kept.appended
 
@@ -121,7 +124,10 @@ class InvalidationsService:
         """
         reached = Reached(outbox.OUTBOX_SOURCE, source_seq)
         if self._waiting >= self._waiting_max:
-            _log.warning("%d requests wait for instances; one more does not", self._waiting)
+            _log.warning(
+                "%d requests already wait for instances; this one is answered at once",
+                self._waiting,
+            )
             return await self._told(self._observer.applied(reached), started)
         self._waiting += 1
         try:

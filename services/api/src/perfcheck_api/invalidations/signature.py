@@ -51,7 +51,7 @@ class WebhookSecrets:
         """
         if not self._keys:
             raise SignatureError(
-                "no webhook is accepted here: no secret is configured (PERFCHECK_WEBHOOK_SECRET)"
+                "webhooks are not accepted: no secret is configured (PERFCHECK_WEBHOOK_SECRET)"
             )
         identity = _header(headers, "webhook-id")
         if len(identity) > ID_CHARS_MAX or not _WEBHOOK_ID.fullmatch(identity):
@@ -66,12 +66,12 @@ class WebhookSecrets:
             raise SignatureError(f"webhook-signature: more than {SIGNATURES_MAX} signatures")
         if not self._signed(f"{identity}.{timestamp}.".encode() + body, signatures):
             raise SignatureError(
-                "webhook-signature: none of them fits; sign `{id}.{timestamp}.{body}` with"
+                "webhook-signature: no signature is valid; sign `{id}.{timestamp}.{body}` with"
                 " HMAC-SHA256 and send `v1,<base64>`"
             )
         if abs(now - int(timestamp)) > WINDOW_S:
             raise SignatureError(
-                f"webhook-timestamp: is off by more than {WINDOW_S} s; sign each attempt anew"
+                f"webhook-timestamp: is off by more than {WINDOW_S} s; sign each attempt again"
             )
         return identity
 

@@ -31,7 +31,7 @@ _NEWEST = "SELECT coalesce(max(version), 0) FROM schema_migrations"
 _RECORD = "INSERT INTO schema_migrations (version, name, checksum) VALUES (%s, %s, %s)"
 
 
-class Applied(NamedTuple):
+class AppliedMigration(NamedTuple):
     """A migration that the database has."""
 
     version: int
@@ -76,12 +76,12 @@ def parse(sources: Iterable[tuple[str, str]]) -> list[Migration]:
         if migration.version != expected:
             raise MigrationError(
                 f"{migration.version:04}_{migration.name}.sql stands where {expected:04} should:"
-                " number migrations from 0001, without a hole and none twice"
+                " number migrations from 0001, without gaps or duplicates"
             )
     return migrations
 
 
-def plan(applied: Sequence[Applied], migrations: Sequence[Migration]) -> list[Migration]:
+def plan(applied: Sequence[AppliedMigration], migrations: Sequence[Migration]) -> list[Migration]:
     """Return what is still to apply, in order.
 
     Raises:
@@ -164,9 +164,9 @@ async def _apply(connection: Connection, migration: Migration) -> None:
         ) from error
 
 
-async def _applied(connection: Connection) -> list[Applied]:
+async def _applied(connection: Connection) -> list[AppliedMigration]:
     row = await (await connection.execute(_EXISTS)).fetchone()
     if row is None or not row[0]:
         return []
     cursor = await connection.execute(_APPLIED)
-    return [Applied(*row) for row in await cursor.fetchall()]
+    return [AppliedMigration(*row) for row in await cursor.fetchall()]

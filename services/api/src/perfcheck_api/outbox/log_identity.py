@@ -21,30 +21,30 @@ _ROWS_PER_LOOK = 256
 _LOOKS_MAX = 16  # beyond these rows everything counts as lost: publishing twice does no harm
 
 
-class Verdict(Enum):
-    """What to do about the log."""
+class Recovery(Enum):
+    """What to do about the log, so that it can be published to."""
 
     USE = "use"  # it is the one we know, or the first one
     REPUBLISH = "republish"  # somebody created it anew already
     REPLACE = "replace"  # it is gone, or lost its end
 
 
-def judge(log: LogState | None, last: Acknowledged | None, id_at_last: str | None) -> Verdict:
+def judge(log: LogState | None, last: Acknowledged | None, id_at_last: str | None) -> Recovery:
     """Compare `log` with the `last` acknowledged message.
 
     `id_at_last` is the id of the message that the log holds at `last.seq`, None if it holds none.
     """
     if last is None:
-        return Verdict.USE
+        return Recovery.USE
     if log is None:
-        return Verdict.REPLACE
+        return Recovery.REPLACE
     if log.created_at > last.seq:
-        return Verdict.REPUBLISH
+        return Recovery.REPUBLISH
     if log.last < last.seq:
-        return Verdict.REPLACE
+        return Recovery.REPLACE
     if last.seq < log.first:
-        return Verdict.USE  # it was held, and removed by age or size since
-    return Verdict.USE if id_at_last == str(last.message_id) else Verdict.REPLACE
+        return Recovery.USE  # it was held, and removed by age or size since
+    return Recovery.USE if id_at_last == str(last.message_id) else Recovery.REPLACE
 
 
 async def verify(connection: Connection, broker: Broker) -> Acknowledged | None:
@@ -58,25 +58,25 @@ async def verify(connection: Connection, broker: Broker) -> Acknowledged | None:
     log = await broker.state()
     held = log is not None and last is not None and log.first <= last.seq <= log.last
     id_at_last = await broker.message_id(last.seq) if held and last is not None else None
-    verdict = judge(log, last, id_at_last)
-    if verdict is Verdict.USE or last is None:
+    recovery = judge(log, last, id_at_last)
+    if recovery is Recovery.USE or last is None:
         await broker.ensure_log()
         return last
     found = 0
-    if verdict is Verdict.REPLACE:
+    if recovery is Recovery.REPLACE:
         found = await _last_found(connection, broker, log)
         await broker.replace_log()
         fresh = await broker.state()
         if fresh is None or fresh.created_at <= last.seq:
             raise BrokerError(
-                f"the log was created anew, but not beyond sequence {last.seq}: set this machine's"
-                " clock, it is behind the one that created the old log"
+                f"the log was created again, but not beyond sequence {last.seq}: the clock of this"
+                " machine is behind that of the one which created the old log; set it"
             )
     lost = await repository.unpublish_after(connection, found)
     _log.error(
         "the log lost what it had acknowledged (last %s, found up to %s): %s;"
         " publishing %s events again",
-        last.seq, found, verdict.value, lost,
+        last.seq, found, recovery.value, lost,
     )  # fmt: skip
     return None
 

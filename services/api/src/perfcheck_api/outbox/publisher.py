@@ -141,7 +141,7 @@ class Publisher:
         await repository.mark_refused(self._connection, row, reason)
         self._metrics.refused()
         _log.error(
-            "event %s (outbox %s) cannot be published, every page becomes old in its place: %s",
+            "event %s (outbox row %s) cannot be published; everything was invalidated instead: %s",
             row.event_id, row.source_seq, reason,
         )  # fmt: skip
         everything = Invalidation(
@@ -153,8 +153,8 @@ class Publisher:
         """Note that the log has `row`; return its sequence."""
         if ack.duplicate and row.attempts == 1:
             _log.error(
-                "the log answered that event %s (outbox %s) stands at %s already, on the first"
-                " attempt: another event bears its id, and this one may not have been announced",
+                "on the first attempt the log says it already has event %s (outbox row %s), at %s:"
+                " another event has the same id, and this one may not have been published",
                 row.event_id, row.source_seq, ack.seq,
             )  # fmt: skip
         self._acknowledge(ack, row.event_id)
@@ -181,8 +181,10 @@ def _message(row: Pending, through: int) -> Message:
 def _refusal(row: Pending, bytes_max: int) -> str | None:
     """Say why the log will never take `row`, or return None."""
     if row.subject != OUTBOX_SUBJECT:
-        return f"its subject is {row.subject[:200]!r}, the log takes {OUTBOX_SUBJECT} from here"
+        return (
+            f"its subject is {row.subject[:200]!r}; this service publishes to {OUTBOX_SUBJECT} only"
+        )
     size = _message(row, row.source_seq).size_bytes
     if size > bytes_max:
-        return f"it has {size} bytes, the log takes {bytes_max}: raise max_payload"
+        return f"it has {size} bytes, the log accepts at most {bytes_max}: raise max_payload"
     return None

@@ -131,7 +131,7 @@ class Relay:
         async with asyncio.timeout(RELAY_STEP_S_MAX):
             acknowledged = await verify(connection, broker)
             publisher = await Publisher.begin(connection, broker, acknowledged, self._metrics)
-        _log.info("relay publishes to the log from now on")
+        _log.info("this relay is active now: it publishes to the log")
         self._metrics.active(now=True)
         self._waiting.clear()
         await broker.listen_for_mark_requests(self._accept)

@@ -34,7 +34,7 @@ _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 def code_from(text: str, *, field: str) -> str:
     """Return the canonical code; raise `NotFoundError` for what can never be one."""
     if not _CODE.fullmatch(text):
-        fault = Fault(field, f"{_shown(text)} is no currency; expected a code such as USD")
+        fault = Fault(field, f"{_shown(text)} is not a currency code; expected one such as USD")
         raise NotFoundError("unknown-currency", fault, tags=(CURRENCIES_TAG,))
     return text.upper()
 
@@ -55,13 +55,13 @@ def day_from(text: str, *, field: str) -> date:
             return date.fromisoformat(text)
         except ValueError:
             pass  # such as 2026-02-30
-    raise BadRequestError(Fault(field, f"{_shown(text)} is no date; expected YYYY-MM-DD"))
+    raise BadRequestError(Fault(field, f"{_shown(text)} is not a date; expected YYYY-MM-DD"))
 
 
 def year_from(text: str) -> int:
     """Return the year; raise `BadRequestError` for anything but four digits, or year 0000."""
     if not _YEAR.fullmatch(text) or text == "0000":
-        raise BadRequestError(Fault("year", f"{_shown(text)} is no year; expected YYYY"))
+        raise BadRequestError(Fault("year", f"{_shown(text)} is not a year; expected YYYY"))
     return int(text)
 
 
@@ -101,20 +101,20 @@ def rates_from(body: bytes, *, known: Collection[str], merge: bool) -> dict[str,
     """Return the rates that a body `{"rates": {"USD": 1.0853}}` names; null only with `merge`.
 
     Raises:
-        BadRequestError: the body is no JSON.
+        BadRequestError: the body is not JSON.
         RejectedError: it is, but does not fit; every bad field is named.
 
     """
     try:
         document: Any = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequestError(Fault("body", f"is no JSON that can be read: {error}")) from error
+        raise BadRequestError(Fault("body", f"is not valid JSON: {error}")) from error
     except RecursionError as error:  # msgspec's answer to 50,000 brackets
         raise BadRequestError(Fault("body", "is nested too deeply")) from error
     if not isinstance(document, dict):
         raise RejectedError(Fault("body", 'expected an object such as {"rates": {"USD": 1.0853}}'))
     faults = [
-        Fault(_shown_name(name), "is no field of this body; it has only `rates`")
+        Fault(_shown_name(name), "is not a field of this body; it has only `rates`")
         for name in document
         if name != "rates"
     ]
@@ -123,7 +123,7 @@ def rates_from(body: bytes, *, known: Collection[str], merge: bool) -> dict[str,
         reason = "expected an object" if "rates" in document else "is missing; expected an object"
         raise RejectedError(*faults, Fault("rates", f"{reason} from currency to rate"))
     if not rates:
-        faults.append(Fault("rates", "names no currency; to remove rates, PATCH them to null"))
+        faults.append(Fault("rates", "names no currencies; to remove rates, PATCH them to null"))
     result: dict[str, Decimal | None] = {}
     for name, value in rates.items():
         code = name.upper()
@@ -141,7 +141,7 @@ def _code_problem(code: str, known: Collection[str], seen: Collection[str]) -> s
     if code == BASE_CURRENCY:
         return "the euro is the base; its rate is always 1"
     if code not in known:
-        return "is no known currency"
+        return "is not a known currency"
     return "is named twice" if code in seen else None
 
 

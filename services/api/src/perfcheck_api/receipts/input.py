@@ -35,7 +35,7 @@ def filter_from(
         faults.append(Fault("limit", f"expected a whole number from 1 to {LIST_LIMIT_MAX}"))
     after = None if cursor is None else position_of(cursor)
     if cursor is not None and after is None:
-        faults.append(Fault("cursor", "is none that a list gave as `next`; begin without one"))
+        faults.append(Fault("cursor", "is not the `next` of a list; start without a cursor"))
     start, end = _time(since, "since", faults), _time(until, "until", faults)
     if start is not None and end is not None and start >= end:
         faults.append(Fault("since", "is not before `until`"))

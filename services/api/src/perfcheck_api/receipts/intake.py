@@ -77,7 +77,7 @@ class ReceiptIntake:
         self._prune_keys = prune_keys
         self._sessions = Sessions(
             self._session,
-            what="receipts are not taken in",
+            what="not storing receipts",
             backoff=Backoff(
                 first_s=_INTAKE_RETRY_FIRST_S, max_s=_INTAKE_RETRY_S_MAX, jitter=random.random
             ),
@@ -153,7 +153,11 @@ async def _merge(connection: Connection, batches: list[Delivery]) -> None:
         try:
             receipts = storable(_decoder.decode(batch.body).receipts)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            _log.error("a batch of receipts (%d bytes) was dropped: %s", len(batch.body), error)
+            _log.error(
+                "a batch of receipts (%d bytes) cannot be read and was dropped: %s",
+                len(batch.body),
+                error,
+            )
             await batch.term()
         else:
             at = datetime.fromtimestamp(batch.stored_ns / 1e9, UTC)

@@ -21,7 +21,7 @@ class ReceiptsService:
         """Return what became of an event; raise `NotFoundError` if it is not known (any more)."""
         found = None if "\0" in event_id else await repository.receipt(self._database, event_id)
         if found is None:
-            detail = "no invalidation of this id is known; receipts are kept for 7 days"
+            detail = "there is no receipt with this id; receipts are kept for 7 days"
             raise NotFoundError("unknown-invalidation", Fault("id", detail), tags=())
         return found
 
