@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from asgi_isr.ports import SystemClock
+from asgi_isr.testing import eventually, eventually_sync
 from perfcheck_chassis.http_client import Reply, ServiceClient
 from perfcheck_chassis.secret import Secret
 from perfcheck_chassis.settings import environment
@@ -75,6 +75,44 @@ class Edge(NamedTuple):
     style: Style
 
 
+def _compiles(varnishd: str, vmod: str, directory: Path) -> bool:
+    """Say whether this varnishd finds `vmod`, by compiling a VCL that imports it."""
+    vcl = directory / "import.vcl"
+    vcl.write_text(f"vcl 4.1;\nimport {vmod};\nbackend default none;\n")
+    command = [varnishd, "-C", "-j", "none", "-n", str(directory / "compile"), "-f", str(vcl)]
+    done = subprocess.run(  # noqa: S603  the varnishd that was found
+        command, capture_output=True, timeout=START_S, check=False
+    )
+    return done.returncode == 0
+
+
+def _start(command: list[str], log: Path) -> tuple[subprocess.Popen[bytes], int] | None:
+    """Start varnishd on a free port; None when somebody took that before it did."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603  the varnishd that was found
+            [*command, "-a", f"127.0.0.1:{port}"],
+            stdout=output,
+            stderr=output,
+            env={**environment(), "PURGE_TOKEN": TOKEN.reveal()},
+        )
+
+    def accepts() -> bool:
+        """Stop asking once the process has ended."""
+        if process.poll() is not None:
+            return True
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+
+    eventually_sync(accepts, timeout_s=START_S, ignoring=(OSError,))
+    if process.poll() is None:
+        return process, port
+    text = log.read_text()
+    assert "Address already in use" in text, text
+    return None
+
+
 @pytest.fixture(scope="module", params=["xkey", "ban"])
 def edge(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -83,6 +121,8 @@ def edge(
     assert VARNISHD is not None
     name = "varnish-xkey.vcl" if request.param == "xkey" else "varnish.vcl"
     directory = tmp_path_factory.mktemp("varnish")
+    if request.param == "xkey" and not _compiles(VARNISHD, "xkey", directory):
+        pytest.skip("vmod xkey is not installed (package varnish-modules)")
     origin = Origin()
     threading.Thread(target=origin.serve_forever, daemon=True).start()
     for example in EXAMPLES.glob("*.vcl"):
@@ -91,33 +131,12 @@ def edge(
         )
         assert changed == (example.name == "varnish.vcl")
         (directory / example.name).write_text(text)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     command = [VARNISHD, "-F", "-j", "none", "-n", str(directory / "work"), "-T", "none"]
-    command += ["-a", f"127.0.0.1:{port}", "-f", str(directory / name), "-s", "malloc,32m"]
+    command += ["-f", str(directory / name), "-s", "malloc,32m"]
     command += ["-p", "http_resp_hdr_len=16k", "-p", "http_resp_size=64k"]  # as docs/cdn.md says
-    log = directory / "varnishd.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  the varnishd that was found
-            command,
-            stdout=output,
-            stderr=output,
-            env={**environment(), "PURGE_TOKEN": TOKEN.reveal()},
-        )
+    started = eventually_sync(lambda: _start(command, directory / "varnishd.log"))
+    process, port = started
     try:
-        deadline = time.monotonic() + START_S
-        while True:
-            if process.poll() is not None:
-                text = log.read_text()
-                if request.param == "xkey" and "Could not load VMOD xkey" in text:
-                    pytest.skip("vmod xkey is not installed (package varnish-modules)")
-                pytest.fail(text)
-            assert time.monotonic() < deadline, "varnishd did not start"
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
         yield Edge(origin, f"http://127.0.0.1:{port}", request.param)
     finally:
         process.terminate()
@@ -225,8 +244,7 @@ async def test_answer_under_way_is_purged_by_the_second(
     gate = edge.origin.gates[path] = threading.Event()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(browser.get(path))
-        while not edge.origin.made[path]:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: edge.origin.made[path])
         await cdn.purge([event], again=False)
         gate.set()
         assert (await asking).body.endswith(b" 1")
