@@ -7,14 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import pytest
+from asgi_isr.testing import eventually_sync
 from perfcheck import environment
 from perfcheck.stack.tokens import mint
 from perfcheck_embedded import new_shared_subdirectory
@@ -33,18 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("e2e")
 
 
-def eventually(holds: Callable[[], bool], *, within_s: float = RECOVERY_TIMEOUT_S) -> None:
-    """Ask until it holds; a refused or broken connection counts as not yet."""
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            if holds():
-                return
-        except httpx.TransportError:
-            pass  # the part that is asked is not up yet; the deadline below bounds this
-        if time.monotonic() > deadline:
-            raise AssertionError(f"did not come true within {within_s:g} s")
-        time.sleep(POLL_S)
+eventually = partial(  # a refused or broken connection counts as not yet
+    eventually_sync,
+    timeout_s=RECOVERY_TIMEOUT_S,
+    poll_s=POLL_S,
+    ignoring=(httpx.TransportError,),
+)
 
 
 class Stack:
@@ -63,12 +58,18 @@ class Stack:
                 [*COMMAND, "up", "--state", str(self.directory)],
                 stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             )  # fmt: skip
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while "dashboard" not in (said := Path(log.name).read_text()):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"the stack did not come up:\n{said}")
-            time.sleep(POLL_S)
+        eventually_sync(
+            lambda: self._says_that_it_is_up(Path(log.name)),
+            timeout_s=START_TIMEOUT_S,
+            poll_s=POLL_S,
+        )
         return self
+
+    def _says_that_it_is_up(self, log: Path) -> bool:
+        said = log.read_text()
+        assert self.process is not None
+        assert self.process.poll() is None, f"the stack did not come up:\n{said}"
+        return "dashboard" in said
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Send one signal and wait; return the exit code."""

@@ -12,6 +12,7 @@ import httpx
 import nats
 import psycopg
 import pytest
+from asgi_isr.testing import eventually_sync
 from nats.js.api import AckPolicy, ConsumerConfig
 
 DAYS = 250
@@ -60,17 +61,21 @@ class Replay:
             self.half.set()
         day = self._days[number]
         rates = {code: round(rate * self._factor, 6) for code, rate in self._rates[day].items()}
-        deadline = time.monotonic() + WRITE_TIMEOUT_S
-        while True:
-            try:
-                reply = self.stack.write(day, **rates)
-                if reply.status_code == 200:
-                    return str(reply.json()["event_id"])
-                assert reply.status_code in {503, 502}, reply.text
-            except httpx.TransportError:
-                pass  # nobody listens, or the answer was lost: a write may be sent again
-            assert time.monotonic() < deadline, f"{day} was not taken"
-            time.sleep(0.1)
+        # Nobody listens, or the answer was lost: a write may be sent again.
+        return eventually_sync(
+            lambda: self._taken(day, rates),
+            timeout_s=WRITE_TIMEOUT_S,
+            poll_s=0.1,
+            ignoring=(httpx.TransportError,),
+        )
+
+    def _taken(self, day: str, rates: dict[str, float]) -> str:
+        """Write a day; return the event's id, or nothing where the api says to come again."""
+        reply = self.stack.write(day, **rates)
+        if reply.status_code == 200:
+            return str(reply.json()["event_id"])
+        assert reply.status_code in {503, 502}, reply.text
+        return ""
 
 
 def paths(stack: Any, days: list[str]) -> Iterator[str]:
