@@ -52,7 +52,7 @@ lint: $(SYNCED) ## style, types and architecture
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-fmt: $(SYNCED) ## format, and mend what can be mended
+fmt: $(SYNCED) ## format, and fix what can be fixed
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
