@@ -4,7 +4,7 @@ Two ways in: `servers()` gives tests throw-away servers; `StateDir` + `Superviso
 `valkey()`, `nats()` and `Process` build a stack whose data is kept.
 """
 
-from perfcheck_embedded.accounts import new_shared_subdirectory
+from perfcheck_embedded.accounts import Account, new_shared_subdirectory
 from perfcheck_embedded.backends.binaries import Binaries, find_binaries
 from perfcheck_embedded.backends.nats import nats
 from perfcheck_embedded.backends.postgres import postgres
@@ -16,6 +16,7 @@ from perfcheck_embedded.errors import (
     AccountError,
     BinaryMissingError,
     EmbeddedError,
+    PortTakenError,
     ProcessFailedError,
     StateError,
     StateLockedError,
@@ -23,7 +24,6 @@ from perfcheck_embedded.errors import (
 )
 from perfcheck_embedded.ports import HOST, free_port, free_ports
 from perfcheck_embedded.processes.process import (
-    Account,
     Event,
     OnEvent,
     Probe,
@@ -32,6 +32,7 @@ from perfcheck_embedded.processes.process import (
     start_levels,
 )
 from perfcheck_embedded.processes.restarts import Backoff, RestartPolicy
+from perfcheck_embedded.processes.supervised import supervised
 from perfcheck_embedded.processes.supervisor import STOP_SIGNALS, Supervisor
 from perfcheck_embedded.state.credentials import kept_secret
 from perfcheck_embedded.state.directory import StateDir
@@ -48,6 +49,7 @@ __all__ = [
     "EmbeddedError",
     "Event",
     "OnEvent",
+    "PortTakenError",
     "Probe",
     "Process",
     "ProcessFailedError",
@@ -73,6 +75,7 @@ __all__ = [
     "postgres_ready",
     "servers",
     "start_levels",
+    "supervised",
     "tls_front",
     "valkey",
     "valkey_ready",

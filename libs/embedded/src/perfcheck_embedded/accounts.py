@@ -9,15 +9,24 @@ import pwd
 import stat
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from perfcheck_embedded.errors import AccountError, StateError
-from perfcheck_embedded.processes.process import Account
 
 _ACCOUNTS = ("postgres", "nobody")
 # Survives a reboot and is open to every account, unlike /tmp and private temporary directories.
 _SHARED_PARENT = Path("/var/tmp")  # noqa: S108 - the directory below is ours alone, checked on use
 _PROBE_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Account:
+    """The local account a process runs as, when the supervisor is root."""
+
+    name: str
+    uid: int
+    gid: int
 
 
 def server_account() -> Account | None:

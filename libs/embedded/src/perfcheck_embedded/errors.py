@@ -42,5 +42,9 @@ class ProcessFailedError(EmbeddedError):
         self.log_tail = log_tail
 
 
+class PortTakenError(ProcessFailedError):
+    """A process could not listen: another program took its port between choosing and binding."""
+
+
 class StopRequestedError(EmbeddedError):
     """A stop was asked for (Ctrl-C, SIGTERM) while the processes were still starting."""

@@ -5,7 +5,7 @@ import concurrent.futures
 import contextlib
 import signal
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from perfcheck_embedded.backends.valkey import valkey
 from perfcheck_embedded.environment import environment
 from perfcheck_embedded.errors import EmbeddedError
 from perfcheck_embedded.ports import free_ports
+from perfcheck_embedded.processes.supervised import supervised
 from perfcheck_embedded.processes.supervisor import Supervisor
 from perfcheck_embedded.state.directory import StateDir
 
@@ -81,7 +82,9 @@ class servers:  # noqa: N801 - used as a verb: `with servers() as s`, `async wit
     """Context manager, both kinds: starts throw-away servers in a new directory, then removes all.
 
     Without `durable`, PostgreSQL runs with `fsync=off`: a killed server loses nothing, a crash of
-    the machine would. When this process is killed the servers end and the directory goes too.
+    the machine would. `choose_ports` returns as many ports as it is asked for, and is asked again
+    when another program took one of them before the server did. When this process is killed the
+    servers end and the directory goes too.
 
     Raises:
         EmbeddedError: on entering; a server did not start, with the last lines of its log.
@@ -96,7 +99,9 @@ class servers:  # noqa: N801 - used as a verb: `with servers() as s`, `async wit
         nats: bool = True,
         durable: bool = False,
         nats_tls: TlsFiles | None = None,
+        choose_ports: Callable[[int], list[int]] = free_ports,
     ) -> None:
+        self._choose_ports = choose_ports
         self._nats_tls = nats_tls
         self._wanted = {"postgres": postgres, "valkey": valkey, "nats": nats}
         self._durable = durable
@@ -163,11 +168,15 @@ class servers:  # noqa: N801 - used as a verb: `with servers() as s`, `async wit
         directory = new_shared_subdirectory(_PREFIX)
         _remove_leftovers(directory)
         with StateDir(directory, throw_away=True) as state:
-            parts = self._parts(state)
-            processes = [part.process for part in parts.values()]
-            urls = {name: part.url for name, part in parts.items()}
-            nats_urls = parts["nats"].urls if "nats" in parts else {}
-            async with Supervisor(state, processes) as supervisor:
+            parts: dict[str, Server] = {}
+
+            def make() -> Supervisor:
+                parts.update(self._parts(state))
+                return Supervisor(state, [part.process for part in parts.values()])
+
+            async with supervised(make) as supervisor:
+                urls = {name: part.url for name, part in parts.items()}
+                nats_urls = parts["nats"].urls if "nats" in parts else {}
                 self._running.set_result(
                     Servers(
                         database_url=urls.get("postgres", ""),
@@ -184,7 +193,7 @@ class servers:  # noqa: N801 - used as a verb: `with servers() as s`, `async wit
 
     def _parts(self, state: StateDir) -> dict[str, Server]:
         binaries = find_binaries(environment())
-        ports = dict(zip(self._wanted, free_ports(len(self._wanted)), strict=True))
+        ports = dict(zip(self._wanted, self._choose_ports(len(self._wanted)), strict=True))
         parts: dict[str, Server] = {}
         if self._wanted["postgres"]:
             port = ports["postgres"]

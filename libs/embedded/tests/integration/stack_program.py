@@ -23,6 +23,7 @@ from perfcheck_embedded import (
     free_ports,
     nats,
     postgres,
+    supervised,
     valkey,
 )
 
@@ -84,15 +85,21 @@ def build(state: StateDir, names: list[str]) -> tuple[list[Process], dict[str, s
 async def run(path: Path, names: list[str], *, fresh: bool) -> None:
     """Run the parts until a signal asks for the end."""
     with StateDir(path, fresh=fresh) as state:
-        processes, urls = build(state, names)
-        async with Supervisor(
-            state,
-            processes,
-            on_event=report,
-            facts={"urls": urls},
-            stop_signals=STOP_SIGNALS,
-            policy=RestartPolicy(quick_restarts_max=3),
-        ) as supervisor:
+        urls: dict[str, str] = {}
+
+        def make() -> Supervisor:
+            processes, found = build(state, names)
+            urls.update(found)
+            return Supervisor(
+                state,
+                processes,
+                on_event=report,
+                facts={"urls": urls},
+                stop_signals=STOP_SIGNALS,
+                policy=RestartPolicy(quick_restarts_max=3),
+            )
+
+        async with supervised(make, on_event=report) as supervisor:
             say(up=True, pids=supervisor.pids(), urls=urls, watchdog=supervisor.watchdog_pid)
             await supervisor.wait()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from perfcheck_embedded.accounts import run_as, server_account, shared_directory
+from perfcheck_embedded.accounts import Account, run_as, server_account, shared_directory
 from perfcheck_embedded.backends.binaries import Binaries
 from perfcheck_embedded.backends.placement import (
     VERSION_TIMEOUT_S,
@@ -18,7 +18,6 @@ from perfcheck_embedded.backends.placement import (
     runnable_programs,
 )
 from perfcheck_embedded.errors import AccountError, StateError
-from perfcheck_embedded.processes.process import Account
 from perfcheck_embedded.state.credentials import write_secret
 from perfcheck_embedded.state.directory import StateDir
 from perfcheck_embedded.watchdog import reaping

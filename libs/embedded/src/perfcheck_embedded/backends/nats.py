@@ -74,6 +74,7 @@ def nats(
         argv=[str(binaries.nats_server), "--config", str(config)],
         env=SERVER_ENVIRONMENT,
         ready=nats_ready(port, user=names[0], password=passwords[names[0]]),
+        port=port,
         restart=restart,
         cwd=Path("/"),
     )

@@ -6,10 +6,15 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
-from perfcheck_embedded.accounts import can_enter, new_shared_subdirectory, run_as, shared_directory
+from perfcheck_embedded.accounts import (
+    Account,
+    can_enter,
+    new_shared_subdirectory,
+    run_as,
+    shared_directory,
+)
 from perfcheck_embedded.backends.binaries import Binaries
 from perfcheck_embedded.errors import AccountError, StateError
-from perfcheck_embedded.processes.process import Account
 
 VERSION_TIMEOUT_S = 10.0
 

@@ -57,6 +57,7 @@ def postgres(
         argv=[str(data.programs / "postgres"), "-D", str(data.path), "-p", str(port), *options],
         env=SERVER_ENVIRONMENT,
         ready=postgres_ready(port, user=cluster.ROLE, database=cluster.DATABASE),
+        port=port,
         stop_signal=cluster.FAST_STOP,
         stop_grace_s=20.0,  # a checkpoint of kept data
         start_timeout_s=60.0,  # recovery after a crash

@@ -42,6 +42,7 @@ def valkey(
         argv=[str(binaries.valkey_server), str(config)],
         env=SERVER_ENVIRONMENT,
         ready=valkey_ready(port, password=password),
+        port=port,
         restart=restart,
         cwd=Path("/"),
     )

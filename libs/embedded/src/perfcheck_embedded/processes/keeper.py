@@ -4,8 +4,9 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 
-from perfcheck_embedded.errors import ProcessFailedError
+from perfcheck_embedded.errors import PortTakenError, ProcessFailedError
 from perfcheck_embedded.processes.child import Child, describe_exit
+from perfcheck_embedded.processes.listening import listens
 from perfcheck_embedded.processes.process import Event, EventKind, OnEvent, Process
 from perfcheck_embedded.processes.restarts import Backoff, RestartPolicy
 from perfcheck_embedded.state.directory import StateDir
@@ -13,6 +14,7 @@ from perfcheck_embedded.watchdog.guard import Guard
 
 _PROBE_PAUSE_FIRST_S = 0.01
 _PROBE_PAUSE_MAX_S = 0.25
+_PORT_TAKEN = "address already in use"  # what EADDRINUSE is called, in any case of letters
 
 
 class Keeper:
@@ -43,6 +45,7 @@ class Keeper:
         self._guard = guard
         self._on_event = on_event
         self._on_change = on_change
+        self._ready_once = False
         self._wanted = True
         self._gone = asyncio.Event()
 
@@ -125,6 +128,7 @@ class Keeper:
             duration_s=self._now() - since,
         )
         self._backoff.became_ready(self._now())
+        self._ready_once = True
         self.ready.set()
         self._on_change()
         return await child.ended()
@@ -154,13 +158,19 @@ class Keeper:
                     if child.exit_code is not None:
                         reason = describe_exit(child.exit_code)
                         raise self._failed(f"ended before it was ready ({reason})")
-                    if ready:
+                    if ready and await self._listens(child):
                         return
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 1.5, _PROBE_PAUSE_MAX_S)
         except TimeoutError:
             limit = f"{self.spec.start_timeout_s:g} s"
             raise self._failed(f"not ready in {limit} (last: {last})") from None
+
+    async def _listens(self, child: Child) -> bool:
+        """Return whether it was the child that answered, not who has taken its port."""
+        if self.spec.port is None:
+            return True
+        return await asyncio.to_thread(listens, child.pid, self.spec.port)
 
     async def _bury(self) -> None:
         """Leave nothing of the present child: its workers may outlive it."""
@@ -189,7 +199,9 @@ class Keeper:
 
     def _failed(self, reason: str) -> ProcessFailedError:
         name = self.spec.name
-        return ProcessFailedError(name, reason, self._state.log_tail(name))
+        tail = self._state.log_tail(name)
+        taken = self.spec.port is not None and not self._ready_once and _PORT_TAKEN in tail.lower()
+        return (PortTakenError if taken else ProcessFailedError)(name, reason, tail)
 
     def _tell(
         self,

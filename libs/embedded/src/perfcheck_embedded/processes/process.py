@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from perfcheck_embedded.accounts import Account
+
 EventKind = Literal[
     "starting",
     "ready",
@@ -23,15 +25,6 @@ Probe = Callable[[], Awaitable[bool]]
 
 An exception counts as "not yet"; its text is shown when the start times out.
 """
-
-
-@dataclass(frozen=True)
-class Account:
-    """The local account a process runs as, when the supervisor is root."""
-
-    name: str
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True)
@@ -55,8 +48,9 @@ class Process:
     ready (one-shots: finished) before this one starts. `ready` None means ready once started.
     `oneshot` processes run once to exit code 0. With `restart` a process that dies is started
     again with the same arguments (`restarts.Backoff` bounds that); without, its death is fatal.
-    Times are in seconds. `stop_signal` goes to the process itself, which ends its own children;
-    what is left of its process group after `stop_grace_s` is killed.
+    `port` is where it listens on 127.0.0.1: it is ready only once it does so itself, whoever
+    answers there. Times are in seconds. `stop_signal` goes to the process itself, which ends its
+    own children; what is left of its process group after `stop_grace_s` is killed.
     """
 
     name: str
@@ -64,6 +58,7 @@ class Process:
     env: Mapping[str, str] = field(default_factory=dict)
     needs: Sequence[str] = ()
     ready: Probe | None = None
+    port: int | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 10.0
     start_timeout_s: float = 30.0

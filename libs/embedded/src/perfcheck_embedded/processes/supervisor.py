@@ -124,6 +124,11 @@ class Supervisor:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def stop_requested(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._stops_asked > 0
+
     def request_stop(self) -> None:
         """Let `wait` return; asked a second time, kill every process at once."""
         self._stops_asked += 1

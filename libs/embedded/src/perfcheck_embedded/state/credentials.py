@@ -5,8 +5,8 @@ import secrets
 import stat
 from pathlib import Path
 
+from perfcheck_embedded.accounts import Account
 from perfcheck_embedded.errors import StateError
-from perfcheck_embedded.processes.process import Account
 from perfcheck_embedded.state.directory import SECRETS, StateDir
 
 _BYTES = 32  # what HS256 wants of a token key (RFC 7518, section 3.2); plenty for a password
