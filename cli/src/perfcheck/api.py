@@ -13,20 +13,19 @@ from perfcheck_contracts import (
 )
 
 from perfcheck.exits import TargetError
-from perfcheck.http import Http, Reply
+from perfcheck.http import Http, HttpResponse
 from perfcheck.stack.state import Service
 
-ATTEMPTS_MAX = 4
+INVALIDATE_ATTEMPTS_MAX = 4
 AGAIN_S = 0.2  # before the second attempt; doubled before each further one
-RETRY_AFTER_S_MAX = 5.0
-WAIT_S_MAX = 25.0  # the api refuses to wait longer in one call
-MARGIN_S = 2.0  # it answers at its limit; the call may take a little longer
-CALL_TIMEOUT_S = 10.0
+API_RETRY_AFTER_S_MAX = 5.0
+APPLIED_MARGIN_S = 2.0  # it answers at its limit; the call may take a little longer
+API_CALL_S_MAX = 10.0
 PAGE_MAX = 200  # receipts of one page
 
 # The same call may be answered otherwise soon: its first attempt is under way (409), too many
 # calls (429), a part of the api or of what stands before it is away (502, 503, 504).
-_PASSING = frozenset({409, 429, 502, 503, 504})
+_TRANSIENT_STATUSES = frozenset({409, 429, 502, 503, 504})
 
 
 class Api:
@@ -51,22 +50,22 @@ class Api:
 
         """
         url = f"{self._base}/invalidations"
-        timeout_s = CALL_TIMEOUT_S
+        timeout_s = API_CALL_S_MAX
         if wait_s is not None:
             url += f"?wait=applied&timeout_s={wait_s:.3f}"
-            timeout_s = wait_s + MARGIN_S
+            timeout_s = wait_s + APPLIED_MARGIN_S
         again_s = AGAIN_S
-        for attempt in range(1, ATTEMPTS_MAX + 1):
+        for attempt in range(1, INVALIDATE_ATTEMPTS_MAX + 1):
             headers = self._tokens.headers("api", "invalidations:write")
             headers["Idempotency-Key"] = key
             try:
                 reply = await self._http.post(url, write, headers=headers, timeout_s=timeout_s)
             except TargetError:
-                if attempt == ATTEMPTS_MAX:
+                if attempt == INVALIDATE_ATTEMPTS_MAX:
                     raise
                 pause_s = again_s
             else:
-                if reply.status not in _PASSING or attempt == ATTEMPTS_MAX:
+                if reply.status not in _TRANSIENT_STATUSES or attempt == INVALIDATE_ATTEMPTS_MAX:
                     return reply.expect(200, 202).read(InvalidationAccepted)
                 pause_s = _retry_after_s(reply, again_s)
             await asyncio.sleep(pause_s)
@@ -101,7 +100,7 @@ class Api:
         return self._tokens.headers("api", "invalidations:read")
 
 
-def _retry_after_s(reply: Reply, otherwise_s: float) -> float:
+def _retry_after_s(reply: HttpResponse, otherwise_s: float) -> float:
     """Return how long to wait: `Retry-After` in seconds (RFC 9110, section 10.2.3), bounded."""
     text = reply.headers.get("retry-after", "")
-    return min(float(text), RETRY_AFTER_S_MAX) if text.isdecimal() else otherwise_s
+    return min(float(text), API_RETRY_AFTER_S_MAX) if text.isdecimal() else otherwise_s

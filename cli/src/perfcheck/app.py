@@ -16,10 +16,10 @@ from perfcheck.events.commands import dead_letters, invalidate, receipts, token
 from perfcheck.execution import console, run
 from perfcheck.options import DURATION, Rate, api_option, state_option, token_option
 
-SETTINGS = {"help_option_names": ["-h", "--help"]}
+CLICK_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group(context_settings=SETTINGS)
+@click.group(context_settings=CLICK_SETTINGS)
 @click.version_option(importlib.metadata.version("perfcheck"), prog_name="perfcheck")
 def cli() -> None:
     """Run the system, invalidate its cached pages, and check how fast it is.

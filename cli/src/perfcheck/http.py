@@ -8,16 +8,16 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import msgspec
 from perfcheck_contracts import ProblemDetails
+from perfcheck_contracts.limits import CLIENT_IDLE_S
 
 from perfcheck.exits import NoAnswerInTimeError, TargetError
 
 T = TypeVar("T")
-IDLE_S = 30.0  # below the services' own limit (60 s), so that they never close a connection in use
-CONNECTIONS_MAX = 64
-REASON_CHARS_MAX = 1000
+POOL_CONNECTIONS_MAX = 64
+PROBLEM_CHARS_MAX = 1000
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A response, read to its end; header names are lower case."""
 
     url: str
@@ -44,7 +44,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
             problem = msgspec.json.decode(self.body, type=ProblemDetails)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return self.body[:300].decode(errors="replace").replace("\n", " ")
-        return (problem.detail or problem.title)[:REASON_CHARS_MAX]
+        return (problem.detail or problem.title)[:PROBLEM_CHARS_MAX]
 
 
 class Http:
@@ -58,7 +58,9 @@ class Http:
     async def __aenter__(self) -> Self:
         """Open the pool. What is measured must not be a proxy, so none is taken from outside."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=IDLE_S),
+            connector=aiohttp.TCPConnector(
+                limit=POOL_CONNECTIONS_MAX, keepalive_timeout=CLIENT_IDLE_S
+            ),
             headers={"User-Agent": "perfcheck"},
             skip_auto_headers=("Accept-Encoding",),  # the page as it is, not in a coding
             trust_env=False,
@@ -77,11 +79,13 @@ class Http:
 
     async def get(
         self, url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
-    ) -> Reply:
+    ) -> HttpResponse:
         """GET `url`; raises `TargetError` when nothing answers in time."""
         return await self._send("GET", url, None, headers, timeout_s)
 
-    async def put(self, url: str, body: Any, *, headers: Mapping[str, str] | None = None) -> Reply:
+    async def put(
+        self, url: str, body: Any, *, headers: Mapping[str, str] | None = None
+    ) -> HttpResponse:
         """PUT `body` as JSON to `url`; raises `TargetError` when nothing answers in time."""
         return await self._send("PUT", url, msgspec.json.encode(body), headers, None)
 
@@ -92,7 +96,7 @@ class Http:
         *,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
-    ) -> Reply:
+    ) -> HttpResponse:
         """POST `body`, if there is one, as JSON; raises `TargetError` like the others."""
         encoded = None if body is None else msgspec.json.encode(body)
         return await self._send("POST", url, encoded, headers, timeout_s)
@@ -104,7 +108,7 @@ class Http:
         body: bytes | None,
         headers: Mapping[str, str] | None,
         timeout_s: float | None,
-    ) -> Reply:
+    ) -> HttpResponse:
         if self._session is None:
             raise RuntimeError("enter the client (async with) before the first call")
         limit_s = self._timeout_s if timeout_s is None else timeout_s
@@ -129,7 +133,7 @@ class Http:
         for name, value in response.headers.items():  # a field sent twice is one list (RFC 9110)
             lower = name.lower()
             found[lower] = f"{found[lower]}, {value}" if lower in found else value
-        return Reply(url=url, status=response.status, headers=found, body=content)
+        return HttpResponse(url=url, status=response.status, headers=found, body=content)
 
 
 def _cause(error: Exception) -> str:

@@ -218,7 +218,16 @@ class FakeApi:
 
     def _rates(self, name: str) -> Answer:
         if name == "currencies":
-            listed = [{"code": code, "last_day": self.days[-1]} for code in ("JPY", "USD")]
+            listed = [
+                {
+                    "code": code,
+                    "name": code,
+                    "first_day": self.days[0],
+                    "last_day": self.days[-1],
+                    "rate": 1.0,
+                }
+                for code in ("JPY", "USD")
+            ]
             return as_json({"currencies": listed})
         if name.startswith("currencies/"):
             code = name.removeprefix("currencies/")
@@ -227,9 +236,12 @@ class FakeApi:
             return as_json({"years": [2026]})
         day = self.days[-1] if name == "days/latest" else name.removeprefix("days/")
         position = self.days.index(day)
-        rates = [{"code": "JPY", "rate": 160.5}, {"code": "USD", "rate": 1.0853}]
+        rates = [
+            {"code": code, "name": code, "rate": rate, "change": None}
+            for code, rate in (("JPY", 160.5), ("USD", 1.0853))
+        ]
         previous = self.days[position - 1] if position else None
-        return as_json({"day": day, "previous": previous, "rates": rates})
+        return as_json({"day": day, "previous": previous, "next": None, "rates": rates})
 
 
 class FakeBff:

@@ -9,7 +9,7 @@ from perfcheck.check import invalidation
 from perfcheck.check.plan import Plan
 from perfcheck.exits import TargetError
 from perfcheck.http import Http
-from perfcheck.judge.config import Invalidation as Settings
+from perfcheck.judge.config import InvalidationTrials as Settings
 from perfcheck.stack.state import Service
 from perfcheck.stack.tokens import Tokens
 

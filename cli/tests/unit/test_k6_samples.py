@@ -5,7 +5,7 @@ import json
 import pytest
 from perfcheck.check.k6 import errors_in
 from perfcheck.check.pages import judgeable
-from perfcheck.check.samples import Load, Page, parse
+from perfcheck.check.samples import Load, PageSample, parse
 from perfcheck.exits import TargetError
 from perfcheck.judge.config import Load as LoadSettings
 from perfcheck.judge.verdicts import Measurement
@@ -32,7 +32,7 @@ def page_point(value: float = 1.5, *, second: float = 0.0, **tags: str) -> bytes
     return point("page", value, second=second, **{**usual, **tags})
 
 
-def page(at_s: float, duration_ms: float = 2.0, **different: object) -> Page:
+def page(at_s: float, duration_ms: float = 2.0, **different: object) -> PageSample:
     """Make a sample at a time."""
     usual: dict[str, object] = {
         "instance": "0",
@@ -41,7 +41,7 @@ def page(at_s: float, duration_ms: float = 2.0, **different: object) -> Page:
         "cache": "hit",
         "right": True,
     }
-    return Page(at_s=at_s, duration_ms=duration_ms, **{**usual, **different})  # type: ignore[arg-type]  # see keys above
+    return PageSample(at_s=at_s, duration_ms=duration_ms, **{**usual, **different})  # type: ignore[arg-type]  # see keys above
 
 
 def measured(load: Load, *, instances: int = 1) -> dict[str, Measurement]:

@@ -6,7 +6,7 @@ import math
 import click
 from perfcheck.judge.config import Budget
 from perfcheck.judge.metrics import METRICS
-from perfcheck.judge.report import Report, as_json, table
+from perfcheck.judge.report import BudgetReport, as_json, table
 from perfcheck.judge.verdicts import Measurement, exit_code, judge_all
 
 VALUES: dict[str, float | None] = {
@@ -19,7 +19,7 @@ VALUES: dict[str, float | None] = {
 }
 
 
-def report(values: dict[str, float | None], *, failures: tuple[str, ...] = ()) -> Report:
+def report(values: dict[str, float | None], *, failures: tuple[str, ...] = ()) -> BudgetReport:
     """Judge the values against limits of 5 (95 % and 1/s where more is better)."""
     limits = dict.fromkeys(METRICS, 5.0) | {"hit_rate": 0.95, "pages_per_s_per_task": 1.0}
     budgets = {
@@ -30,7 +30,7 @@ def report(values: dict[str, float | None], *, failures: tuple[str, ...] = ()) -
     }
     measured = [Measurement(metric=name, value=value, samples=20) for name, value in values.items()]
     rows = judge_all(measured, budgets)
-    return Report(
+    return BudgetReport(
         rows=rows,
         tool_failures=list(failures),
         skipped=[],

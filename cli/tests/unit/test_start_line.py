@@ -33,6 +33,14 @@ def test_what_came_up_is_one_line_with_times() -> None:
     assert click.unstyle(line.text()) == "✓ nats 0.1s  ✓ migrate 0.6s"
 
 
+def test_a_part_that_was_started_anew_is_shown_once() -> None:
+    """When a port was taken everything starts again: each part shows its last start."""
+    line = StartLine(Console(colour=False))
+    for duration_s in (0.1, 0.4):
+        line(Event(kind="ready", name="nats", duration_s=duration_s))
+    assert click.unstyle(line.text()) == "✓ nats 0.4s"
+
+
 def test_what_happens_later_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     """A service that dies and comes back is told, and does not change the line."""
     line = StartLine(Console(colour=False))

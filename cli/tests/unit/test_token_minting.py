@@ -2,7 +2,7 @@
 
 import pytest
 from perfcheck.exits import TargetError, WrongUsageError
-from perfcheck.stack.tokens import LIFETIME_S, SCOPES_OF, Tokens, mint
+from perfcheck.stack.tokens import COMMAND_LIFETIME_S, SCOPES_OF, Tokens, mint
 from perfcheck_chassis.identity import TokenError, TokenKeys
 from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import AUDIENCES, SCOPES
@@ -46,7 +46,7 @@ def test_a_token_is_used_again_and_renewed_before_it_ends() -> None:
     clock = Clock()
     tokens = Tokens(key=KEY, now=clock)
     seen = set()
-    for passed_s in range(0, 3 * LIFETIME_S, 10):
+    for passed_s in range(0, 3 * COMMAND_LIFETIME_S, 10):
         clock.now_s = NOW_S + passed_s
         token = bearer(tokens.headers("api", "rates:write"))
         later = TokenKeys(Secret(KEY), now=lambda: clock.now_s + 30)

@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from perfcheck_contracts import InvalidationWrite, percentile
+from perfcheck_contracts.limits import WAIT_S_MAX
 
 from perfcheck import environment
-from perfcheck.api import WAIT_S_MAX, Api
+from perfcheck.api import Api
 from perfcheck.check.cache_status import fence, is_hit
 from perfcheck.check.plan import Plan
 from perfcheck.concurrent import together
 from perfcheck.events.invalidate import fresh
 from perfcheck.exits import NoAnswerInTimeError, TargetError
 from perfcheck.http import Http
-from perfcheck.judge.config import Invalidation as Settings
+from perfcheck.judge.config import InvalidationTrials as Settings
 from perfcheck.judge.metrics import Group, of_group
 from perfcheck.judge.verdicts import Measurement
 

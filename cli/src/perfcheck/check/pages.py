@@ -9,7 +9,7 @@ from perfcheck.check.cache_status import is_hit
 from perfcheck.check.k6 import LoadPlan, run
 from perfcheck.check.plan import Plan
 from perfcheck.check.processor import snapshot, used_s
-from perfcheck.check.samples import Load, Page
+from perfcheck.check.samples import Load, PageSample
 from perfcheck.concurrent import together
 from perfcheck.exits import TargetError
 from perfcheck.http import Http
@@ -105,7 +105,7 @@ def judgeable(load: Load, settings: LoadSettings, *, instances: int) -> list[Mea
 
 
 def _times(
-    name: str, pages: Sequence[Page], share: float, start_s: float, settings: LoadSettings
+    name: str, pages: Sequence[PageSample], share: float, start_s: float, settings: LoadSettings
 ) -> Measurement:
     rounds = into_rounds(
         ((page.at_s, page.duration_ms) for page in pages),
@@ -135,7 +135,7 @@ def _share(name: str, count: int, of: int, *, detail: str = "") -> Measurement:
     return _measured(name, count / of, of, detail=detail) if of else _nothing(name, "no samples")
 
 
-def _worst(pages: Sequence[Page]) -> str:
+def _worst(pages: Sequence[PageSample]) -> str:
     """Return one example of what was wrong, "" when nothing was."""
     with contextlib.suppress(StopIteration):
         page = next(page for page in pages if not page.right)

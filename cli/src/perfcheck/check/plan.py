@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
+from perfcheck_contracts import CurrencyList, Day, YearList
+from perfcheck_contracts.http import BASE_CURRENCY
 
 from perfcheck.exits import TargetError
 from perfcheck.http import Http
@@ -30,24 +32,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     days: list[str]
 
 
-class _Currency(msgspec.Struct):
-    code: str
-    last_day: str
-
-
-class _Currencies(msgspec.Struct):
-    currencies: list[_Currency]
-
-
-class _Day(msgspec.Struct):
-    day: str
-    previous: str | None = None
-
-
-class _Years(msgspec.Struct):
-    years: list[int]
-
-
 async def make(http: Http, api: str) -> Plan:
     """Ask the API for currencies, days and years and make the list of pages.
 
@@ -55,23 +39,23 @@ async def make(http: Http, api: str) -> Plan:
         TargetError: when the API does not answer, or has no data yet.
 
     """
-    listed = (await http.get(f"{api}/api/v1/currencies")).expect(200).read(_Currencies)
-    years = (await http.get(f"{api}/api/v1/years")).expect(200).read(_Years).years
+    listed = (await http.get(f"{api}/api/v1/currencies")).expect(200).read(CurrencyList)
+    years = (await http.get(f"{api}/api/v1/years")).expect(200).read(YearList).years
     reply = await http.get(f"{api}/api/v1/days/latest")
     if not listed.currencies or not years or reply.status == 404:  # noqa: PLR2004 -- HTTP
         raise TargetError(f"{api} has no rates yet: load them with `perfcheck ingest`")
-    latest = reply.expect(200).read(_Day)
+    latest = reply.expect(200).read(Day)
     days = [latest]
-    while len(days) < DAYS_MAX and days[-1].previous:
-        days.append(
-            (await http.get(f"{api}/api/v1/days/{days[-1].previous}")).expect(200).read(_Day)
-        )
+    while len(days) < DAYS_MAX and (previous := days[-1].previous):
+        url = f"{api}/api/v1/days/{previous.isoformat()}"
+        days.append((await http.get(url)).expect(200).read(Day))
     traded = [each.code for each in listed.currencies if each.last_day == latest.day]
-    codes = evenly([code for code in traded if code != "EUR"], CURRENCIES_MAX)
+    codes = evenly([code for code in traded if code != BASE_CURRENCY], CURRENCIES_MAX)
+    names = [each.day.isoformat() for each in days]
     return Plan(
-        pages=pages(codes, [each.day for each in days], evenly(sorted(years), YEARS_MAX)),
+        pages=pages(codes, names, evenly(sorted(years), YEARS_MAX)),
         currencies=codes,
-        days=[each.day for each in days],
+        days=names,
     )
 
 

@@ -17,13 +17,13 @@ from perfcheck.exits import TargetError, WrongUsageError
 from perfcheck.http import Http
 from perfcheck.judge.config import Config
 from perfcheck.judge.metrics import Group, of_group
-from perfcheck.judge.report import Report
+from perfcheck.judge.report import BudgetReport
 from perfcheck.judge.verdicts import Measurement, exit_code, judge_all
 from perfcheck.stack.processes import running_stack, unless_stopped
 from perfcheck.stack.state import Run, Service, running
 from perfcheck.stack.tokens import Tokens
 
-CALL_TIMEOUT_S = 10.0
+CHECK_CALL_S_MAX = 10.0
 BFFS = 2  # coherence cannot be seen on one instance
 PIDS_UNKNOWN = "process ids are unknown: the target was not started by `perfcheck up`"
 
@@ -48,7 +48,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None
 
 
-async def check(request: Request, environ: Mapping[str, str], console: Console) -> Report:
+async def check(request: Request, environ: Mapping[str, str], console: Console) -> BudgetReport:
     """Measure the named target, else the running stack, else one brought up for this.
 
     Raises:
@@ -103,18 +103,20 @@ def target_of(run: Run, token: str | None) -> Target:
     )
 
 
-async def measure(target: Target, request: Request, k6_path: Path, console: Console) -> Report:
+async def measure(
+    target: Target, request: Request, k6_path: Path, console: Console
+) -> BudgetReport:
     """Measure all groups that are not skipped, one after the other, and judge them.
 
     A target or tool that fails costs its group its figures and is named in the report.
     """
     started, start_s = environment.utc_now(), environment.monotonic_s()
     measuring = _Measuring(target, request, k6_path, console)
-    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+    async with Http(timeout_s=CHECK_CALL_S_MAX) as http:
         await measuring.all(http)
     skipped = frozenset(name for group in request.skipped for name in of_group(group))
     rows = judge_all(measuring.found, request.config.budgets, skipped=skipped)
-    return Report(
+    return BudgetReport(
         rows=rows,
         tool_failures=measuring.failures,
         skipped=sorted(skipped),

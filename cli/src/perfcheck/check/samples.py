@@ -21,7 +21,7 @@ _WANTED = {
 }
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class PageSample(msgspec.Struct, frozen=True, kw_only=True):
     """One request for a page: when it ended (s since 1970), how long it took, what came back."""
 
     at_s: float
@@ -40,7 +40,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     iteration without a page means that the scenario itself threw an exception.
     """
 
-    pages: list[Page]
+    pages: list[PageSample]
     iterations: int
     dropped: int
 
@@ -68,7 +68,7 @@ def parse(lines: Iterable[bytes]) -> Load:
 
     """
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Line)
-    pages: list[Page] = []
+    pages: list[PageSample] = []
     counts = {"iterations": 0.0, "dropped": 0.0}
     for number, line in enumerate(lines, start=1):
         wanted = _WANTED.get(line[: line.find(b",")])
@@ -85,9 +85,9 @@ def parse(lines: Iterable[bytes]) -> Load:
     return Load(pages=pages, iterations=int(counts["iterations"]), dropped=int(counts["dropped"]))
 
 
-def _page(point: _Point) -> Page:
+def _page(point: _Point) -> PageSample:
     tags = point.tags
-    return Page(
+    return PageSample(
         at_s=point.time.timestamp(),
         duration_ms=point.value,
         instance=tags["instance"],

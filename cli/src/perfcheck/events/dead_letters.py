@@ -12,15 +12,15 @@ from perfcheck.exits import TargetError
 from perfcheck.http import Http
 from perfcheck.stack.state import Service
 
-CALL_TIMEOUT_S = 60.0  # a retry does the work of the event: applied everywhere, the CDN purged
+RETRY_CALL_S_MAX = 60.0  # a retry does the work of the event: applied everywhere, the CDN purged
 LETTERS_MAX = 10_000  # of one listing
-PAGE = 100
+LETTERS_PER_PAGE = 100
 BODY_CHARS_SHOWN = 60
 
 
 async def show(service: Service, console: Console, *, limit: int, as_json: bool) -> None:
     """Print at most `limit` dead letters, oldest first."""
-    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+    async with Http(timeout_s=RETRY_CALL_S_MAX) as http:
         found = [letter async for letter in _letters(http, service, limit)]
     if as_json:
         console.data(json_of({"dead_letters": found}))
@@ -39,7 +39,7 @@ async def retry(
         TargetError: the revalidator does not answer, or one of them is still dead.
 
     """
-    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+    async with Http(timeout_s=RETRY_CALL_S_MAX) as http:
         if everything:
             numbers = [letter.number async for letter in _letters(http, service, LETTERS_MAX)]
         failed = 0
@@ -84,7 +84,7 @@ async def _retry_one(http: Http, service: Service, number: int) -> tuple[bool, s
 async def _letters(http: Http, service: Service, limit: int) -> AsyncIterator[DeadLetter]:
     after, left = None, limit
     while left > 0:
-        url = f"{service.url}/api/v1/dead-letters?limit={min(left, PAGE)}"
+        url = f"{service.url}/api/v1/dead-letters?limit={min(left, LETTERS_PER_PAGE)}"
         if after is not None:
             url += f"&after={after}"
         headers = service.tokens.headers("revalidator", "dead-letters")

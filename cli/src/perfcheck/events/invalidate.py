@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from asgi_isr.errors import InvalidEventError
 from asgi_isr.events import Invalidation, check
 from perfcheck_contracts import Applied, InvalidationWrite
+from perfcheck_contracts.limits import WAIT_S_MAX
 
 from perfcheck import environment
-from perfcheck.api import CALL_TIMEOUT_S, WAIT_S_MAX, Api
+from perfcheck.api import API_CALL_S_MAX, Api
 from perfcheck.console import Console
 from perfcheck.exits import TargetError, WrongUsageError
 from perfcheck.http import Http
@@ -47,7 +48,7 @@ async def invalidate(
     """
     if wait and timeout_s > WAIT_S_MAX:
         raise WrongUsageError(f"--timeout: the api waits at most {WAIT_S_MAX:g} s")
-    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+    async with Http(timeout_s=API_CALL_S_MAX) as http:
         accepted = await Api(http, service).invalidate(
             write, key=environment.new_id(), wait_s=timeout_s if wait else None
         )

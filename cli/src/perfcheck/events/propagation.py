@@ -10,7 +10,7 @@ from perfcheck.api import PAGE_MAX, Api
 from perfcheck.events.timeline import propagation_ms
 from perfcheck.exits import TargetError
 
-LOOK_S = 0.5
+RECEIPTS_POLL_S = 0.5
 PAGES_SPARE = 5  # others may publish meanwhile; what they push out of sight is asked for by its id
 SINGLES_MAX = 20  # of one look
 
@@ -36,7 +36,7 @@ class Propagation:
     async def follow(self) -> None:
         """Look again and again, until cancelled; what the api does not answer is asked later."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(RECEIPTS_POLL_S)
             await self._try_to_look()
 
     async def settle(self, timeout_s: float) -> None:
@@ -44,7 +44,7 @@ class Propagation:
         deadline_s = environment.monotonic_s() + timeout_s
         await self._try_to_look()
         while self._open() and environment.monotonic_s() < deadline_s:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(RECEIPTS_POLL_S)
             await self._try_to_look()
 
     def text(self) -> str:

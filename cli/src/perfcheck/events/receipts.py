@@ -5,22 +5,22 @@ from collections.abc import Mapping
 
 from perfcheck_contracts import Receipt
 
-from perfcheck.api import CALL_TIMEOUT_S, PAGE_MAX, Api
+from perfcheck.api import API_CALL_S_MAX, PAGE_MAX, Api
 from perfcheck.console import Console
 from perfcheck.events import timeline
 from perfcheck.exits import TargetError
 from perfcheck.http import Http
 from perfcheck.stack.state import Service
 
-LOOK_S = 1.0
-PAGES_MAX = 10  # of one look
+WATCH_POLL_S = 1.0
+LOOK_PAGES_MAX = 10  # of one look
 NEWEST_PAGES_MAX = 200  # of one listing
-KNOWN_MAX = 2 * PAGES_MAX * PAGE_MAX  # receipts remembered, to tell what is new
+KNOWN_MAX = 2 * LOOK_PAGES_MAX * PAGE_MAX  # receipts remembered, to tell what is new
 
 
 async def show_one(event_id: str, service: Service, console: Console, *, as_json: bool) -> None:
     """Print one receipt; raises `TargetError` when there is none of that id."""
-    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+    async with Http(timeout_s=API_CALL_S_MAX) as http:
         receipt = await Api(http, service).receipt(event_id)
     if receipt is None:
         raise TargetError(f"no receipt of {event_id!r}: list the newest with `perfcheck receipts`")
@@ -32,7 +32,7 @@ async def show_newest(
 ) -> None:
     """Print at most `limit` receipts, newest first."""
     found: list[Receipt] = []
-    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+    async with Http(timeout_s=API_CALL_S_MAX) as http:
         api, cursor, pages = Api(http, service), None, 0
         # A page may be short, even empty, where the filters let little through.
         while len(found) < limit and pages < NEWEST_PAGES_MAX:
@@ -61,14 +61,14 @@ async def watch(
     The first look is the start: what was there before is not printed. An api that does not answer
     for a while is told on stderr, and asked again.
     """
-    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+    async with Http(timeout_s=API_CALL_S_MAX) as http:
         changes, troubled = Changes(), False
         await changes.look(Api(http, service), filters)  # a wrong token or filter ends it here
         console.progress("following new receipts; Ctrl-C ends it")
         if not as_json:
             console.progress(timeline.headings())
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(WATCH_POLL_S)
             try:
                 news = await changes.look(Api(http, service), filters)
             except TargetError as error:
@@ -78,7 +78,9 @@ async def watch(
                 continue
             troubled = False
             if changes.overrun:
-                console.progress(f"more than {PAGES_MAX * PAGE_MAX} at once: some are not shown")
+                console.progress(
+                    f"more than {LOOK_PAGES_MAX * PAGE_MAX} at once: some are not shown"
+                )
             for receipt in news:
                 line = timeline.as_json(receipt, indent=0) if as_json else timeline.rows([receipt])
                 console.data(line)
@@ -99,7 +101,7 @@ class Changes:
         first = not self._known
         news: list[Receipt] = []
         cursor, pages = None, 0
-        while pages < PAGES_MAX:
+        while pages < LOOK_PAGES_MAX:
             page = await api.receipts({**filters, "limit": str(PAGE_MAX)}, cursor)
             pages += 1
             news += [each for each in page.receipts if self._known.get(each.id) != each]
@@ -107,7 +109,7 @@ class Changes:
             cursor = page.next
             if first or known or cursor is None:
                 break
-        self.overrun = pages == PAGES_MAX and cursor is not None
+        self.overrun = pages == LOOK_PAGES_MAX and cursor is not None
         news.reverse()
         for receipt in news:
             self._known.pop(receipt.id, None)

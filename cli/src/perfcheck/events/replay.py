@@ -8,10 +8,10 @@ Meanwhile their receipts are read, which tell when each event was applied everyw
 import asyncio
 
 import msgspec
-from perfcheck_contracts import percentile
+from perfcheck_contracts import Day, percentile
 
 from perfcheck import environment
-from perfcheck.api import CALL_TIMEOUT_S, Api
+from perfcheck.api import API_CALL_S_MAX, Api
 from perfcheck.concurrent import together, unless
 from perfcheck.console import Console
 from perfcheck.events.propagation import Propagation
@@ -20,21 +20,10 @@ from perfcheck.http import Http
 from perfcheck.stack.state import Service
 
 CONCURRENCY_MAX = 16
-GRACE_S = 30.0
+WRITES_GRACE_S = 30.0
 SETTLE_S = 60.0  # longer than a task that vanished is waited for
 ERRORS_SHOWN_MAX = 3
 MISSING_SHOWN_MAX = 20
-
-
-class _Rate(msgspec.Struct):
-    code: str
-    rate: float
-
-
-class _Day(msgspec.Struct):
-    day: str
-    rates: list[_Rate]
-    previous: str | None = None
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -58,12 +47,12 @@ async def replay(service: Service, console: Console, *, days: int, rate_per_s: f
     """
     service.tokens.headers("api", "rates:write")  # without a token nothing is begun
     tally = Tally()
-    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+    async with Http(timeout_s=API_CALL_S_MAX) as http:
         wanted = await last_days(http, service.url, days)
         api = Api(http, service)
         propagation = Propagation(api)
         start_s = environment.monotonic_s()
-        limit_s = len(wanted) / rate_per_s + GRACE_S
+        limit_s = len(wanted) / rate_per_s + WRITES_GRACE_S
         writes = _Writes(api, wanted, tally, propagation, console)
         try:
             async with asyncio.timeout(limit_s):
@@ -109,19 +98,19 @@ def summary(tally: Tally, *, of: int, took_s: float) -> str:
     return line
 
 
-async def last_days(http: Http, api: str, count: int) -> list[_Day]:
+async def last_days(http: Http, api: str, count: int) -> list[Day]:
     """Return the last `count` days that have rates (or as many as there are), oldest first.
 
     Raises:
         TargetError: when the API does not answer or has no data.
 
     """
-    found: list[_Day] = []
+    found: list[Day] = []
     name: str | None = "latest"
     while name is not None and len(found) < count:
-        day = (await http.get(f"{api}/api/v1/days/{name}")).expect(200).read(_Day)
+        day = (await http.get(f"{api}/api/v1/days/{name}")).expect(200).read(Day)
         found.append(day)
-        name = day.previous
+        name = None if day.previous is None else day.previous.isoformat()
     return found[::-1]
 
 
@@ -131,7 +120,7 @@ class _Writes:
     def __init__(
         self,
         api: Api,
-        days: list[_Day],
+        days: list[Day],
         tally: Tally,
         propagation: Propagation,
         console: Console,
@@ -148,17 +137,17 @@ class _Writes:
         """Write every day, each when its time has come."""
         await together(self._one(number / rate_per_s, day) for number, day in enumerate(self._days))
 
-    async def _one(self, after_s: float, day: _Day) -> None:
+    async def _one(self, after_s: float, day: Day) -> None:
         await asyncio.sleep(self._start_s + after_s - environment.monotonic_s())
         since_s = environment.monotonic_s()  # waiting for a free place is part of the time
         async with self._gate:
-            rates = {rate.code: rate.rate for rate in day.rates}
+            name, rates = day.day.isoformat(), {rate.code: rate.rate for rate in day.rates}
             try:
-                written = await self._api.write_day(day.day, rates)
+                written = await self._api.write_day(name, rates)
             except TargetError as error:
                 self._tally.errors.append(str(error))
                 return
-        self._propagation.expect(written.event_id, day.day)
+        self._propagation.expect(written.event_id, name)
         self._tally.written += 1
         self._tally.times_ms.append((environment.monotonic_s() - since_s) * 1000)
         self._console.rewrite(self._progress())

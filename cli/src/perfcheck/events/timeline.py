@@ -10,7 +10,7 @@ import click
 import msgspec
 from perfcheck_contracts import Applied, CdnPurge, Receipt, Warmed
 
-NAMES_SHOWN = 8  # of a receipt; a table shows one
+NAMES_SHOWN_MAX = 8  # of a receipt; a table shows one
 _COLOURS = {"applied": "green", "done": "green", "dead": "red"}
 _HEADINGS = ("time", "stage", "published", "applied", "tasks", "names", "source", "id")
 _WIDTHS = (12, 9, 10, 9, 6, 32, 12, 0)
@@ -22,7 +22,7 @@ def timeline(receipt: Receipt) -> str:
     lines = [("id", receipt.id), ("stage", _stage(receipt.stage))]
     if receipt.source:
         lines.append(("source", receipt.source))
-    lines.append((receipt.mode, _names(receipt, NAMES_SHOWN)))
+    lines.append((receipt.mode, _names(receipt, NAMES_SHOWN_MAX)))
     if receipt.reason:
         lines.append(("reason", clean(receipt.reason)))
     if receipt.committed_at is not None:

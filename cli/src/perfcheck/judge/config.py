@@ -53,7 +53,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timeout_s: Seconds
 
 
-class Invalidation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InvalidationTrials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the spread of invalidations is measured; a trial over its time limit is a failure."""
 
     trials: Annotated[int, Meta(ge=1, le=1000)]
@@ -76,7 +76,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     schema: Literal[1]
     load: Load
     service: Service
-    invalidation: Invalidation
+    invalidation: InvalidationTrials
     budgets: dict[str, Any]
 
 
@@ -86,7 +86,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     load: Load
     service: Service
-    invalidation: Invalidation
+    invalidation: InvalidationTrials
     budgets: dict[str, Budget]
 
 

@@ -19,7 +19,7 @@ _COLOURS = {
 }
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class BudgetReport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a check found. `run` tells how it was measured, `host` where."""
 
     rows: list[Row]
@@ -32,7 +32,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     run: Mapping[str, Any]
 
 
-def table(report: Report) -> str:
+def table(report: BudgetReport) -> str:
     """Return the table: verdict leftmost, failures first, then a summary line."""
     lines = [_cells(row) for row in report.rows]
     widths = [max((len(line[column]) for line in lines), default=0) for column in range(5)]
@@ -53,7 +53,7 @@ def table(report: Report) -> str:
     return "\n".join(text)
 
 
-def summary(report: Report) -> str:
+def summary(report: BudgetReport) -> str:
     """Return one line: how many of each verdict, and the exit code."""
     counts = dict.fromkeys(Verdict, 0)
     for row in report.rows:
@@ -77,7 +77,7 @@ def summary(report: Report) -> str:
     return f"{mark} {', '.join(parts)} · {report.duration_s:.0f} s · exit {report.exit_code}"
 
 
-def as_json(report: Report) -> str:
+def as_json(report: BudgetReport) -> str:
     """Return the report as one JSON document; `value` is null for no value or a time limit."""
     document = {
         "schema_version": SCHEMA_VERSION,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from perfcheck_contracts.limits import SUPERVISOR_KILL_S
 from perfcheck_embedded import (
-    HOST,
+    LOOPBACK,
     STOP_SIGNALS,
     EmbeddedError,
     OnEvent,
@@ -25,6 +26,7 @@ from perfcheck_embedded import (
     kept_secret,
     nats,
     postgres,
+    supervised,
     valkey,
 )
 
@@ -33,10 +35,9 @@ from perfcheck.exits import InterruptedByUserError, TargetError
 from perfcheck.stack.state import Run, required
 
 T = TypeVar("T")
-SERVICES = ("perfcheck_api", "perfcheck_bff", "perfcheck_revalidator")
+SERVICE_MODULES = ("perfcheck_api", "perfcheck_bff", "perfcheck_revalidator")
 READY_S = 60.0  # a cold start on a busy machine
 INGEST_S = 300.0
-STOP_S = 15.0  # longer than a service's own limit for requests that are under way
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,13 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     facts: Mapping[str, Any]
 
 
-def build(state: StateDir, environ: Mapping[str, str], *, bffs: int) -> Stack:
+def build(
+    state: StateDir,
+    environ: Mapping[str, str],
+    *,
+    bffs: int,
+    choose_ports: Callable[[int], list[int]] = free_ports,
+) -> Stack:
     """Choose free ports and describe every process; the state directory must be entered.
 
     Raises:
@@ -54,11 +61,11 @@ def build(state: StateDir, environ: Mapping[str, str], *, bffs: int) -> Stack:
         EmbeddedError: when a server's program is missing, or its data cannot be prepared.
 
     """
-    for module in SERVICES:
+    for module in SERVICE_MODULES:
         if importlib.util.find_spec(module) is None:
             raise TargetError(f"{module} is not installed beside this command: run `make setup`")
     binaries = find_binaries(environ)
-    database_port, valkey_port, nats_port, *ports = free_ports(5 + bffs)
+    database_port, valkey_port, nats_port, *ports = choose_ports(5 + bffs)
     database = postgres(state, binaries, port=database_port, restart=True)
     store = valkey(state, binaries, port=valkey_port, restart=True)
     log = nats(state, binaries, port=nats_port, restart=True)
@@ -67,7 +74,7 @@ def build(state: StateDir, environ: Mapping[str, str], *, bffs: int) -> Stack:
     token_key = kept_secret(state, "token.key")
     # As Standard Webhooks write a secret; what is kept is 43 random characters.
     webhook_secret = f"whsec_{b64encode(kept_secret(state, 'webhook.secret').encode()).decode()}"
-    shared = {**environ, "PERFCHECK_HOST": HOST, "PERFCHECK_TOKEN_KEY": token_key}
+    shared = {**environ, "PERFCHECK_HOST": LOOPBACK, "PERFCHECK_TOKEN_KEY": token_key}
     api_env = {
         **shared,
         "PERFCHECK_DATABASE_URL": database.url,
@@ -130,10 +137,12 @@ async def running_stack(
     bffs: int,
     fresh: bool = False,
     on_event: OnEvent,
+    choose_ports: Callable[[int], list[int]] = free_ports,
 ) -> AsyncIterator[tuple[Run, Supervisor]]:
     """Bring everything up, yield what runs, and stop it in order when the block is left.
 
-    SIGINT and SIGTERM let the supervisor's `wait` return; use `unless_stopped` around work.
+    When another program takes one of the chosen ports first, everything starts on new ones. SIGINT
+    and SIGTERM let the supervisor's `wait` return; use `unless_stopped` around work.
 
     Raises:
         TargetError: when a part is missing, fails, or another supervisor has the directory.
@@ -142,14 +151,18 @@ async def running_stack(
     """
     try:
         with StateDir(directory, fresh=fresh) as state:
-            stack = build(state, environ, bffs=bffs)
-            async with Supervisor(
-                state,
-                stack.processes,
-                on_event=on_event,
-                facts=stack.facts,
-                stop_signals=STOP_SIGNALS,
-            ) as supervisor:
+
+            def make() -> Supervisor:
+                stack = build(state, environ, bffs=bffs, choose_ports=choose_ports)
+                return Supervisor(
+                    state,
+                    stack.processes,
+                    on_event=on_event,
+                    facts=stack.facts,
+                    stop_signals=STOP_SIGNALS,
+                )
+
+            async with supervised(make, on_event=on_event) as supervisor:
                 yield required(directory), supervisor
     except StopRequestedError:
         raise InterruptedByUserError("stopped") from None
@@ -176,7 +189,7 @@ async def unless_stopped(supervisor: Supervisor, work: Callable[[], Awaitable[T]
 
 
 def _url(port: int) -> str:
-    return f"http://{HOST}:{port}"
+    return f"http://{LOOPBACK}:{port}"
 
 
 def _oneshot(name: str, needs: tuple[str, ...], env: Mapping[str, str], *options: str) -> Process:
@@ -195,7 +208,8 @@ def _service(
         env={**env, "PERFCHECK_PORT": str(port), "PERFCHECK_INSTANCE_ID": name},
         needs=needs,
         ready=http_ready(f"{_url(port)}/api/health"),
+        port=port,
         start_timeout_s=READY_S,
-        stop_grace_s=STOP_S,
+        stop_grace_s=SUPERVISOR_KILL_S,
         restart=True,
     )

@@ -11,7 +11,7 @@ from perfcheck.exits import TargetError
 from perfcheck.http import Http
 from perfcheck.stack.state import Run, required
 
-CALL_TIMEOUT_S = 3.0
+STATUS_CALL_S_MAX = 3.0
 SCHEMA_VERSION = 1
 
 
@@ -41,7 +41,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 async def ask(directory: Path) -> list[Part]:
     """Ask every service of the running stack, all at once; raises `TargetError` if none runs."""
     run = required(directory)
-    async with Http(timeout_s=CALL_TIMEOUT_S) as http:
+    async with Http(timeout_s=STATUS_CALL_S_MAX) as http:
         return await together(_ask_one(http, name, url) for name, url in services(run))
 
 

@@ -3,17 +3,23 @@
 A token is a JWT (RFC 7519) with the claims that `perfcheck_contracts.identity` describes.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import jwt
-from perfcheck_contracts import ALGORITHM, KEY_BYTES_MIN, Audience, Scope
+from perfcheck_contracts import (
+    ALGORITHM,
+    KEY_BYTES_MIN,
+    Audience,
+    Scope,
+    key_id,
+    token_claims,
+)
 
 from perfcheck import environment
 from perfcheck.exits import TargetError, WrongUsageError
 
-SUBJECT = "cli"
-LIFETIME_S = 60
+COMMAND_SUBJECT = "cli"
+COMMAND_LIFETIME_S = 60
 RENEWED_S = 30  # before its end; longer than any call takes
 
 SCOPES_OF: Mapping[str, tuple[Scope, ...]] = {
@@ -54,17 +60,10 @@ def mint(
             f"the stack's token key has {len(secret)} bytes, at least {KEY_BYTES_MIN} are needed: "
             "restart it with `perfcheck up`, or give a token with --token"
         )
-    issued_s = int(now_s)
-    claims = {
-        "iss": subject,
-        "sub": subject,
-        "aud": audience,
-        "iat": issued_s,
-        "exp": issued_s + lifetime_s,
-        "scope": " ".join(sorted(scopes)),
-    }
-    kid = hashlib.sha256(secret).hexdigest()[:16]
-    return jwt.encode(claims, secret, algorithm=ALGORITHM, headers={"kid": kid})
+    claims = token_claims(
+        subject=subject, audience=audience, scopes=scopes, issued_s=now_s, lifetime_s=lifetime_s
+    )
+    return jwt.encode(claims, secret, algorithm=ALGORITHM, headers={"kid": key_id(secret)})
 
 
 class Tokens:
@@ -113,12 +112,12 @@ class Tokens:
         if now_s >= renewed_s:
             token = mint(
                 self._key,
-                subject=SUBJECT,
+                subject=COMMAND_SUBJECT,
                 audience=audience,
                 scopes=scopes,
-                lifetime_s=LIFETIME_S,
+                lifetime_s=COMMAND_LIFETIME_S,
                 now_s=now_s,
             )
-            renewed_s = now_s + LIFETIME_S - RENEWED_S
+            renewed_s = now_s + COMMAND_LIFETIME_S - RENEWED_S
             self._made[audience, *scopes] = (renewed_s, token)
         return {"Authorization": f"Bearer {token}"}

@@ -18,14 +18,14 @@ class StartLine:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._parts: list[str] = []
+        self._parts: dict[str, str] = {}  # started anew, a part takes its place
         self._settled = False
 
     def __call__(self, event: Event) -> None:
         """Take an event of the supervisor."""
         if event.kind in {"ready", "finished"} and not self._settled:
             tick = click.style("✓", fg="green")
-            self._parts.append(f"{tick} {event.name} {event.duration_s or 0:.1f}s")
+            self._parts[event.name] = f"{tick} {event.name} {event.duration_s or 0:.1f}s"
             self._console.rewrite(self.text())
         elif event.kind in {"exited", "restarting", "warning"} or (
             self._settled and event.kind == "ready"
@@ -34,7 +34,7 @@ class StartLine:
 
     def text(self) -> str:
         """Return the line so far."""
-        return "  ".join(self._parts)
+        return "  ".join(self._parts.values())
 
     def settle(self) -> None:
         """Everything is up: from here on, each event gets its own line."""

@@ -13,7 +13,7 @@ import trustme
 from asgi_isr.errors import LogUnavailableError, StoreUnavailableError
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from asgi_isr.stores.redis import RedisStore
-from perfcheck_embedded import HOST, Servers, TlsFiles, servers, tls_front
+from perfcheck_embedded import LOOPBACK, Servers, TlsFiles, servers, tls_front
 
 
 class Authority(NamedTuple):
@@ -29,7 +29,7 @@ def _authority(folder: Path) -> Authority:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     found = []
-    for host in (HOST, "elsewhere.example"):
+    for host in (LOOPBACK, "elsewhere.example"):
         issued = authority.issue_cert(host)
         files = TlsFiles(certificate=folder / f"{host}.pem", key=folder / f"{host}.key")
         for number, part in enumerate(issued.cert_chain_pems):
@@ -134,7 +134,7 @@ async def store_url(
     files = {"here": ours.here, "elsewhere": ours.elsewhere}[request.param]
     assert plain.port is not None
     async with tls_front(plain.port, files) as port:
-        yield f"rediss://:{plain.password}@{HOST}:{port}/0"
+        yield f"rediss://:{plain.password}@{LOOPBACK}:{port}/0"
 
 
 @pytest.mark.parametrize("store_url", ["here"], indirect=True)

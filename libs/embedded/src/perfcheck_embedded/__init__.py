@@ -22,7 +22,7 @@ from perfcheck_embedded.errors import (
     StateLockedError,
     StopRequestedError,
 )
-from perfcheck_embedded.ports import HOST, free_port, free_ports
+from perfcheck_embedded.ports import LOOPBACK, free_port, free_ports
 from perfcheck_embedded.processes.process import (
     Event,
     OnEvent,
@@ -31,7 +31,7 @@ from perfcheck_embedded.processes.process import (
     Stragglers,
     start_levels,
 )
-from perfcheck_embedded.processes.restarts import Backoff, RestartPolicy
+from perfcheck_embedded.processes.restarts import RestartBudget, RestartPolicy
 from perfcheck_embedded.processes.supervised import supervised
 from perfcheck_embedded.processes.supervisor import STOP_SIGNALS, Supervisor
 from perfcheck_embedded.state.credentials import kept_secret
@@ -39,11 +39,10 @@ from perfcheck_embedded.state.directory import StateDir
 from perfcheck_embedded.throw_away import Servers, servers
 
 __all__ = [
-    "HOST",
+    "LOOPBACK",
     "STOP_SIGNALS",
     "Account",
     "AccountError",
-    "Backoff",
     "Binaries",
     "BinaryMissingError",
     "EmbeddedError",
@@ -53,6 +52,7 @@ __all__ = [
     "Probe",
     "Process",
     "ProcessFailedError",
+    "RestartBudget",
     "RestartPolicy",
     "Server",
     "Servers",

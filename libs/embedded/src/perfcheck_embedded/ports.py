@@ -15,7 +15,7 @@ from collections import deque
 from perfcheck_embedded.accounts import shared_directory
 from perfcheck_embedded.errors import StateError
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 # Below the ranges from which kernels lend ports to outgoing connections (Linux from 32768, macOS
 # from 49152): a port chosen here is still free when its process is restarted a moment later.
 _PORT_MIN = 20_000
@@ -81,7 +81,7 @@ def free_ports(count: int) -> list[int]:
             ports.append(port)
     if len(ports) == count:
         return ports
-    raise OSError(f"found only {len(ports)} of {count} free ports on {HOST}")
+    raise OSError(f"found only {len(ports)} of {count} free ports on {LOOPBACK}")
 
 
 def free_port() -> int:
@@ -94,7 +94,7 @@ def _is_free(port: int) -> bool:
         # As the servers do: a closed connection in TIME_WAIT does not make a port used.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             return False
     return True

@@ -26,7 +26,7 @@ from perfcheck_embedded.state.directory import StateDir
 
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 60.0
-_PREFIX = "run-"
+_RUN_PREFIX = "run-"
 _LEFTOVER_AGE_S = 3600.0
 
 
@@ -165,7 +165,7 @@ class servers:  # noqa: N801 - used as a verb: `with servers() as s`, `async wit
     async def _supervise(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
-        directory = new_shared_subdirectory(_PREFIX)
+        directory = new_shared_subdirectory(_RUN_PREFIX)
         _remove_leftovers(directory)
         with StateDir(directory, throw_away=True) as state:
             parts: dict[str, Server] = {}
@@ -215,7 +215,7 @@ class servers:  # noqa: N801 - used as a verb: `with servers() as s`, `async wit
 def _remove_leftovers(mine: Path) -> None:
     """Remove old directories that nobody holds: even the watchdog was killed there."""
     now = mine.stat().st_mtime
-    for path in mine.parent.glob(f"{_PREFIX}*"):
+    for path in mine.parent.glob(f"{_RUN_PREFIX}*"):
         with contextlib.suppress(EmbeddedError, OSError):
             if now - path.stat().st_mtime > _LEFTOVER_AGE_S:
                 with StateDir(path, throw_away=True):  # refused while its supervisor lives

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from perfcheck_embedded import (
-    HOST,
+    LOOPBACK,
     Event,
     PortTakenError,
     Process,
@@ -41,7 +41,7 @@ def taken() -> Iterator[Callable[[], int]]:
 
         def take() -> int:
             port = free_port()
-            listeners.enter_context(socket.create_server((HOST, port)))
+            listeners.enter_context(socket.create_server((LOOPBACK, port)))
             return port
 
         yield take
@@ -181,5 +181,5 @@ def _taken_by_another(port: int) -> str:
 
 
 async def _answers(port: int) -> bool:
-    with socket.create_connection((HOST, port), timeout=2):
+    with socket.create_connection((LOOPBACK, port), timeout=2):
         return True

@@ -9,11 +9,9 @@ import pytest
 from asgi_isr import events, reports
 from perfcheck_embedded.backends.nats_permissions import (
     ANSWER_S_MAX,
-    API,
-    FRONTEND_BFF,
-    INSTANCES,
-    INVALIDATIONS,
-    REVALIDATOR,
+    API_USER,
+    FRONTEND_BFF_USER,
+    REVALIDATOR_USER,
     NatsUser,
     publisher,
     users,
@@ -47,19 +45,17 @@ def publishers_of(subject: str) -> list[str]:
 
 def test_the_subjects_are_those_of_the_library() -> None:
     """What the services use is what the table allows."""
-    assert events.STREAM == INVALIDATIONS
-    assert reports.INSTANCES_STREAM == INSTANCES
-    assert may(API.publish, f"{events.SUBJECT_PREFIX}.api")
-    assert may(API.publish, f"{events.MARK_SUBJECT_PREFIX}.api")
-    assert may(API.subscribe, events.MARK_REQUEST_SUBJECT)
-    assert may(FRONTEND_BFF.publish, events.MARK_REQUEST_SUBJECT)
+    assert may(API_USER.publish, f"{events.SUBJECT_PREFIX}.api")
+    assert may(API_USER.publish, f"{events.MARK_SUBJECT_PREFIX}.api")
+    assert may(API_USER.subscribe, events.MARK_REQUEST_SUBJECT)
+    assert may(FRONTEND_BFF_USER.publish, events.MARK_REQUEST_SUBJECT)
     for prefix in (
         reports.INSTANCES_SUBJECT_PREFIX,
         reports.POSITIONS_SUBJECT_PREFIX,
         reports.POPULAR_SUBJECT_PREFIX,
     ):
-        assert may(FRONTEND_BFF.publish, f"{prefix}.bff-1")
-        assert may(REVALIDATOR.subscribe, f"{prefix}.bff-1")
+        assert may(FRONTEND_BFF_USER.publish, f"{prefix}.bff-1")
+        assert may(REVALIDATOR_USER.subscribe, f"{prefix}.bff-1")
 
 
 @pytest.mark.parametrize("source", ["api", "cli", "shop"])
@@ -83,13 +79,13 @@ def test_only_the_api_renews_leases() -> None:
 @pytest.mark.parametrize("action", ["CREATE", "UPDATE", "DELETE"])
 def test_only_the_api_changes_the_log(action: str) -> None:
     """The log is made and remade by the relay that keeps its identity."""
-    assert publishers_of(f"$JS.API.STREAM.{action}.{INVALIDATIONS}") == ["api"]
+    assert publishers_of(f"$JS.API.STREAM.{action}.{events.STREAM}") == ["api"]
 
 
 @pytest.mark.parametrize("action", ["PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE"])
 def test_nobody_takes_events_out_of_the_log(action: str) -> None:
     """Neither all nor one of them."""
-    assert publishers_of(f"$JS.API.STREAM.{action}.{INVALIDATIONS}") == []
+    assert publishers_of(f"$JS.API.STREAM.{action}.{events.STREAM}") == []
 
 
 def test_nobody_hears_the_answers_of_another() -> None:

@@ -9,7 +9,7 @@ import trustme
 from perfcheck_api.db import DatabaseError, connect
 from perfcheck_api.settings import DatabaseSettings
 from perfcheck_chassis.secret import Secret
-from perfcheck_embedded import HOST, Servers, TlsFiles, tls_front
+from perfcheck_embedded import LOOPBACK, Servers, TlsFiles, tls_front
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def url(
     request: pytest.FixtureRequest, running: Servers, authority: trustme.CA, tmp_path: Path
 ) -> AsyncIterator[str]:
     """Give the address of PostgreSQL behind TLS, with a certificate for the host in the request."""
-    issued = authority.issue_cert(getattr(request, "param", HOST))
+    issued = authority.issue_cert(getattr(request, "param", LOOPBACK))
     files = TlsFiles(certificate=tmp_path / "server.pem", key=tmp_path / "server.key")
     issued.cert_chain_pems[0].write_to_path(files.certificate)
     issued.private_key_pem.write_to_path(files.key)

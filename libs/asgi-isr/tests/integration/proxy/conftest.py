@@ -12,7 +12,7 @@ from pathlib import Path
 import httptools
 import pytest
 from asgi_isr.testing import eventually_sync
-from perfcheck_embedded import HOST, free_port
+from perfcheck_embedded import LOOPBACK, free_port
 
 LIMIT_S = 20.0
 STARTS_MAX = 3  # somebody may take a free port between the choice and the start
@@ -52,7 +52,7 @@ class Origin:
 
     async def open(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._serve, HOST, self.port)
+        self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port)
 
     async def close(self) -> None:
         """Close the listener and every connection."""
@@ -133,7 +133,7 @@ async def exchange(port: int, data: bytes, *, limit_s: float = LIMIT_S) -> Respo
     response = Response(head_only=data.startswith(b"HEAD "))
     parser = httptools.HttpResponseParser(response)
     async with asyncio.timeout(limit_s):
-        reader, writer = await asyncio.open_connection(HOST, port)
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
         try:
             writer.write(data)
             while not response.whole and (part := await reader.read(65536)):
@@ -164,8 +164,8 @@ class Proxy:
                 [
                     "/usr/bin/env", *(f"{name}={value}" for name, value in environment.items()),
                     sys.executable, "-m", "asgi_isr.proxy", "proxy",
-                    "--upstream", f"{scheme}://{HOST}:{upstream_port}",
-                    "--listen", f"{HOST}:{self.port}",
+                    "--upstream", f"{scheme}://{LOOPBACK}:{upstream_port}",
+                    "--listen", f"{LOOPBACK}:{self.port}",
                     *options,
                 ],
                 stdout=log,
@@ -187,7 +187,7 @@ class Proxy:
     def accepts(self) -> bool:
         """Say whether it listens."""
         try:
-            socket.create_connection((HOST, self.port), timeout=LIMIT_S).close()
+            socket.create_connection((LOOPBACK, self.port), timeout=LIMIT_S).close()
         except ConnectionRefusedError:
             return False
         return True

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from asgi_isr.testing import eventually
-from perfcheck_embedded import HOST, free_port
+from perfcheck_embedded import LOOPBACK, free_port
 
 LIMIT_S = 20
 
@@ -132,7 +132,7 @@ async def test_stop_with_an_open_stream(origin: Any, new_proxy: Any) -> None:
 
     origin.handler = handler
     async with asyncio.timeout(LIMIT_S):
-        reader, writer = await asyncio.open_connection(HOST, proxy.port)
+        reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
         writer.write(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
         await reader.readuntil(b"data: 0\n\n")
         assert await asyncio.to_thread(proxy.stop) == 0
@@ -168,7 +168,7 @@ async def test_neighbours_that_are_not_there(new_proxy: Any, fetch: Any) -> None
     """Without upstream, log and store the proxy runs and answers."""
     nowhere = free_port()
     proxy = new_proxy(
-        nowhere, "--log", f"nats://{HOST}:{nowhere}", "--store", f"redis://{HOST}:{nowhere}",
+        nowhere, "--log", f"nats://{LOOPBACK}:{nowhere}", "--store", f"redis://{LOOPBACK}:{nowhere}",
         ready="forwards to",
     )  # fmt: skip
     response = await fetch(proxy.port, "/x")
@@ -193,7 +193,7 @@ def test_wrong_command_line(arguments: list[str], status: int, said: str) -> Non
 
 async def test_taken_address(origin: Any) -> None:
     """A taken address is told in one line, with status 1."""
-    taken = f"{HOST}:{origin.port}"
+    taken = f"{LOOPBACK}:{origin.port}"
     done = await asyncio.to_thread(run, ["--upstream", "http://127.0.0.1:1", "--listen", taken])
     assert done.returncode == 1
     assert f"cannot listen on {taken}" in done.stderr

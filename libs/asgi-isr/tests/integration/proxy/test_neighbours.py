@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from asgi_isr.events import Invalidation
 from asgi_isr.testing import eventually
-from perfcheck_embedded import HOST, Servers, free_port
+from perfcheck_embedded import LOOPBACK, Servers, free_port
 
 LIMIT_S = 20
 NODE = """
@@ -62,7 +62,7 @@ async def test_python_file_server(new_proxy: Any, fetch: Any, tmp_path: Path) ->
     """Files of a server that says nothing of caching pass through: whole, HEAD, missing, 304."""
     (tmp_path / "a.txt").write_text("a file")
     port = free_port()
-    serve = (sys.executable, "-m", "http.server", str(port), "--bind", HOST)
+    serve = (sys.executable, "-m", "http.server", str(port), "--bind", LOOPBACK)
     with running(*serve, cwd=tmp_path):
         proxy = new_proxy(port)
         whole = await answer(fetch, proxy, "/a.txt")

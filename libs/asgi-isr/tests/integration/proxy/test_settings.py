@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from perfcheck_embedded import HOST, free_port
+from perfcheck_embedded import LOOPBACK, free_port
 
 LIMIT_S = 20
 
@@ -25,7 +25,7 @@ async def test_host_for_the_upstream(origin: Any, new_proxy: Any, fetch: Any) ->
 async def test_client_without_host(origin: Any, proxy: Any, exchange: Any) -> None:
     """A request of HTTP/1.0 without `Host` gets that of the upstream."""
     assert (await exchange(proxy.port, b"GET /old HTTP/1.0\r\n\r\n")).body == b"plain"
-    assert origin.requests[0].all("host") == [f"{HOST}:{origin.port}"]
+    assert origin.requests[0].all("host") == [f"{LOOPBACK}:{origin.port}"]
     assert origin.requests[0].all("via") == ["1.0 asgi-isr"]
 
 
@@ -115,7 +115,7 @@ async def test_client_that_stops_reading(origin: Any, proxy: Any) -> None:
 
     origin.handler = handler
     async with asyncio.timeout(LIMIT_S):
-        reader, writer = await asyncio.open_connection(HOST, proxy.port)
+        reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
         writer.write(b"GET /stall HTTP/1.1\r\nHost: a\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         await ended.wait()
@@ -152,7 +152,7 @@ async def test_upstream_with_tls(new_proxy: Any, fetch: Any, tmp_path: Path) -> 
     key, certificate, port = tmp_path / "key.pem", tmp_path / "cert.pem", free_port()
     make = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
-        f" -keyout {key} -out {certificate} -subj /CN=upstream -addext subjectAltName=IP:{HOST}"
+        f" -keyout {key} -out {certificate} -subj /CN=upstream -addext subjectAltName=IP:{LOOPBACK}"
     )
     subprocess.run(make.split(), check=True, capture_output=True, timeout=LIMIT_S)  # noqa: S603, ASYNC221  short
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -163,7 +163,7 @@ async def test_upstream_with_tls(new_proxy: Any, fetch: Any, tmp_path: Path) -> 
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
         writer.close()
 
-    server = await asyncio.start_server(serve, HOST, port, ssl=context)
+    server = await asyncio.start_server(serve, LOOPBACK, port, ssl=context)
     wary = new_proxy(port, scheme="https")
     refused = await fetch(wary.port, "/tls")
     assert refused.status == 502

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from asgi_isr.testing import eventually
-from perfcheck_embedded import HOST
+from perfcheck_embedded import LOOPBACK
 
 MB = 1024 * 1024
 GROWTH_BYTES_MAX = 48 * MB
@@ -179,7 +179,7 @@ async def test_upload_that_trickles_in(origin: Any, proxy: Any, framing: str) ->
         await reader.read()
 
     origin.handler = handler
-    reader, writer = await asyncio.open_connection(HOST, proxy.port)
+    reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
     answer = asyncio.ensure_future(reader.readline())
     writer.write(f"POST /slow HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode())
     async with asyncio.timeout(10):

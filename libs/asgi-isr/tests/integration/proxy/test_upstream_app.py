@@ -9,7 +9,7 @@ from asgi_isr.proxy.errors import UpstreamError
 from asgi_isr.proxy.pool import Origin
 from asgi_isr.proxy.upstream import Upstream
 from asgi_isr.testing import request
-from perfcheck_embedded import HOST, free_port
+from perfcheck_embedded import LOOPBACK, free_port
 
 SIZE = 8 * 1024 * 1024
 
@@ -25,7 +25,7 @@ async def test_content_through_the_cache(origin: Any, site: Any) -> None:
 
     origin.handler = handler
     instance = await site.instance()
-    app = CacheMiddleware(Upstream(Origin(HOST, origin.port)), instance.cache)
+    app = CacheMiddleware(Upstream(Origin(LOOPBACK, origin.port)), instance.cache)
     for _ in range(2):
         assert (await request(app, "/kept")).body == b"xxx"
         assert len((await request(app, "/large")).body) == SIZE
@@ -35,6 +35,6 @@ async def test_content_through_the_cache(origin: Any, site: Any) -> None:
 
 async def test_failure_is_raised() -> None:
     """Without an upstream it raises, so that who stands before it can decide."""
-    app = Upstream(Origin(HOST, free_port()))
+    app = Upstream(Origin(LOOPBACK, free_port()))
     with pytest.raises(UpstreamError, match="connection_refused"):
         await request(app, "/x")

@@ -8,7 +8,7 @@ from perfcheck_embedded.backends import nats_permissions
 from perfcheck_embedded.backends.binaries import Binaries
 from perfcheck_embedded.backends.probes import nats_ready
 from perfcheck_embedded.backends.server import SERVER_ENVIRONMENT, Server, TlsFiles
-from perfcheck_embedded.ports import HOST
+from perfcheck_embedded.ports import LOOPBACK
 from perfcheck_embedded.processes.process import Process
 from perfcheck_embedded.state.credentials import kept_secret, write_secret
 from perfcheck_embedded.state.directory import StateDir
@@ -53,7 +53,7 @@ def nats(
         entries.append({"user": TEST_USER, "password": passwords[TEST_USER]})
     settings: dict[str, object] = {
         "server_name": f"perfcheck-{name}",
-        "host": HOST,
+        "host": LOOPBACK,
         "port": port,
         "jetstream": {
             "store_dir": str(directory),
@@ -79,5 +79,5 @@ def nats(
         cwd=Path("/"),
     )
     scheme = "nats" if tls is None else "tls"
-    urls = {each: f"{scheme}://{each}:{passwords[each]}@{HOST}:{port}" for each in names}
+    urls = {each: f"{scheme}://{each}:{passwords[each]}@{LOOPBACK}:{port}" for each in names}
     return Server(process=process, url=urls[publishers[0]], urls=urls)

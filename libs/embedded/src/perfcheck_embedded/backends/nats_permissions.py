@@ -15,12 +15,26 @@ of the log may delete another's. The other makes it anew; nothing is lost but a 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-ANSWER_S_MAX = 30  # the api may answer a request for a mark for so long, once
+from asgi_isr.events import (
+    MARK_REQUEST_SUBJECT,
+    MARK_SUBJECT_PREFIX,
+    STREAM,
+    SUBJECT_PREFIX,
+)
+from asgi_isr.reports import (
+    INSTANCES_STREAM,
+    INSTANCES_SUBJECT_PREFIX,
+    POPULAR_SUBJECT_PREFIX,
+    POSITIONS_SUBJECT_PREFIX,
+)
+from perfcheck_contracts import (
+    DEAD_LETTER_SUBJECT_PREFIX,
+    DEAD_LETTERS_STREAM,
+    RECEIPTS_STREAM,
+    RECEIPTS_SUBJECT,
+)
 
-INVALIDATIONS = "CACHE_INVALIDATIONS"
-INSTANCES = "CACHE_INSTANCES"
-RECEIPTS = "CACHE_RECEIPTS"
-DEAD_LETTERS = "CACHE_DEAD_LETTERS"
+ANSWER_S_MAX = 30  # the api may answer a request for a mark for so long, once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,52 +91,60 @@ def _keeps(stream: str) -> tuple[str, ...]:
     )
 
 
-API = NatsUser(
+API_USER = NatsUser(
     name="api",
     publish=(
-        "cache.invalidations.v1.api",
-        "cache.marks.v1.api",
-        *_keeps(INVALIDATIONS),
-        *_keeps(INSTANCES),
-        *_keeps(RECEIPTS),
+        f"{SUBJECT_PREFIX}.api",
+        f"{MARK_SUBJECT_PREFIX}.api",
+        *_keeps(STREAM),
+        *_keeps(INSTANCES_STREAM),
+        *_keeps(RECEIPTS_STREAM),
         "$JS.ACK.>",
     ),
-    subscribe=("cache.mark-requests.v1", "cache.instances.v1.>", "cache.positions.v1.>"),
+    subscribe=(
+        MARK_REQUEST_SUBJECT,
+        f"{INSTANCES_SUBJECT_PREFIX}.>",
+        f"{POSITIONS_SUBJECT_PREFIX}.>",
+    ),
     answers=True,
 )
-FRONTEND_BFF = NatsUser(
+FRONTEND_BFF_USER = NatsUser(
     name="frontend-bff",
     publish=(
-        "cache.mark-requests.v1",
-        "cache.instances.v1.*",
-        "cache.positions.v1.*",
-        "cache.popular.v1.*",
-        *_reads(INVALIDATIONS),
+        MARK_REQUEST_SUBJECT,
+        f"{INSTANCES_SUBJECT_PREFIX}.*",
+        f"{POSITIONS_SUBJECT_PREFIX}.*",
+        f"{POPULAR_SUBJECT_PREFIX}.*",
+        *_reads(STREAM),
     ),
 )
-REVALIDATOR = NatsUser(
+REVALIDATOR_USER = NatsUser(
     name="revalidator",
     publish=(
-        "cache.receipts.v1",
-        "cache.dead-letters.v1.>",
-        *_works_off(INVALIDATIONS),
-        *_works_off(INSTANCES),
-        f"$JS.API.STREAM.CREATE.{INSTANCES}",  # as the api creates it, when it comes first
-        *_keeps(RECEIPTS),
-        *_keeps(DEAD_LETTERS),
-        f"$JS.API.STREAM.MSG.DELETE.{DEAD_LETTERS}",  # of a letter that was sent again
+        RECEIPTS_SUBJECT,
+        f"{DEAD_LETTER_SUBJECT_PREFIX}.>",
+        *_works_off(STREAM),
+        *_works_off(INSTANCES_STREAM),
+        f"$JS.API.STREAM.CREATE.{INSTANCES_STREAM}",  # as the api creates it, when it comes first
+        *_keeps(RECEIPTS_STREAM),
+        *_keeps(DEAD_LETTERS_STREAM),
+        f"$JS.API.STREAM.MSG.DELETE.{DEAD_LETTERS_STREAM}",  # of a letter that was sent again
         "$JS.ACK.>",
     ),
-    subscribe=("cache.instances.v1.>", "cache.positions.v1.>", "cache.popular.v1.>"),
+    subscribe=(
+        f"{INSTANCES_SUBJECT_PREFIX}.>",
+        f"{POSITIONS_SUBJECT_PREFIX}.>",
+        f"{POPULAR_SUBJECT_PREFIX}.>",
+    ),
 )
-SERVICES = (API, FRONTEND_BFF, REVALIDATOR)
+SERVICE_USERS = (API_USER, FRONTEND_BFF_USER, REVALIDATOR_USER)
 
 
 def publisher(name: str) -> NatsUser:
     """Return a user that may publish invalidations under its own name, and nothing else."""
-    return NatsUser(name=name, publish=(f"cache.invalidations.v1.{name}",))
+    return NatsUser(name=name, publish=(f"{SUBJECT_PREFIX}.{name}",))
 
 
 def users(publishers: Sequence[str]) -> tuple[NatsUser, ...]:
     """Return the services' users and one for each of `publishers`."""
-    return (*SERVICES, *(publisher(name) for name in publishers))
+    return (*SERVICE_USERS, *(publisher(name) for name in publishers))

@@ -6,12 +6,12 @@ from perfcheck_embedded.backends import cluster
 from perfcheck_embedded.backends.binaries import Binaries
 from perfcheck_embedded.backends.probes import postgres_ready
 from perfcheck_embedded.backends.server import SERVER_ENVIRONMENT, Server
-from perfcheck_embedded.ports import HOST
+from perfcheck_embedded.ports import LOOPBACK
 from perfcheck_embedded.processes.process import Process, Stragglers
 from perfcheck_embedded.state.directory import StateDir
 
-_SETTINGS = {
-    "listen_addresses": HOST,
+_COMMON_SETTINGS = {
+    "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",  # a socket's path has a length limit that a state path exceeds
     "max_connections": "100",
     "shared_buffers": "64MB",
@@ -20,10 +20,10 @@ _SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-_DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+_DURABLE_SETTINGS = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 # A commit still reaches the kernel before it is acknowledged: killing the server loses nothing,
 # only a crash of the machine would. Shared memory in files of the data directory goes with it.
-_THROW_AWAY = {
+_THROW_AWAY_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "on",
@@ -50,7 +50,7 @@ def postgres(
 
     """
     data = cluster.prepare(state, binaries, name=name, durable=durable)
-    settings = _SETTINGS | (_DURABLE if durable else _THROW_AWAY)
+    settings = _COMMON_SETTINGS | (_DURABLE_SETTINGS if durable else _THROW_AWAY_SETTINGS)
     options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
     process = Process(
         name=name,
@@ -68,5 +68,5 @@ def postgres(
     )
     return Server(
         process=process,
-        url=f"postgresql://{cluster.ROLE}:{data.password}@{HOST}:{port}/{cluster.DATABASE}",
+        url=f"postgresql://{cluster.ROLE}:{data.password}@{LOOPBACK}:{port}/{cluster.DATABASE}",
     )

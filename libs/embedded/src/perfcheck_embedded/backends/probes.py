@@ -12,7 +12,7 @@ import struct
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
-from perfcheck_embedded.ports import HOST
+from perfcheck_embedded.ports import LOOPBACK
 from perfcheck_embedded.processes.process import Probe
 
 ATTEMPT_TIMEOUT_S = 2.0
@@ -42,7 +42,7 @@ def postgres_ready(port: int, *, user: str, database: str) -> Probe:
     startup = struct.pack("!II", 8 + len(fields), 196608) + fields  # protocol 3.0
 
     async def ready() -> bool:
-        async with _connected(HOST, port) as (reader, writer):
+        async with _connected(LOOPBACK, port) as (reader, writer):
             writer.write(startup)
             return await reader.readexactly(1) == b"R"
 
@@ -56,7 +56,7 @@ def valkey_ready(port: int, *, password: str) -> Probe:
     """
 
     async def ready() -> bool:
-        async with _connected(HOST, port) as (reader, writer):
+        async with _connected(LOOPBACK, port) as (reader, writer):
             writer.write(f"AUTH {password}\r\nPING\r\n".encode())
             return [await reader.readline(), await reader.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
 
@@ -71,7 +71,7 @@ def nats_ready(port: int, *, user: str, password: str) -> Probe:
     connect = json.dumps({"verbose": False, "user": user, "pass": password})
 
     async def ready() -> bool:
-        async with _connected(HOST, port) as (reader, writer):
+        async with _connected(LOOPBACK, port) as (reader, writer):
             verb, _, line = (await reader.readline()).partition(b" ")
             info = json.loads(line) if verb == b"INFO" else {}
             if not info.get("jetstream"):

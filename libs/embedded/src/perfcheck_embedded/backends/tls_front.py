@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from perfcheck_embedded.backends.server import TlsFiles
-from perfcheck_embedded.ports import HOST
+from perfcheck_embedded.ports import LOOPBACK
 
-CONNECT_TIMEOUT_S = 5.0
+HANDSHAKE_S_MAX = 5.0
 _CHUNK_BYTES_MAX = 64 * 1024
 # PostgreSQL's SSLRequest, and the answer that TLS may begin (its manual, "SSL Session Encryption").
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
@@ -33,7 +33,7 @@ async def tls_front(port: int, files: TlsFiles, *, postgres: bool = False) -> As
             await _serve(reader, writer, port, context if postgres else None)
         writer.close()
 
-    server = await asyncio.start_server(serve, HOST, 0, ssl=None if postgres else context)
+    server = await asyncio.start_server(serve, LOOPBACK, 0, ssl=None if postgres else context)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
@@ -44,13 +44,13 @@ async def _serve(
     port: int,
     start: ssl.SSLContext | None,
 ) -> None:
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+    async with asyncio.timeout(HANDSHAKE_S_MAX):
         if start is not None:
             if await reader.readexactly(len(_SSL_REQUEST)) != _SSL_REQUEST:
                 return
             writer.write(_SSL_ACCEPTED)
             await writer.start_tls(start)
-        behind_reader, behind_writer = await asyncio.open_connection(HOST, port)
+        behind_reader, behind_writer = await asyncio.open_connection(LOOPBACK, port)
     try:
         async with asyncio.TaskGroup() as both:
             both.create_task(_pass_on(reader, behind_writer))

@@ -5,7 +5,7 @@ from pathlib import Path
 from perfcheck_embedded.backends.binaries import Binaries
 from perfcheck_embedded.backends.probes import valkey_ready
 from perfcheck_embedded.backends.server import SERVER_ENVIRONMENT, Server
-from perfcheck_embedded.ports import HOST
+from perfcheck_embedded.ports import LOOPBACK
 from perfcheck_embedded.processes.process import Process
 from perfcheck_embedded.state.credentials import kept_secret, write_secret
 from perfcheck_embedded.state.directory import StateDir
@@ -24,7 +24,7 @@ def valkey(
     directory.mkdir(mode=0o700, exist_ok=True)
     password = kept_secret(state, f"{name}.password")
     settings = {
-        "bind": HOST,
+        "bind": LOOPBACK,
         "port": str(port),
         "dir": str(directory),
         "save": "",
@@ -46,7 +46,7 @@ def valkey(
         restart=restart,
         cwd=Path("/"),
     )
-    return Server(process=process, url=f"redis://:{password}@{HOST}:{port}/0")
+    return Server(process=process, url=f"redis://:{password}@{LOOPBACK}:{port}/0")
 
 
 def _quoted(value: str) -> str:

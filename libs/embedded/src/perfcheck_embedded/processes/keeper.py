@@ -8,7 +8,7 @@ from perfcheck_embedded.errors import PortTakenError, ProcessFailedError
 from perfcheck_embedded.processes.child import Child, describe_exit
 from perfcheck_embedded.processes.listening import listens
 from perfcheck_embedded.processes.process import Event, EventKind, OnEvent, Process
-from perfcheck_embedded.processes.restarts import Backoff, RestartPolicy
+from perfcheck_embedded.processes.restarts import RestartBudget, RestartPolicy
 from perfcheck_embedded.state.directory import StateDir
 from perfcheck_embedded.watchdog.guard import Guard
 
@@ -40,7 +40,7 @@ class Keeper:
         self.child: Child | None = None
         self._level = level
         self._policy = policy
-        self._backoff = Backoff(policy)
+        self._budget = RestartBudget(policy)
         self._state = state
         self._guard = guard
         self._on_event = on_event
@@ -127,7 +127,7 @@ class Keeper:
             pid=child.pid,
             duration_s=self._now() - since,
         )
-        self._backoff.became_ready(self._now())
+        self._budget.became_ready(self._now())
         self._ready_once = True
         self.ready.set()
         self._on_change()
@@ -190,7 +190,7 @@ class Keeper:
         self._gone.set()
 
     async def _pause_before_restart(self, failure: ProcessFailedError) -> None:
-        delay_s = self._backoff.died(self._now())
+        delay_s = self._budget.died(self._now())
         if delay_s is None:
             times = self._policy.quick_restarts_max
             raise self._failed(f"given up after {times} quick restarts; {failure.reason}")

@@ -47,10 +47,10 @@ class Process:
     `env` is the child's whole environment, not an addition. `needs` names processes that must be
     ready (one-shots: finished) before this one starts. `ready` None means ready once started.
     `oneshot` processes run once to exit code 0. With `restart` a process that dies is started
-    again with the same arguments (`restarts.Backoff` bounds that); without, its death is fatal.
-    `port` is where it listens on 127.0.0.1: it is ready only once it does so itself, whoever
-    answers there. Times are in seconds. `stop_signal` goes to the process itself, which ends its
-    own children; what is left of its process group after `stop_grace_s` is killed.
+    again with the same arguments, as often as `restarts.RestartBudget` allows; without, its death
+    is fatal. `port` is where it listens on 127.0.0.1: it is ready only once it does so itself,
+    whoever answers there. Times are in seconds. `stop_signal` goes to the process itself, which
+    ends its own children; what is left of its process group after `stop_grace_s` is killed.
     """
 
     name: str

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from asgi_isr.backoff import wait_s
+
 
 @dataclass(frozen=True, kw_only=True)
 class RestartPolicy:
@@ -17,7 +19,7 @@ class RestartPolicy:
     delay_max_s: float = 3.0
 
 
-class Backoff:
+class RestartBudget:
     """Counts quick restarts of one process and says how long to wait before the next."""
 
     def __init__(self, policy: RestartPolicy) -> None:
@@ -38,4 +40,6 @@ class Backoff:
         if self._quick >= policy.quick_restarts_max:
             return None
         self._quick += 1
-        return min(policy.delay_first_s * 2.0 ** (self._quick - 1), policy.delay_max_s)
+        return wait_s(  # without jitter: nobody else restarts at the same moment
+            self._quick, first_s=policy.delay_first_s, max_s=policy.delay_max_s, drawn=1.0
+        )

@@ -12,7 +12,7 @@ from perfcheck_embedded.errors import ProcessFailedError, StopRequestedError
 from perfcheck_embedded.processes.child import Child, describe_exit
 from perfcheck_embedded.processes.keeper import Keeper
 from perfcheck_embedded.processes.process import Event, OnEvent, Process, start_levels
-from perfcheck_embedded.processes.restarts import Backoff, RestartPolicy
+from perfcheck_embedded.processes.restarts import RestartBudget, RestartPolicy
 from perfcheck_embedded.state.directory import StateDir
 from perfcheck_embedded.state.logs import LOG_BYTES_MAX, cap_log, new_log
 from perfcheck_embedded.watchdog.guard import Guard
@@ -249,11 +249,11 @@ class Supervisor:
     async def _keep_guard(self) -> None:
         """Replace the watchdog when it dies; without one nothing may go on."""
         loop = asyncio.get_running_loop()
-        backoff = Backoff(self._policy)
+        budget = RestartBudget(self._policy)
         while True:
-            backoff.became_ready(loop.time())
+            budget.became_ready(loop.time())
             reason = describe_exit(await self._guard.ended())
-            delay_s = backoff.died(loop.time())
+            delay_s = budget.died(loop.time())
             if delay_s is None:
                 tail = self._state.log_tail(_WATCHDOG)
                 return self._fail(ProcessFailedError(_WATCHDOG, f"died again ({reason})", tail))

@@ -9,7 +9,7 @@ from perfcheck_embedded.accounts import Account
 from perfcheck_embedded.errors import StateError
 from perfcheck_embedded.state.directory import SECRETS, StateDir
 
-_BYTES = 32  # what HS256 wants of a token key (RFC 7518, section 3.2); plenty for a password
+_SECRET_BYTES = 32  # what HS256 wants of a token key (RFC 7518, section 3.2); plenty for a password
 
 
 def kept_secret(state: StateDir, name: str) -> str:
@@ -32,7 +32,7 @@ def kept_secret(state: StateDir, name: str) -> str:
         found = path.read_text().strip()
     except FileNotFoundError:
         new = path.with_name(f"{name}.new")
-        secret = secrets.token_urlsafe(_BYTES)
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
         write_secret(new, secret)
         new.replace(path)  # in one step: a crash leaves none or all of it
         return secret

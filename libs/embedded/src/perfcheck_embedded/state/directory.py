@@ -31,7 +31,7 @@ _OURS = (
     SECRETS,
 )
 _REMAINS_TIMEOUT_S = 30.0
-_POLL_S = 0.1
+_LOCK_POLL_S = 0.1
 _TAIL_BYTES = 16 * 1024
 
 
@@ -154,7 +154,7 @@ class StateDir:
                         "(Ctrl-C there, or `kill` that process), or choose another state directory",
                         pid=pid,
                     ) from None
-                time.sleep(_POLL_S)
+                time.sleep(_LOCK_POLL_S)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self.lock_fd = fd

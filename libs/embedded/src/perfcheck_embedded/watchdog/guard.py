@@ -10,7 +10,7 @@ from typing import Any
 
 from perfcheck_embedded.watchdog import program as watchdog
 
-_CLOSE_TIMEOUT_S = 10.0
+_WATCHDOG_END_S_MAX = 10.0
 
 
 class Guard:
@@ -73,4 +73,4 @@ class Guard:
                 os.close(fd)
         self._read_fd = self.write_fd = -1
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.ended(), _CLOSE_TIMEOUT_S)
+            await asyncio.wait_for(self.ended(), _WATCHDOG_END_S_MAX)

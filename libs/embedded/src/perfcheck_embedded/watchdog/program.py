@@ -32,7 +32,7 @@ if __name__ == "__main__":
 else:
     from perfcheck_embedded.watchdog import reaping
 
-_POLL_S = 0.05
+_END_POLL_S = 0.05
 GRACE_MAX_S = 5.0
 
 
@@ -88,7 +88,7 @@ def _end(batch: dict[int, dict[str, Any]]) -> None:
             if passed < min(batch[pid]["grace_s"], GRACE_MAX_S)
             and reaping.is_running(pid, batch[pid]["identity"])
         }
-        time.sleep(_POLL_S)
+        time.sleep(_END_POLL_S)
     for pid, each in batch.items():
         reaping.sweep(pid, each["identity"], each["directory"], each["program"])
 

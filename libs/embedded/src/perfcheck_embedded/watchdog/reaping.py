@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-_POLL_S = 0.02
+_SWEEP_POLL_S = 0.02
 
 
 @functools.cache
@@ -108,7 +108,7 @@ def sweep(
             return True
         if time.monotonic() >= deadline:
             return False
-        time.sleep(_POLL_S)
+        time.sleep(_SWEEP_POLL_S)
 
 
 def _group_alive(pgid: int) -> bool:
