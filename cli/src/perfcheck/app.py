@@ -30,7 +30,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--fresh", is_flag=True, help="Drop the kept data first.")
+@click.option("--fresh", is_flag=True, help="Delete the kept data first.")
 @click.option(
     "--bffs", type=click.IntRange(1, 8), default=2, show_default=True, help="BFF instances."
 )
@@ -44,7 +44,7 @@ def up(directory: Path, *, fresh: bool, bffs: int) -> None:
 
 @cli.command()
 @state_option
-@click.option("--database-url", help="Another database than the running stack's.")
+@click.option("--database-url", help="A database other than the running stack's.")
 def migrate(directory: Path, database_url: str | None) -> int:
     """Bring the database's schema up to date."""
     return _one_shot(["migrate"], directory, database_url)
@@ -53,7 +53,7 @@ def migrate(directory: Path, database_url: str | None) -> int:
 @cli.command()
 @click.option("--source", type=click.Path(path_type=Path), help="CSV or zip of the ECB's history.")
 @state_option
-@click.option("--database-url", help="Another database than the running stack's.")
+@click.option("--database-url", help="A database other than the running stack's.")
 def ingest(source: Path | None, directory: Path, database_url: str | None) -> int:
     """Load the rates: from the file in the package, or from --source."""
     options = [] if source is None else ["--source", str(source.absolute())]
@@ -116,14 +116,14 @@ def status(directory: Path, *, as_json: bool, watch: bool) -> int:
     type=DURATION,
     envvar="PERFCHECK_CHECK_DURATION",
     show_envvar=True,
-    help="How long cached pages are measured.",
+    help="How long to measure cached pages.",
 )
 @click.option(
     "--budget",
     "budgets",
     multiple=True,
     metavar="METRIC=VALUE",
-    help="Another limit for this run; also PERFCHECK_BUDGET_<METRIC>.",
+    help="Override a limit for this run; also PERFCHECK_BUDGET_<METRIC>.",
 )
 @click.option(
     "--config",
@@ -138,7 +138,7 @@ def status(directory: Path, *, as_json: bool, watch: bool) -> int:
     "skipped",
     multiple=True,
     type=click.Choice(["pages", "cpu", "service", "invalidation"]),
-    help="Leave a group of metrics out.",
+    help="Skip a group of metrics.",
 )
 @click.option("--bff", "bffs", multiple=True, metavar="URL", help="Measure these instances.")
 @click.option("--api", metavar="URL", help="The API behind them.")
@@ -156,7 +156,7 @@ def check(
     api: str | None,
     token: str | None,
 ) -> int:
-    """Measure, compare with budgets, give a verdict.
+    """Measure, compare with the budgets, and give a verdict.
 
     Measures the running stack, or brings one up for the time it takes; or the instances named by
     --bff, with their --api. Invalidations of those are measured with a --token alone (scope

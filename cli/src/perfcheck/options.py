@@ -30,7 +30,7 @@ class Duration(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return seconds; refuses what is no time, or not more than 0."""
+        """Return seconds; refuses what is not a time, or not more than 0."""
         if isinstance(value, int | float):
             return float(value)
         text = str(value).strip().lower()
@@ -38,7 +38,7 @@ class Duration(click.ParamType[float]):
             number = text.removesuffix(unit).strip()
             if text.endswith(unit) and number.replace(".", "", 1).isdecimal() and float(number) > 0:
                 return float(number) * seconds
-        return self.fail(f"{value!r} is no time: write 5s, 500ms or 2m", param, ctx)
+        return self.fail(f"{value!r} is not a time: write 5s, 500ms or 2m", param, ctx)
 
 
 DURATION = Duration()
@@ -56,7 +56,7 @@ class Rate(click.FloatRange):
         """Return the number; refuses what is none, or out of range."""
         rate: float = super().convert(value, param, ctx)
         if math.isnan(rate):
-            self.fail(f"{value!r} is no number", param, ctx)
+            self.fail(f"{value!r} is not a number", param, ctx)
         return rate
 
 
@@ -75,7 +75,7 @@ class Since(click.ParamType[str]):
                 return (environment.utc_now() - passed).isoformat(timespec="milliseconds")
             moment = dt.datetime.fromisoformat(text)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time: write 10m, 2h or 2026-11-24T21:00:00Z", param, ctx)
+            self.fail(f"{value!r} is not a time: write 10m, 2h or 2026-11-24T21:00:00Z", param, ctx)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=dt.UTC)
         return moment.isoformat(timespec="milliseconds")
@@ -91,5 +91,5 @@ token_option = click.option(
     help="A service token; else one is made for the running stack.",
 )
 api_option = click.option(
-    "--api", metavar="URL", help="Another API than the running stack's; give its --token too."
+    "--api", metavar="URL", help="An API other than the running stack's; needs its --token."
 )

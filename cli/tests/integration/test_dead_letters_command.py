@@ -93,7 +93,7 @@ def test_all_are_retried_and_those_that_stay_dead_are_named(
     assert main(["dead-letters", "retry", "--all", *state]) == 4
     captured = capsys.readouterr()
     assert captured.out.splitlines() == ["3  done", "5  still dead: no JSON", "8  done"]
-    assert "1 of 3 could not be done" in captured.err
+    assert "1 of 3 dead letters failed again" in captured.err
     revalidator.hopeless.clear()
     assert main(["dead-letters", "retry", "5", *state]) == 0
     assert main(["dead-letters", "retry", "--all", *state]) == 0
@@ -107,7 +107,7 @@ def test_a_number_that_is_not_there_is_told(
     state = fake_run(revalidator=serve(revalidator))
     assert main(["dead-letters", "retry", "4", "8", *state]) == 4
     assert capsys.readouterr().out.splitlines() == [
-        "4  is no dead letter (any more)",
+        "4  is not a dead letter (any more)",
         "8  done",
     ]
 

@@ -20,7 +20,7 @@ def test_one_receipt_is_a_timeline(
     fake_api.announce("one", {"tags": ["currency:usd"]})
     assert main(["receipts", "one", *fake_run()]) == 0
     out = capsys.readouterr().out
-    assert "published  +1.0 ms  as 1000 in the log" in out
+    assert "published  +1.0 ms  seq 1000 in the log" in out
     assert "bff-2 +5.1 ms" in out
 
 
@@ -77,7 +77,7 @@ async def test_a_watch_tells_what_is_new_and_what_went_on(
 
 
 async def test_a_watch_with_a_wrong_token_ends_at_once(serve: Any, fake_api: Any) -> None:
-    """What will not get better is no trouble to wait out."""
+    """An error that stays is not waited out."""
     async with Http(timeout_s=5.0) as http:
         api = Api(http, Service(url=serve(fake_api), tokens=Tokens(given="nonsense")))
         with pytest.raises(TargetError, match="401"):

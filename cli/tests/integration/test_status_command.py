@@ -14,7 +14,7 @@ def test_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        f"perfcheck: nothing runs on {tmp_path}: start it with `perfcheck up`"
+        f"perfcheck: nothing is running on {tmp_path}: start it with `perfcheck up`"
     ]
 
 
@@ -24,7 +24,7 @@ def test_what_a_dead_supervisor_left_does_not_count(
     """A `run.json` whose process is gone is no running stack."""
     (tmp_path / "run.json").write_text(json.dumps({"pid": 2**22 + 1}))
     assert main(["status", "--state", str(tmp_path)]) == 4
-    assert "nothing runs" in capsys.readouterr().err
+    assert "nothing is running" in capsys.readouterr().err
 
 
 def test_all_services_pass(
@@ -71,4 +71,4 @@ def test_a_run_file_of_another_shape_is_named(
     del facts["urls"]
     path.write_text(json.dumps(facts))
     assert main(["status", "--state", str(state_file.directory)]) == 4
-    assert f"{path} cannot be used" in capsys.readouterr().err
+    assert f"{path} cannot be read" in capsys.readouterr().err

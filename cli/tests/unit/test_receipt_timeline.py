@@ -3,7 +3,7 @@
 import datetime as dt
 
 import click
-from perfcheck.events.invalidate import told, trouble
+from perfcheck.events.invalidate import not_applied_reason, told
 from perfcheck.events.timeline import propagation_ms, table, timeline
 from perfcheck_contracts import Applied, CdnPurge, Receipt, Warmed
 
@@ -45,12 +45,12 @@ def test_the_whole_life_of_an_event() -> None:
         "hard       currency:usd, day:2026-10-30, /pairs/*\n"
         "reason     rates written\n"
         "committed  2026-11-24 21:00:00.123Z\n"
-        "published  +1.2 ms  as 1764 in the log\n"
+        "published  +1.2 ms  seq 1764 in the log\n"
         "applied    3/3 tasks, min 2.1, p50 3.0, max 4.0 ms after publication\n"
         "           b-1 +2.1 ms\n"
         "           b-2 +3.0 ms\n"
         "           b-3 +4.0 ms\n"
-        "re-warmed  12 pages in 80 ms, 1 failed, 2 left out\n"
+        "re-warmed  12 pages in 80 ms, 1 failed, 2 skipped\n"
         "cdn        cloudfront submitted +30.0 ms completed +12.3 s (I2J)\n"
         "cdn again  cloudfront refused: price cap"
     )
@@ -91,16 +91,21 @@ def test_propagation_is_from_the_commit_to_the_last_task() -> None:
 def test_a_wait_tells_each_task_the_fastest_first() -> None:
     """Milliseconds by task, and nothing to complain about."""
     assert told(APPLIED) == "3/3 tasks fresh in 4 ms (b-1 2, b-2 3, b-3 4)"
-    assert trouble(APPLIED, 5.0) is None
+    assert not_applied_reason(APPLIED, 5.0) is None
 
 
-def test_missing_tasks_are_trouble_and_vanished_ones_are_named() -> None:
+def test_missing_tasks_fail_and_vanished_ones_are_named() -> None:
     """A task whose lease has ended serves nothing as fresh; one that is silent may."""
     gone = Applied(instances=1, max_ms=9.0, each={"b-1": 9.0}, vanished=["b-2"])
     assert told(gone) == "1/1 tasks fresh in 9 ms (b-1 9), vanished: b-2"
-    assert trouble(gone, 5.0) is None
+    assert not_applied_reason(gone, 5.0) is None
     late = Applied(instances=2, max_ms=9.0, each={"b-1": 9.0}, missing=["b-2"])
     assert told(late) == "1/2 tasks fresh in 9 ms (b-1 9), missing: b-2"
-    assert trouble(late, 5.0) == "not applied everywhere after 5 s: b-2 did not report it"
+    assert (
+        not_applied_reason(late, 5.0) == "not applied everywhere after 5 s: b-2 did not report it"
+    )
     unsure = Applied(instances=1, max_ms=9.0, each={"b-1": 9.0}, unknown="the log is away")
-    assert trouble(unsure, 5.0) == "more tasks may be stale than the api knows of: the log is away"
+    assert (
+        not_applied_reason(unsure, 5.0)
+        == "the api may not know of every task, others may still be stale: the log is away"
+    )

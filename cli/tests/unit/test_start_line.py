@@ -49,7 +49,7 @@ def test_what_happens_later_is_told_on_stderr(capsys: pytest.CaptureFixture[str]
     line(Event(kind="exited", name="api", detail="killed by SIGKILL"))
     line(Event(kind="ready", name="api", duration_s=1.0))
     captured = capsys.readouterr()
-    assert captured.err.splitlines() == ["api: exited killed by SIGKILL", "api: ready"]
+    assert captured.err.splitlines() == ["api: exited: killed by SIGKILL", "api: ready"]
     assert click.unstyle(line.text()) == "✓ api 1.0s"
 
 

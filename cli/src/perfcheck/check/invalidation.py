@@ -75,7 +75,7 @@ async def _tag(http: Http, url: str) -> str:
     reply = (await http.get(url)).expect(200)
     tag = reply.headers.get("cache-tag", "").split(",")[0].strip()
     if not tag:
-        raise TargetError(f"{url} names no tag in Cache-Tag")
+        raise TargetError(f"{url} has no tag in Cache-Tag")
     return tag
 
 
@@ -91,20 +91,22 @@ async def _trial(http: Http, api: Api, urls: Sequence[str], tag: str, settings: 
     )
     applied = accepted.applied
     if applied is None:
-        raise TargetError(f"the API does not say who has applied {accepted.id}")
+        raise TargetError(f"the API did not report which tasks have applied {accepted.id}")
     if applied.missing:
         return Trial(TIMED_OUT, f"not applied by {', '.join(sorted(applied.missing))}")
     if applied.max_ms is None or fresh(applied)[1] < len(urls):
         raise TargetError(
             f"the API knows of {fresh(applied)[1]} live tasks, but {len(urls)} instances are "
-            "measured: do all of them reach its log?"
+            "measured: are all of them connected to its log?"
         )
     after = await together(_fence(http, url, settings) for url in urls)
     old = [
         url for url, was, now in zip(urls, before, after, strict=True) if now is None or now <= was
     ]
     if old:
-        return Trial(TIMED_OUT, f"{old[0]} was applied, yet served as it was before")
+        return Trial(
+            TIMED_OUT, f"{old[0]} is still served as it was, although the event was applied"
+        )
     return Trial(applied.max_ms)
 
 

@@ -113,7 +113,7 @@ async def run(
     if load.dropped > DROPPED_SHARE_MAX * max(1, load.iterations + load.dropped):
         raise TargetError(
             f"k6 could not start {load.dropped} requests in time: the machine is too busy for "
-            f"{plan.rate_per_s} requests/s (--rate) or the target answers too slowly"
+            f"{plan.rate_per_s} requests/s (`load.rate_per_s`), or the target answers too slowly"
         )
     return load
 

@@ -238,6 +238,6 @@ def _teller(console: Console) -> Callable[[Event], None]:
         if event.kind in {"ready", "finished"}:
             console.progress(f"{event.name} {event.kind} in {event.duration_s or 0:.1f} s")
         elif event.kind in {"exited", "restarting", "warning"}:
-            console.progress(f"{event.name}: {event.kind} {event.detail}".rstrip())
+            console.progress(event.text())
 
     return tell

@@ -48,7 +48,7 @@ async def measure(
             found = durations_ms(reply.headers.get("server-timing"))
             for name, series in rounds.items():
                 if name not in found:
-                    raise TargetError(f"{reply.url} names no `{name};dur=` in Server-Timing")
+                    raise TargetError(f"{reply.url} has no `{name};dur=` in Server-Timing")
                 series[-1].append(found[name])
     return [
         Measurement(

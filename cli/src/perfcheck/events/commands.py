@@ -18,7 +18,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdo
 revalidator_option = click.option(
     "--revalidator",
     metavar="URL",
-    help="Another revalidator than the running stack's; give its --token too.",
+    help="A revalidator other than the running stack's; needs its --token.",
 )
 
 
@@ -26,9 +26,9 @@ revalidator_option = click.option(
 @click.argument("names", metavar="TAG|PATH...", nargs=-1, required=True)
 @click.option("--mode", default="hard", show_default=True, help="hard or soft.")
 @click.option(
-    "--soft", is_flag=True, help="The same as --mode soft: serve the old while one refresh runs."
+    "--soft", is_flag=True, help="Same as --mode soft: serve the stale page while it is refreshed."
 )
-@click.option("--reason", default="", help="Why; travels with the event.")
+@click.option("--reason", default="", help="Why; recorded with the event.")
 @click.option("--wait", is_flag=True, help="Return when every BFF instance has applied it.")
 @click.option("--timeout", "timeout_s", type=DURATION, default=5.0, show_default="5s")
 @api_option
@@ -90,7 +90,7 @@ def receipts(
     api: str | None,
     token: str | None,
 ) -> None:
-    """Show what became of invalidations: of the one with ID, or of the newest.
+    """Show what became of one invalidation (ID), or of the newest ones.
 
     Committed, published, applied by each task, re-warmed, purged from the CDN. A token needs the
     scope invalidations:read.
@@ -103,7 +103,7 @@ def receipts(
     given = {"source": source, "stage": stage, "tag": tag, "since": since}
     filters = {name: text for name, text in given.items() if text is not None}
     if event_id is not None and (filters or watch):
-        raise click.UsageError("ID names one receipt: leave the filters and --watch out")
+        raise click.UsageError("ID selects one receipt: remove the filters and --watch")
     target = service(directory, "api", url=api, token=token)
     if event_id is not None:
         run(work.show_one(event_id, target, console(), as_json=as_json))
@@ -115,7 +115,7 @@ def receipts(
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """List and retry what the revalidator could not do.
+    """List and retry events that the revalidator could not process.
 
     A token needs the scope dead-letters, for the revalidator.
     """
@@ -130,7 +130,7 @@ def dead_letters() -> None:
 def dead_letters_list(
     directory: Path, *, limit: int, as_json: bool, revalidator: str | None, token: str | None
 ) -> None:
-    """List dead letters, the oldest first: their number, the reason, and how each one begins.
+    """List dead letters, oldest first: number, reason, and the start of the message.
 
     Example: perfcheck dead-letters list --json
     """
@@ -143,7 +143,7 @@ def dead_letters_list(
 
 @dead_letters.command("retry")
 @click.argument("numbers", metavar="[NUMBER...]", nargs=-1, type=click.IntRange(min=1))
-@click.option("--all", "everything", is_flag=True, help="All that there are.")
+@click.option("--all", "everything", is_flag=True, help="Retry all dead letters.")
 @revalidator_option
 @token_option
 @state_option
@@ -155,7 +155,7 @@ def dead_letters_retry(
     revalidator: str | None,
     token: str | None,
 ) -> None:
-    """Do the work of dead letters again; exits with 4 if one is still dead.
+    """Retry dead letters; exits with 4 if one fails again.
 
     Examples: perfcheck dead-letters retry 7 9; perfcheck dead-letters retry --all
     """
@@ -163,7 +163,9 @@ def dead_letters_retry(
     from perfcheck.stack.state import service
 
     if bool(numbers) == everything:
-        raise click.UsageError("name numbers (`perfcheck dead-letters list`), or --all of them")
+        raise click.UsageError(
+            "give the numbers of dead letters (`perfcheck dead-letters list`), or --all"
+        )
     target = service(directory, "revalidator", url=revalidator, token=token)
     run(work.retry(numbers, target, console(), everything=everything))
 
@@ -175,15 +177,17 @@ def dead_letters_retry(
     "scopes",
     multiple=True,
     type=click.Choice(SCOPES),
-    help="What it allows; several times for several. Default: all that the audience knows.",
+    help="A scope to grant; repeat for more. Default: all scopes of the audience.",
 )
-@click.option("--subject", default="cli", show_default=True, help="Who is called to account.")
+@click.option(
+    "--subject", default="cli", show_default=True, help="Who the token is issued to (claim sub)."
+)
 @click.option(
     "--lifetime-s",
     type=click.IntRange(1, TOKEN_LIFETIME_S_MAX),
     default=300,
     show_default=True,
-    help="Seconds until it ends.",
+    help="Seconds until it expires.",
 )
 @state_option
 def token(

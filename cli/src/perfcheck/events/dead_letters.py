@@ -1,4 +1,4 @@
-"""`perfcheck dead-letters`: what could not be done, at the revalidator; tried again when mended."""
+"""`perfcheck dead-letters`: list and retry the events that the revalidator could not process."""
 
 import datetime as dt
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +33,7 @@ async def show(service: Service, console: Console, *, limit: int, as_json: bool)
 async def retry(
     numbers: Sequence[int], service: Service, console: Console, *, everything: bool
 ) -> None:
-    """Do the work of those with the numbers, or of everything, again; print what came of each.
+    """Retry the dead letters with these numbers, or all; print the outcome of each.
 
     Raises:
         TargetError: the revalidator does not answer, or one of them is still dead.
@@ -50,7 +50,7 @@ async def retry(
     if not numbers:
         console.progress("no dead letters")
     if failed:
-        raise TargetError(f"{failed} of {len(numbers)} could not be done")
+        raise TargetError(f"{failed} of {len(numbers)} dead letters failed again")
 
 
 def lines(letters: Sequence[DeadLetter]) -> list[str]:
@@ -73,7 +73,7 @@ async def _retry_one(http: Http, service: Service, number: int) -> tuple[bool, s
     url = f"{service.url}/api/v1/dead-letters/{number}/retry"
     reply = await http.post(url, headers=service.tokens.headers("revalidator", "dead-letters"))
     if reply.status == 404:  # noqa: PLR2004 -- HTTP
-        return False, f"{number}  is no dead letter (any more)"
+        return False, f"{number}  is not a dead letter (any more)"
     report = reply.expect(200, 201).read(RetryReport)
     return (
         report.done,

@@ -56,9 +56,9 @@ async def invalidate(
     if not wait:
         return
     if accepted.applied is None:
-        raise TargetError(f"{service.url} does not say who has applied {accepted.id}")
+        raise TargetError(f"{service.url} did not report which tasks have applied {accepted.id}")
     console.data(told(accepted.applied))
-    if problem := trouble(accepted.applied, timeout_s):
+    if problem := not_applied_reason(accepted.applied, timeout_s):
         raise TargetError(problem)
 
 
@@ -86,7 +86,7 @@ def fresh(applied: Applied) -> tuple[int, int]:
     return max(applied.instances - missing, 0), applied.instances
 
 
-def trouble(applied: Applied, timeout_s: float) -> str | None:
+def not_applied_reason(applied: Applied, timeout_s: float) -> str | None:
     """Return why this was not everywhere, None when it was. Pure.
 
     A task that vanished while it was waited for serves nothing as fresh any more: its lease has
@@ -96,7 +96,7 @@ def trouble(applied: Applied, timeout_s: float) -> str | None:
         names = ", ".join(sorted(applied.missing))
         return f"not applied everywhere after {timeout_s:g} s: {names} did not report it"
     if applied.unknown:
-        return f"more tasks may be stale than the api knows of: {applied.unknown}"
+        return f"the api may not know of every task, others may still be stale: {applied.unknown}"
     if not applied.vanished and fresh(applied)[1] == 0:
-        return "the api knows of no live task: does any BFF run, and reach the log?"
+        return "the api knows of no live task: is a BFF running, and connected to the log?"
     return None

@@ -22,7 +22,7 @@ class Propagation:
         self.expected = 0
         self.times_ms: list[float] = []
         self.summary = ""  # of the last look
-        self.trouble = ""  # why the last look failed
+        self.last_error = ""  # why the last look failed
         self._api = api
         self._applied = 0
         self._pending: dict[str, str] = {}
@@ -69,9 +69,9 @@ class Propagation:
     async def _try_to_look(self) -> None:
         try:
             await self._look()
-            self.trouble = ""
+            self.last_error = ""
         except TargetError as error:
-            self.trouble = str(error)
+            self.last_error = str(error)
         self.summary = self.text()
 
     async def _look(self) -> None:

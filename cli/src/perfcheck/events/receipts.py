@@ -62,7 +62,7 @@ async def watch(
     for a while is told on stderr, and asked again.
     """
     async with Http(timeout_s=API_CALL_S_MAX) as http:
-        changes, troubled = Changes(), False
+        changes, unreachable = Changes(), False
         await changes.look(Api(http, service), filters)  # a wrong token or filter ends it here
         console.progress("following new receipts; Ctrl-C ends it")
         if not as_json:
@@ -72,11 +72,11 @@ async def watch(
             try:
                 news = await changes.look(Api(http, service), filters)
             except TargetError as error:
-                if not troubled:
+                if not unreachable:
                     console.progress(str(error))
-                troubled = True
+                unreachable = True
                 continue
-            troubled = False
+            unreachable = False
             if changes.overrun:
                 console.progress(
                     f"more than {LOOK_PAGES_MAX * PAGE_MAX} at once: some are not shown"

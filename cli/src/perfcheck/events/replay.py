@@ -58,7 +58,7 @@ async def replay(service: Service, console: Console, *, days: int, rate_per_s: f
             async with asyncio.timeout(limit_s):
                 await unless(propagation.follow, lambda: writes.all(rate_per_s))
         except TimeoutError:
-            tally.errors.append(f"not done within {limit_s:.0f} s")
+            tally.errors.append(f"not finished within {limit_s:.0f} s")
         console.end_rewrite()
         took_s = environment.monotonic_s() - start_s
         console.data(summary(tally, of=len(wanted), took_s=took_s))
@@ -79,8 +79,8 @@ def failure(errors: list[str], propagation: Propagation) -> str:
         lines = missing[:MISSING_SHOWN_MAX]
         if len(missing) > len(lines):
             lines.append(f"and {len(missing) - len(lines)} more")
-        if propagation.trouble:
-            lines.append(propagation.trouble)
+        if propagation.last_error:
+            lines.append(propagation.last_error)
         told = "\n  ".join(lines)
         problems.append(f"{len(missing)} events are not known to be applied everywhere:\n  {told}")
     return "; ".join(problems)
@@ -158,5 +158,5 @@ class _Writes:
             f"{tally.written}/{len(self._days)} days, {tally.written / took_s:.1f} events/s, "
             f"{len(tally.errors)} errors"
         )
-        told = self._propagation.trouble or self._propagation.summary
+        told = self._propagation.last_error or self._propagation.summary
         return f"{line}, {told}" if told else line

@@ -135,7 +135,7 @@ def _since(at: dt.datetime | None, start: dt.datetime | None) -> str:
 
 def _published(at: dt.datetime, receipt: Receipt) -> str:
     when = _since(at, receipt.committed_at) or _moment(at)
-    return when if receipt.seq is None else f"{when}  as {receipt.seq} in the log"
+    return when if receipt.seq is None else f"{when}  seq {receipt.seq} in the log"
 
 
 def _tasks(applied: Applied) -> str:
@@ -160,7 +160,7 @@ def _warmed(warmed: Warmed) -> str:
     text = f"{warmed.pages} pages in {warmed.ms:.0f} ms"
     if warmed.failed:
         text += f", {warmed.failed} failed"
-    return text + (f", {warmed.left} left out" if warmed.left else "")
+    return text + (f", {warmed.left} skipped" if warmed.left else "")
 
 
 def _purge(purge: CdnPurge, since: dt.datetime | None) -> str:

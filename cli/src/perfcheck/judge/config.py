@@ -210,7 +210,7 @@ def _overriding(environ: Mapping[str, str], overrides: Sequence[str]) -> list[tu
     for text in overrides:
         name, equals, value = text.partition("=")
         if not equals:
-            raise WrongUsageError(f"--budget {text}: write METRIC=VALUE, as pages_p99_ms=60")
+            raise WrongUsageError(f"--budget {text}: write METRIC=VALUE, such as pages_p99_ms=60")
         result.append((name.strip(), value, f"--budget {text}"))
     return result
 

@@ -1,7 +1,7 @@
 """From a measurement and its budget to a verdict, and from all verdicts to the exit code. Pure.
 
-No data is an error, never a pass: a metric without a value, with a value that is no number, or with
-fewer samples than its budget asks for is `ERR`.
+No data is an error, never a pass: a metric without a value, with a value that is not a number, or
+with fewer samples than its budget asks for is `ERR`.
 """
 
 import enum

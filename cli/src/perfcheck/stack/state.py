@@ -55,14 +55,14 @@ def running(directory: Path) -> Run | None:
         facts = StateDir(directory).read_run()
         return None if facts is None else msgspec.convert(facts, Run)
     except (StateError, msgspec.ValidationError) as error:
-        raise TargetError(f"{directory / 'run.json'} cannot be used: {error}") from None
+        raise TargetError(f"{directory / 'run.json'} cannot be read: {error}") from None
 
 
 def required(directory: Path) -> Run:
     """Return what runs on the directory; raises `TargetError` when nothing does."""
     run = running(directory)
     if run is None:
-        raise TargetError(f"nothing runs on {directory}: start it with `perfcheck up`")
+        raise TargetError(f"nothing is running on {directory}: start it with `perfcheck up`")
     return run
 
 

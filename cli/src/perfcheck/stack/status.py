@@ -97,12 +97,12 @@ async def _ask_one(http: Http, name: str, url: str) -> Part:
             cache = (await http.get(f"{url}/api/cache")).expect(200).read(dict[str, Any])
     except TargetError as error:
         return Part(name=name, url=url, status="fail", detail=str(error))
-    # What does not pass, with its reason: that is what one has to mend.
-    troubles = [
+    # What does not pass, with its reason: that is what somebody has to repair.
+    reasons = [
         f"{check_name}: {check.detail or check.status}"
         for check_name, check in health.checks.items()
         if check.status != "pass"
     ]
-    if health.status != "pass" and not troubles:
-        troubles = [health.status]
-    return Part(name=name, url=url, status=health.status, detail="; ".join(troubles), cache=cache)
+    if health.status != "pass" and not reasons:
+        reasons = [health.status]
+    return Part(name=name, url=url, status=health.status, detail="; ".join(reasons), cache=cache)

@@ -83,7 +83,7 @@ class Tokens:
 
         """
         if given is not None and (not given.isascii() or not given.isprintable() or " " in given):
-            raise WrongUsageError("--token: a token is one word of ASCII, without spaces or breaks")
+            raise WrongUsageError("--token: a token is ASCII without spaces or line breaks")
         self._given = given
         self._key = key
         self._now = now

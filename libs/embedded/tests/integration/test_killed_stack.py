@@ -129,4 +129,4 @@ def test_a_part_that_keeps_dying_is_given_up(
 
     assert stack.wait_end() == 4
     wait_gone(everything, timeout_s=0.1)
-    assert "app: given up after 3 quick restarts; died (killed by SIGKILL)" in stack.text()
+    assert "app: gave up after 3 quick restarts: died (killed by SIGKILL)" in stack.text()

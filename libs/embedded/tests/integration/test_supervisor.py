@@ -78,19 +78,19 @@ _REFUSED = http_ready("http://127.0.0.1:9/")  # nothing listens on the discard p
         ),
         (
             _shell("load", "exec sleep 600", oneshot=True, start_timeout_s=0.2),
-            r"load: not finished in 0\.2 s",
+            r"load: did not finish within 0\.2 s",
         ),
         (
             _shell("api", "echo hm; exec sleep 600", start_timeout_s=0.5, ready=_REFUSED),
-            r"api: not ready in 0\.5 s \(last: .*Connect call failed.*\)\n.*\nhm",
+            r"api: was not ready within 0\.5 s \(last answer: .*Connect call failed.*\)\n.*\nhm",
         ),
         (
             _shell("api", "echo bad setting; exit 2", ready=_REFUSED, restart=True),
-            r"api: ended before it was ready \(exit code 2\)\n.*\nbad setting",
+            r"api: exited before it was ready \(exit code 2\)\n.*\nbad setting",
         ),
         (
             Process(name="gone", argv=["/no/such/program"], ready=_REFUSED),
-            r"gone: ended before it was ready \(exit code 127\)\n.*\n.*/no/such/program",
+            r"gone: exited before it was ready \(exit code 127\)\n.*\n.*/no/such/program",
         ),
         (
             _shell("lost", "true", cwd=Path("/no/such/directory")),
@@ -132,7 +132,7 @@ async def test_a_restart_that_never_gets_ready_is_given_up(state: StateDir) -> N
     process = _shell("worker", script, restart=True)
     policy = RestartPolicy(quick_restarts_max=2, delay_first_s=0.01)
 
-    with pytest.raises(ProcessFailedError, match="worker: given up after 2 quick restarts"):
+    with pytest.raises(ProcessFailedError, match="worker: gave up after 2 quick restarts"):
         async with Supervisor(state, [process], policy=policy) as supervisor:
             await supervisor.wait()
 

@@ -64,14 +64,14 @@ class Keeper:
             try:
                 code = await self._live()
             except ProcessFailedError as error:
-                await self._bury()
+                await self._clear()
                 if not self._wanted:
                     return
                 if not died_before:
                     raise
                 failure = error
             else:
-                await self._bury()
+                await self._clear()
                 if self.spec.oneshot or not self._wanted:
                     return
                 failure = self._failed(f"died ({describe_exit(code)})")
@@ -90,7 +90,7 @@ class Keeper:
         self._tell("stopping")
         since = self._now()
         in_time = await child.end()
-        self._bury_done(child)
+        self._forget(child)
         detail = "" if in_time else f"killed after {self.spec.stop_grace_s:g} s of grace"
         self._tell("stopped", detail, duration_s=self._now() - since)
 
@@ -138,7 +138,7 @@ class Keeper:
             async with asyncio.timeout(self.spec.start_timeout_s):
                 code = await child.ended()
         except TimeoutError:
-            raise self._failed(f"not finished in {self.spec.start_timeout_s:g} s") from None
+            raise self._failed(f"did not finish within {self.spec.start_timeout_s:g} s") from None
         if code:
             raise self._failed(f"failed ({describe_exit(code)})")
 
@@ -157,14 +157,14 @@ class Keeper:
                     # Looked at after the probe: another program on its port may have answered.
                     if child.exit_code is not None:
                         reason = describe_exit(child.exit_code)
-                        raise self._failed(f"ended before it was ready ({reason})")
+                        raise self._failed(f"exited before it was ready ({reason})")
                     if ready and await self._listens(child):
                         return
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 1.5, _PROBE_PAUSE_MAX_S)
         except TimeoutError:
             limit = f"{self.spec.start_timeout_s:g} s"
-            raise self._failed(f"not ready in {limit} (last: {last})") from None
+            raise self._failed(f"was not ready within {limit} (last answer: {last})") from None
 
     async def _listens(self, child: Child) -> bool:
         """Return whether it was the child that answered, not who has taken its port."""
@@ -172,7 +172,7 @@ class Keeper:
             return True
         return await asyncio.to_thread(listens, child.pid, self.spec.port)
 
-    async def _bury(self) -> None:
+    async def _clear(self) -> None:
         """Leave nothing of the present child: its workers may outlive it."""
         if not self.spec.oneshot:
             self.ready.clear()
@@ -180,9 +180,9 @@ class Keeper:
             child = self.child
             await child.sweep()
             await child.ended()
-            self._bury_done(child)
+            self._forget(child)
 
-    def _bury_done(self, child: Child) -> None:
+    def _forget(self, child: Child) -> None:
         if self.child is child:
             self.child = None
             self._guard.tell({"drop": child.pid})
@@ -193,8 +193,8 @@ class Keeper:
         delay_s = self._budget.died(self._now())
         if delay_s is None:
             times = self._policy.quick_restarts_max
-            raise self._failed(f"given up after {times} quick restarts; {failure.reason}")
-        self._tell("restarting", f"{failure.reason}; again in {delay_s:g} s")
+            raise self._failed(f"gave up after {times} quick restarts: {failure.reason}")
+        self._tell("restarting", f"{failure.reason}; next start in {delay_s:g} s")
         await asyncio.sleep(delay_s)
 
     def _failed(self, reason: str) -> ProcessFailedError:

@@ -79,6 +79,10 @@ class Event:
     pid: int | None = None
     duration_s: float | None = None
 
+    def text(self) -> str:
+        """Return one line for people: `api: exited: killed by SIGKILL`."""
+        return ": ".join(part for part in (self.name, self.kind, self.detail) if part)
+
 
 OnEvent = Callable[[Event], None]
 

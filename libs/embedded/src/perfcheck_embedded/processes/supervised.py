@@ -40,7 +40,7 @@ async def _started(make: Callable[[], Supervisor], on_event: OnEvent) -> Supervi
         except PortTakenError as error:
             if not left or supervisor.stop_requested:
                 raise
-            detail = "another program took its port: starting everything on new ports"
+            detail = "another program took its port; starting everything on new ports"
             on_event(Event(kind="restarting", name=error.name, detail=detail))
         else:
             return supervisor

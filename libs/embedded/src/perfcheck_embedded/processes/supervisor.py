@@ -238,7 +238,7 @@ class Supervisor:
         try:
             await self._keepers[name].end()
         except OSError as error:  # the others must be stopped all the same
-            self._on_event(Event(kind="warning", name=name, detail=f"while stopping: {error}"))
+            self._on_event(Event(kind="warning", name=name, detail=f"cannot be stopped: {error}"))
 
     def _fail(self, error: ProcessFailedError) -> None:
         self._on_event(Event(kind="failed", name=error.name, detail=error.reason))

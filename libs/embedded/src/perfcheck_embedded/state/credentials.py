@@ -26,9 +26,7 @@ def kept_secret(state: StateDir, name: str) -> str:
     path = directory / name
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise StateError(
-                f"{path} is open to other accounts: delete it, so that a new one is made"
-            )
+            raise StateError(f"{path} is open to other accounts: delete it, and a new one is made")
         found = path.read_text().strip()
     except FileNotFoundError:
         new = path.with_name(f"{name}.new")
@@ -37,7 +35,7 @@ def kept_secret(state: StateDir, name: str) -> str:
         new.replace(path)  # in one step: a crash leaves none or all of it
         return secret
     if not found:
-        raise StateError(f"{path} is empty: delete it, so that a new one is made")
+        raise StateError(f"{path} is empty: delete it, and a new one is made")
     return found
 
 
