@@ -36,7 +36,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
 def replay(seed: int, fault: str | None) -> int:
     """Print the trace of one schedule."""
     with quietly():
-        outcome = run(seed, *FAULTS[fault].types) if fault else run(seed)
+        outcome = run(seed, FAULTS[fault].rules) if fault else run(seed)
     show(outcome, fault)
     return int(outcome.violation is not None)
 

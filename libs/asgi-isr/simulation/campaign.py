@@ -56,7 +56,7 @@ def outcomes(seeds: Iterator[int], fault: str = "") -> Iterator[Outcome]:
     for number, seed in enumerate(seeds):
         if number % COLLECT_EVERY == COLLECT_EVERY - 1:
             gc.collect()
-        yield run(seed, *FAULTS[fault].types) if fault else run(seed)
+        yield run(seed, FAULTS[fault].rules) if fault else run(seed)
 
 
 def _share(first: int, step: int, seeds_max: int, seconds_max: float) -> Report:

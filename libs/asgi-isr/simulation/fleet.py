@@ -2,7 +2,7 @@
 
 import asyncio
 
-from asgi_isr import PageCache
+from asgi_isr.coherence import Rules
 
 from simulation.asking import Asking, draw
 from simulation.client import exchange_of
@@ -18,20 +18,20 @@ class Fleet:
     """Instances that live in `processes`, clients that live in `clients`."""
 
     def __init__(
-        self, world: World, cache_type: type[PageCache], *, processes: asyncio.TaskGroup,
+        self, world: World, rules: Rules, *, processes: asyncio.TaskGroup,
         clients: asyncio.TaskGroup,
     ) -> None:  # fmt: skip
         self.world = world
         self.living: list[Instance] = []
         self.ended: list[Instance] = []
-        self._cache_type = cache_type
+        self._rules = rules
         self._processes = processes
         self._clients = clients
 
     def start(self) -> Instance:
         """Start an instance."""
         number = len(self.living) + len(self.ended)
-        instance = Instance(self.world, f"i{number}", self._cache_type)
+        instance = Instance(self.world, f"i{number}", self._rules)
         self._processes.create_task(instance.run(), name=instance.name)
         self.living.append(instance)
         return instance

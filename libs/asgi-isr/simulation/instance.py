@@ -2,12 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
-from asgi_isr.coherence import Follower, Index, Snapshot
-from asgi_isr.ports import Clock, Log, LogMessage
+from asgi_isr.coherence import Rules
 
 from simulation.application import Application
 from simulation.asking import written
@@ -24,71 +21,13 @@ from simulation.store import StoreLink
 from simulation.world import World, WorldClock
 
 
-class ObservedFollower(Follower):
-    """The engine's follower, with the seed's randomness, and noting what it is told."""
-
-    def __init__(
-        self, log: Log, index: Index, clock: Clock, *, lease_s: float | None,
-        load_snapshot: Callable[[], Awaitable[Snapshot | None]], **callbacks: Any,
-    ) -> None:  # fmt: skip
-        if not isinstance(log, Link):
-            raise TypeError("an instance of the simulation follows the log over a Link")
-        self._link = log
-        self._loaded: Snapshot | None = None
-
-        async def load_noted() -> Snapshot | None:
-            self._loaded = await load_snapshot()
-            return self._loaded
-
-        rng = random.Random(log.rng.random())
-        super().__init__(
-            log, index, clock, lease_s=lease_s, load_snapshot=load_noted, rng=rng, **callbacks
-        )
-
-    def _apply(self, batch: Sequence[LogMessage]) -> None:
-        before = self.position
-        try:
-            super()._apply(batch)
-        finally:
-            for message in batch:
-                if before is not None and before < message.seq <= (self.position or 0):
-                    self._link.consumed(message)
-
-    async def _attach(self) -> None:
-        await super()._attach()
-        if self._loaded is not None and not self.counters.rejoins:
-            self._link.joined_from(self._loaded)
-        self._loaded = None
-
-    async def _rejoin(self, end: int) -> None:
-        await super()._rejoin(end)
-        self._link.joined_behind(end)
-
-
-class ObservedIndex(Index):
-    """The engine's index, counting how often it forgets."""
-
-    prunes = 0
-
-    def _prune(self) -> None:
-        self.prunes += 1
-        super()._prune()
-
-
-class ObservedCache(PageCache):
-    """The engine; planted faults are built on it."""
-
-    index_type = ObservedIndex
-    follower_type = ObservedFollower
-
-
 class Instance:
     """A process. `gone` when it was killed: nothing of it reaches anybody any more.
 
     `run` lives in a task of its own until `stop` or `kill`.
     """
 
-    def __init__(self, world: World, name: str, cache_type: type[PageCache]) -> None:
+    def __init__(self, world: World, name: str, rules: Rules) -> None:
         self.name = name
         self.gone = False
         self._world = world
@@ -97,8 +36,9 @@ class Instance:
             tally=world.tally, note=world.note,
         )  # fmt: skip
         self.store = StoreLink(
-            name, world.store, world.weather, world.locks, rng=world.rng, tally=world.tally
-        )
+            name, world.store, world.weather, world.locks, rng=world.rng, tally=world.tally,
+            on_snapshot=self.link.snapshot_read,
+        )  # fmt: skip
         settings = CacheSettings(
             lease_s=LEASE_S,
             render_timeout_s=RENDER_TIMEOUT_S,
@@ -110,7 +50,11 @@ class Instance:
             index_tags_max=world.profile.index_tags_max,
         )
         clock = WorldClock(world.loop, world.rng.choice((0.0, 0.0, -0.7, 0.7)))
-        self.cache = cache_type(settings, log=self.link, store=self.store, clock=clock)
+        self.cache = PageCache(
+            settings, log=self.link, store=self.store, clock=clock, rules=rules,
+            jitter=random.Random(world.rng.random()).random,
+        )  # fmt: skip
+        self.link.rejoins = lambda: self.cache.follower.counters.rejoins
         self.asgi = CacheMiddleware(Application(world, name), self.cache, read_your_writes=written)
         self._stopped = asyncio.Event()
 
@@ -127,8 +71,7 @@ class Instance:
     @property
     def ready(self) -> bool:
         """Whether it has joined and has a lease."""
-        follower = self.cache.follower
-        return follower.joined and follower.lease_until > self._world.loop.time()
+        return self.cache.follower.joined and self.cache.lease.valid
 
     async def run(self) -> None:
         """Live until told to stop."""
@@ -139,7 +82,7 @@ class Instance:
         self._world.tally["change: unannounced"] += self.cache.counters.unannounced
         self._world.tally["instance: awaits"] += self.cache.counters.awaited
         self._world.tally["instance: evicts"] += self.cache.local.evicted
-        self._world.tally["instance: prunes"] += getattr(self.cache.index, "prunes", 0)
+        self._world.tally["instance: prunes"] += self.cache.index.prunes
         self._world.note(self.name, "", "is gone" if self.gone else "has stopped")
 
     def stop(self) -> None:

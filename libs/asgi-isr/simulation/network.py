@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from asgi_isr.coherence import Snapshot
 from asgi_isr.errors import LogUnavailableError
@@ -25,6 +25,22 @@ DELAYS_S = (0.0, 0.0, 0.0005, 0.003, 0.02)
 def delay_s(rng: random.Random) -> float:
     """Draw how long a message is on its way."""
     return DELAYS_S[int(rng.random() * len(DELAYS_S))]  # `choice` takes three times as long
+
+
+class _Noting(tuple[LogMessage, ...]):  # noqa: SLOT001  a tuple takes no slots
+    """A batch that notes each message when its reader comes to the next one, so has consumed it."""
+
+    _note: Callable[[LogMessage], None]
+
+    def __new__(cls, batch: Iterable[LogMessage], note: Callable[[LogMessage], None]) -> Self:
+        made = super().__new__(cls, batch)
+        made._note = note
+        return made
+
+    def __iter__(self) -> Iterator[LogMessage]:
+        for message in super().__iter__():
+            yield message
+            self._note(message)
 
 
 class Gate:
@@ -71,6 +87,9 @@ class Link:
         self.trickle_s = 0.0
         self.slow_s = 0.0
         self.dead = False  # its instance was killed
+        self.rejoins: Callable[[], int] = lambda: 0  # of the instance, up to now
+        self._rejoins = 0  # noted
+        self._snapshot: Snapshot | None = None
         self.requests = Gate()
         self.delivery = Gate()
         self._writers = writers
@@ -109,6 +128,7 @@ class Link:
 
     async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
         """Deliver events, often one by one, as late as the network likes."""
+        self._joined(after)
         self._check()
         async with aclosing(self._writers.log.read(after)) as batches:
             async for batch in batches:
@@ -120,7 +140,7 @@ class Link:
                         await asyncio.sleep(self.trickle_s)
                     await self.delivery.passed()
                     self._check()
-                    yield batch[start : start + step]
+                    yield _Noting(batch[start : start + step], self.consumed)
                 after = batch[-1].seq
 
     async def close(self) -> None:
@@ -132,6 +152,20 @@ class Link:
         if change is not None:
             self.known.take(change)
             self._note(self.name, "", f"has consumed {message.seq}: {change.versions}")
+
+    def snapshot_read(self, snapshot: Snapshot | None) -> None:
+        """Note that the instance has read a snapshot; it joins from it where the log allows it."""
+        self._snapshot = snapshot
+
+    def _joined(self, at: int) -> None:
+        """Note how the instance has come to read from `at` on."""
+        rejoins = self.rejoins()
+        if rejoins != self._rejoins:
+            self._rejoins = rejoins
+            self.joined_behind(at)
+        elif self._snapshot is not None and not rejoins:
+            self.joined_from(self._snapshot)
+        self._snapshot = None
 
     def joined_behind(self, seq: int) -> None:
         """Note that the instance joined at `seq`: it trusts nothing that is older."""

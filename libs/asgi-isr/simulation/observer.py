@@ -6,9 +6,8 @@ It stands for `Instances` on NATS: one connection, on which everything comes in 
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import ClassVar
 
-from asgi_isr.coherence import LiveSet
+from asgi_isr.coherence import LiveSet, Rules
 from asgi_isr.reports import Report
 
 from simulation.known import Change, Versions, raise_to
@@ -27,20 +26,19 @@ class Observer:
     comes, and nobody knows; `deaf`: all reports get lost.
     """
 
-    live_type: ClassVar[type[LiveSet]] = LiveSet
-
-    def __init__(self, loop: SimulatedLoop, rng: random.Random, tally: Tally) -> None:
+    def __init__(self, loop: SimulatedLoop, rng: random.Random, tally: Tally, rules: Rules) -> None:
         self.versions: Versions = {}
         self.deaf = False
         self.frozen = False
-        self.live = self.live_type()
+        self.live = LiveSet(rules)
+        self._rules = rules
         self._loop = loop
         self._rng = rng
         self._tally = tally
         self._kept: dict[str, tuple[Report, float]] = {}  # by the broker, with the time
         self._coming: deque[Callable[[], None]] = deque()
         self._waiting: list[tuple[float, int, Change]] = []
-        self._silent_before = float("-inf")  # all that was said before has been heard
+        self._heard_until = float("-inf")  # all that was said before has been heard
         self._connections = 0
         self._attached = False
 
@@ -80,7 +78,7 @@ class Observer:
     def restart(self) -> None:
         """Begin anew, knowing nothing."""
         self.detach()
-        self.live = self.live_type()
+        self.live = LiveSet(self._rules)
         self.attach()
 
     def thaw(self) -> None:
@@ -90,7 +88,8 @@ class Observer:
             self._arrive()
 
     def _load(self, connection: int) -> None:
-        if connection == self._connections and self._attached:
+        known = self.live.complete  # never, after a break
+        if connection == self._connections and self._attached and not known:
             now = self._loop.time()
             kept = [(report, now - at) for report, at in self._kept.values()]
             self._send(lambda: self.live.loaded(kept, self._loop.time()))
@@ -99,12 +98,16 @@ class Observer:
         """Ask the broker for a sign: whoever was silent until then, and long enough, is gone."""
         if connection == self._connections and self._attached:
             asked_at = self._loop.time()
-            self._send(lambda: self._silent_until(asked_at))
+            self._silent(asked_at, answered=False)
+            self._judge()
+            self._send(lambda: self._silent(asked_at, answered=True))
             self._loop.call_later(LOOK_S, lambda: self._look(connection))
 
-    def _silent_until(self, at: float) -> None:
-        self._silent_before = at
-        self._tally["observer: instances vanish"] += len(self.live.expire(at))
+    def _silent(self, asked_at: float, *, answered: bool) -> None:
+        heard_until = self._rules.silent_until(asked_at, answered=answered)
+        self._heard_until = max(self._heard_until, heard_until)
+        vanished = self.live.silent(asked_at, answered=answered)
+        self._tally["observer: instances vanish"] += len(vanished)
 
     def _send(self, take: Callable[[], None]) -> None:
         if self._attached:
@@ -124,7 +127,7 @@ class Observer:
         waiting = []
         for asked_at, seq, change in self._waiting:
             # Where nobody is known somebody may have said so before it was asked.
-            if asked_at < self._silent_before if level is None else seq <= level:
+            if asked_at < self._heard_until if level is None else seq <= level:
                 raise_to(self.versions, change.versions)
                 self._tally["observer: everywhere"] += 1
             else:

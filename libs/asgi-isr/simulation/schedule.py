@@ -4,13 +4,11 @@ import asyncio
 import random
 from typing import NamedTuple
 
-from asgi_isr import PageCache
+from asgi_isr.coherence import RULES, Rules
 
 from simulation import steps
 from simulation.fleet import Fleet
-from simulation.instance import ObservedCache
 from simulation.loop import SimulatedLoop, StuckError
-from simulation.observer import Observer
 from simulation.pages import PAGES, WEIGHTS
 from simulation.profile import LEASE_S, draw
 from simulation.quiet import judge, settle
@@ -38,16 +36,14 @@ class Outcome(NamedTuple):
     calls: int
 
 
-def run(
-    seed: int, cache_type: type[PageCache] = ObservedCache, observer_type: type[Observer] = Observer
-) -> Outcome:
-    """Run the schedule of this seed on instances of `cache_type`, seen by an `observer_type`."""
+def run(seed: int, rules: Rules = RULES) -> Outcome:
+    """Run the schedule of this seed by these rules, at instances and at their observer."""
     rng = random.Random(seed)
     profile = draw(rng, troubles=len(TROUBLES), changes=WEIGHTS, pages=len(PAGES))
     loop = SimulatedLoop(None if profile.ordered else random.Random(rng.random()))
-    world = World(loop, rng, profile, observer_type)
+    world = World(loop, rng, profile, rules)
     try:
-        loop.run_until_complete(_live(world, cache_type))
+        loop.run_until_complete(_live(world, rules))
     except (StuckError, BaseExceptionGroup) as error:
         world.violated("ends", "", repr(error))
     for complaint in loop.complaints:
@@ -63,11 +59,11 @@ def run(
     )  # fmt: skip
 
 
-async def _live(world: World, cache_type: type[PageCache]) -> None:
+async def _live(world: World, rules: Rules) -> None:
     async with asyncio.TaskGroup() as processes:
         async with asyncio.TaskGroup() as clients:
             world.observer.attach()
-            fleet = Fleet(world, cache_type, processes=processes, clients=clients)
+            fleet = Fleet(world, rules, processes=processes, clients=clients)
             for _ in range(world.profile.instances):
                 fleet.start()
             await asyncio.sleep(world.pause_s(LEASE_S))  # half of them begin with all instances up

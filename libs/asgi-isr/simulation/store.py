@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 
+from asgi_isr.coherence import Snapshot, decode_snapshot, snapshot_key
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.ports import Clock
 from asgi_isr.stores import MemoryStore
@@ -58,8 +60,9 @@ class StoreLink:
 
     def __init__(
         self, name: str, store: SimulatedStore, weather: StoreWeather, locks: FleetLocks, *,
-        rng: random.Random, tally: Tally,
+        rng: random.Random, tally: Tally, on_snapshot: Callable[[Snapshot | None], None],
     ) -> None:  # fmt: skip
+        self._on_snapshot = on_snapshot
         self.name = name
         self.dead = False
         self._store = store
@@ -73,6 +76,8 @@ class StoreLink:
         await self._travel()
         value = await self._store.get(key)
         await self._answer()
+        if key == snapshot_key("isr"):
+            self._on_snapshot(decode_snapshot(value) if value is not None else None)
         return value
 
     async def put(self, key: str, value: bytes, *, fence: int, ttl_s: float) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from asgi_isr.coherence.live_set import MARGIN_S
+from asgi_isr.coherence.rules import MARGIN_S
 from asgi_isr.errors import LogUnavailableError, StoreUnavailableError
 
 from simulation.asking import Asking

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from asgi_isr.coherence import Snapshot
+from asgi_isr.coherence import Rules, Snapshot
 
 from simulation.known import Announced
 from simulation.locks import FleetLocks
@@ -34,7 +34,7 @@ class World:
 
     def __init__(
         self, loop: SimulatedLoop, rng: random.Random, profile: Profile,
-        observer_type: type[Observer],
+        rules: Rules,
     ) -> None:  # fmt: skip
         self.loop = loop
         self.rng = rng
@@ -45,7 +45,7 @@ class World:
         self.violation: str | None = None
         self.violated_page = ""
         self.clock = WorldClock(loop)
-        self.observer = observer_type(loop, random.Random(rng.random()), self.tally)
+        self.observer = Observer(loop, random.Random(rng.random()), self.tally, rules)
         self.announced = Announced(LEASE_S)
         self.announced.on_add = self.observer.published
         self.writers = Writers(self.announced, self.clock, messages_max=profile.messages_max)

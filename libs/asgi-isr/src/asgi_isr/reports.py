@@ -13,6 +13,7 @@ __all__ = [
     "INSTANCES_STREAM",
     "INSTANCES_SUBJECT_PREFIX",
     "INSTANCE_CHARS_MAX",
+    "LEASE_S_MAX",
     "POPULAR_SUBJECT_PREFIX",
     "POSITIONS_SUBJECT_PREFIX",
     "SOURCES_MAX",
@@ -27,6 +28,7 @@ POSITIONS_SUBJECT_PREFIX = "cache.positions.v1"  # + .<instance>: reports in bet
 POPULAR_SUBJECT_PREFIX = "cache.popular.v1"  # + .<instance>: pages that an event hit
 
 INSTANCE_CHARS_MAX = 128
+LEASE_S_MAX = 3600.0  # of one report; one that names more counts as this
 SOURCES_MAX = 256  # of one report; followers keep no more
 
 

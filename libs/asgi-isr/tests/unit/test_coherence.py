@@ -95,7 +95,7 @@ async def test_lease_runs_out_without_marks(site: Any) -> None:
     assert reply.headers["cache-control"] == "no-store"
     site.log.marks_down = False
     async with asyncio.timeout(5):
-        while app.cache.follower.lease_until < site.clock.monotonic():
+        while app.cache.lease.until < site.clock.monotonic():
             await asyncio.sleep(0.01)
     assert (await request(app, PAGE)).cache_status.startswith("asgi-isr; hit; ttl=")
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Sequence
 from asgi_isr.coherence import Follower, Index
 from asgi_isr.logs.memory import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage
-from asgi_isr.testing import FakeClock
 
 BATCHES = 50
 
@@ -31,9 +30,7 @@ async def test_requests_run_between_the_batches_of_a_backlog() -> None:
     async def no_snapshot() -> None:
         return None
 
-    follower = Follower(
-        Backlog(), Index(tags_max=10), FakeClock(), lease_s=None, load_snapshot=no_snapshot
-    )
+    follower = Follower(Backlog(), Index(tags_max=10), load_snapshot=no_snapshot)
     seen: set[int | None] = set()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         following = tasks.create_task(follower.run())

@@ -4,8 +4,7 @@ import asyncio
 import random
 
 import pytest
-from asgi_isr.coherence import Index, Snapshot, decode_snapshot, encode_snapshot
-from asgi_isr.coherence.index import Verdict
+from asgi_isr.coherence import Index, Invalidated, Snapshot, decode_snapshot, encode_snapshot
 from asgi_isr.errors import CorruptPageError
 from asgi_isr.http.cache_control import cache_control
 from asgi_isr.http.codings import IDENTITY, MADE
@@ -33,11 +32,11 @@ def test_verdict_is_the_worst_of_the_tags() -> None:
     index = Index(tags_max=100)
     index.apply(["soft"], 11, hard=False)
     index.apply(["hard"], 12, hard=True)
-    assert index.verdict(["other"], 10) is Verdict.FRESH
-    assert index.verdict(["soft", "other"], 10) is Verdict.SOFT
-    assert index.verdict(["soft", "hard"], 10) is Verdict.HARD
-    assert index.verdict(["soft", "hard"], 11) is Verdict.HARD
-    assert index.verdict(["soft", "hard"], 12) is Verdict.FRESH
+    assert index.invalidated(["other"], 10) is Invalidated.NOT
+    assert index.invalidated(["soft", "other"], 10) is Invalidated.SOFT
+    assert index.invalidated(["soft", "hard"], 10) is Invalidated.HARD
+    assert index.invalidated(["soft", "hard"], 11) is Invalidated.HARD
+    assert index.invalidated(["soft", "hard"], 12) is Invalidated.NOT
 
 
 def test_soft_after_hard_stays_hard() -> None:
@@ -45,7 +44,7 @@ def test_soft_after_hard_stays_hard() -> None:
     index = Index(tags_max=100)
     index.apply(["a"], 11, hard=True)
     index.apply(["a"], 12, hard=False)
-    assert index.verdict(["a"], 10) is Verdict.HARD
+    assert index.invalidated(["a"], 10) is Invalidated.HARD
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -61,7 +60,7 @@ def test_pruned_index_never_calls_fresh_what_a_whole_one_does_not(seed: int) -> 
         assert len(small) <= 8
         asked = [f"t{rng.randrange(40)}" for _ in range(3)]
         fence = rng.randrange(seq + 1)
-        assert small.verdict(asked, fence) >= whole.verdict(asked, fence)
+        assert small.invalidated(asked, fence) >= whole.invalidated(asked, fence)
 
 
 def test_pruning_forgets_few_and_the_oldest() -> None:
@@ -74,8 +73,8 @@ def test_pruning_forgets_few_and_the_oldest() -> None:
     index.apply(["new"], 1002, hard=True)
     assert 970 < len(index) <= 1000
     assert 2 <= index.base <= 30
-    assert index.verdict(["t1"], 1000) is Verdict.SOFT
-    assert index.verdict([f"t{index.base + 2}"], index.base + 1) is not Verdict.FRESH
+    assert index.invalidated(["t1"], 1000) is Invalidated.SOFT
+    assert index.invalidated([f"t{index.base + 2}"], index.base + 1) is not Invalidated.NOT
 
 
 def test_event_larger_than_the_index_is_covered_by_its_base() -> None:
@@ -84,8 +83,8 @@ def test_event_larger_than_the_index_is_covered_by_its_base() -> None:
     index.apply(["a"], 10, hard=False)
     index.apply([f"t{number}" for number in range(10)], 11, hard=True)
     assert len(index) <= 3
-    assert index.verdict(["other"], 10) is Verdict.HARD
-    assert index.verdict(["other"], 11) is Verdict.FRESH
+    assert index.invalidated(["other"], 10) is Invalidated.HARD
+    assert index.invalidated(["other"], 11) is Invalidated.NOT
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -107,7 +106,7 @@ def test_snapshot_in_any_order_is_pruned_by_age(seed: int) -> None:
     assert 17 <= len(small) <= 20
     for fence in range(1000):
         for tag in (f"{kind}{seq}" for seq in rng.sample(seqs, 3) for kind in "hs"):
-            assert small.verdict([tag], fence) >= whole.verdict([tag], fence)
+            assert small.invalidated([tag], fence) >= whole.invalidated([tag], fence)
 
 
 def test_snapshot_round_trip() -> None:
@@ -121,9 +120,9 @@ def test_snapshot_round_trip() -> None:
     other = Index(tags_max=100)
     other.restore(snapshot)
     assert (snapshot.position, snapshot.stamp, other.base) == (12, "stamp", 5)
-    assert other.verdict(["a"], 10) is Verdict.HARD
-    assert other.verdict(["b"], 10) is Verdict.SOFT
-    assert other.verdict(["c"], 4) is Verdict.HARD
+    assert other.invalidated(["a"], 10) is Invalidated.HARD
+    assert other.invalidated(["b"], 10) is Invalidated.SOFT
+    assert other.invalidated(["c"], 4) is Invalidated.HARD
 
 
 @pytest.mark.parametrize(

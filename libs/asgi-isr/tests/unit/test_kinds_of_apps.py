@@ -112,7 +112,7 @@ async def test_app_without_lifespan_is_cached(site: Any, fault: OSError | None) 
     app = CacheMiddleware(plain, cache)
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(app({"type": "lifespan"}, receive, send))
-        while not cache.follower.joined or cache.follower.lease_until < site.clock.monotonic():
+        while not cache.follower.joined or cache.lease.until < site.clock.monotonic():
             await asyncio.sleep(0)
         assert events == ["lifespan.startup.complete"]
         await request(app, PAGE)

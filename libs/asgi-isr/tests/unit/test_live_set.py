@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from asgi_isr import CacheSettings, PageCache
 from asgi_isr.coherence import LiveSet, Reached
-from asgi_isr.coherence.live_set import HISTORY_MAX, INSTANCES_MAX, LEFT_MAX, MARGIN_S
+from asgi_isr.coherence.live_set import HISTORY_MAX, INSTANCES_MAX, LEFT_MAX
+from asgi_isr.coherence.rules import MARGIN_S
 from asgi_isr.engine.reporter import instance_name, path_of
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs import MemoryLog
@@ -174,10 +175,10 @@ async def test_nothing_is_fresh_after_the_last_word() -> None:
     log = MemoryLog()
     async with PageCache(CacheSettings(lease_s=60.0), log=log) as cache:
         async with asyncio.timeout(5):
-            while cache.follower.lease_until < cache.clock.monotonic():
+            while cache.lease.until < cache.clock.monotonic():
                 await asyncio.sleep(0.001)
     assert log.live.names() == frozenset()
-    assert cache.follower.lease_until < cache.clock.monotonic()
+    assert cache.lease.until < cache.clock.monotonic()
 
 
 class DeafLog(MemoryLog):
@@ -206,9 +207,9 @@ async def test_fault_of_the_log_does_not_break_the_shutdown() -> None:
     """Whatever a log raises when an instance leaves, the instance ends in order."""
     async with PageCache(CacheSettings(), log=FailingLog()) as cache:
         async with asyncio.timeout(5):
-            while cache.follower.lease_until < cache.clock.monotonic():
+            while cache.lease.until < cache.clock.monotonic():
                 await asyncio.sleep(0.001)
-    assert cache.follower.lease_until < cache.clock.monotonic()
+    assert cache.lease.until < cache.clock.monotonic()
 
 
 async def test_no_lease_without_a_registration() -> None:
@@ -218,10 +219,10 @@ async def test_no_lease_without_a_registration() -> None:
         async with asyncio.timeout(5):
             while cache.follower.counters.lease_failures < 2:
                 await asyncio.sleep(0.001)
-        assert cache.follower.lease_until < cache.clock.monotonic()
+        assert cache.lease.until < cache.clock.monotonic()
         log.deaf = False
         async with asyncio.timeout(5):
-            while cache.follower.lease_until < cache.clock.monotonic():
+            while cache.lease.until < cache.clock.monotonic():
                 await asyncio.sleep(0.001)
         (name,) = log.live.names()
         assert name.startswith("a-1-")

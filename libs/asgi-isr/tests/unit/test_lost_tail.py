@@ -96,7 +96,7 @@ async def test_lost_mark_gives_no_lease(site: Any) -> None:
     link = SlowLink(log)
     cache = PageCache(CacheSettings(lease_s=0.6), log=link, clock=site.clock)
     async with cache, asyncio.timeout(20):
-        while cache.follower.lease_until < site.clock.monotonic():
+        while cache.lease.until < site.clock.monotonic():
             await asyncio.sleep(0.001)
         app = CacheMiddleware(site.app, cache)
         await request(app, PAGE)
@@ -120,5 +120,5 @@ async def test_lost_mark_gives_no_lease(site: Any) -> None:
         while cache.follower.counters.lease_failures == failures:
             await asyncio.sleep(0.001)
         assert cache.follower.position == last
-        assert cache.follower.lease_until <= site.clock.monotonic()
+        assert cache.lease.until <= site.clock.monotonic()
         assert (await request(app, PAGE)).body == b"new"

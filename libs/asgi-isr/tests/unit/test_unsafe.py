@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from asgi_isr.coherence import Index
-from asgi_isr.coherence.index import OWN_MAX, Verdict
+from asgi_isr.coherence import Index, Invalidated
+from asgi_isr.coherence.index import OWN_MAX
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.logs import MemoryLog
@@ -141,13 +141,13 @@ def test_no_fence_is_enough_until_the_event_of_a_change_is_known() -> None:
     index = Index(tags_max=10)
     number = index.change(TAGS[1:])
     index.reset(100)
-    assert index.verdict(TAGS, 10**15) is Verdict.HARD
+    assert index.invalidated(TAGS, 10**15) is Invalidated.HARD
     index.announced(number, 120)
-    assert index.verdict(TAGS, 119) is Verdict.HARD
-    assert index.verdict(TAGS, 120) is Verdict.FRESH
+    assert index.invalidated(TAGS, 119) is Invalidated.HARD
+    assert index.invalidated(TAGS, 120) is Invalidated.NOT
     index.apply((), 120, hard=True)
-    assert not index.own
-    assert index.verdict(TAGS, 119) is Verdict.HARD
+    assert not index.own_hard
+    assert index.invalidated(TAGS, 119) is Invalidated.HARD
 
 
 def test_mark_tells_of_the_changes_before_it_was_asked_for_alone() -> None:
@@ -157,8 +157,8 @@ def test_mark_tells_of_the_changes_before_it_was_asked_for_alone() -> None:
     asked_for = index.changes
     index.change(("b",))
     index.marked(asked_for, 50)
-    assert index.verdict(("a",), 50) is Verdict.FRESH
-    assert index.verdict(("b",), 50) is Verdict.HARD
+    assert index.invalidated(("a",), 50) is Invalidated.NOT
+    assert index.invalidated(("b",), 50) is Invalidated.HARD
 
 
 def test_event_that_comes_before_its_answer_overtakes_nothing_twice() -> None:
@@ -168,7 +168,7 @@ def test_event_that_comes_before_its_answer_overtakes_nothing_twice() -> None:
     index.apply(("a",), 12, hard=True)
     index.announced(number, 12)
     index.apply((), 13, hard=True)
-    assert index.verdict(("a",), 12) is Verdict.FRESH
+    assert index.invalidated(("a",), 12) is Invalidated.NOT
 
 
 def test_too_many_changes_count_as_one_of_everything() -> None:
@@ -176,6 +176,6 @@ def test_too_many_changes_count_as_one_of_everything() -> None:
     index = Index(tags_max=10)
     index.change(f"tag:{number}" for number in range(OWN_MAX + 1))
     assert len(index) == 1
-    assert index.verdict(TAGS, 10**15) is Verdict.HARD
+    assert index.invalidated(TAGS, 10**15) is Invalidated.HARD
     index.marked(index.changes, 30)
-    assert index.verdict(TAGS, 30) is Verdict.FRESH
+    assert index.invalidated(TAGS, 30) is Invalidated.NOT

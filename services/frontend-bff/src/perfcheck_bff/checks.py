@@ -17,7 +17,8 @@ def log_check(cache: PageCache) -> Check:
         if cache.follower.joined:
             return None
         found = "the page cache has not joined the invalidation log; is PERFCHECK_NATS_URL right?"
-        return f"{found} ({cache.follower.failure})" if cache.follower.failure else found
+        reason = cache.follower.unhealthy_reason
+        return f"{found} ({reason})" if reason else found
 
     return check
 
@@ -26,7 +27,7 @@ def lease_check(cache: PageCache) -> Check:
     """Return the check that pages may count as fresh: a mark has come through the log recently."""
 
     async def check() -> str | None:
-        if cache.clock.monotonic() < cache.follower.lease_until:
+        if cache.lease.valid:
             return None
         return (
             "the lease has expired: no mark has come through the invalidation log recently, so no "

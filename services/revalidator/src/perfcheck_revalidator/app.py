@@ -92,8 +92,6 @@ async def _snapshots(settings: Settings, health: Health, app: Litestar) -> Async
         follower = Follower(
             log,
             Index(tags_max=_CACHE.index_tags_max),
-            SystemClock(),
-            lease_s=None,  # it serves nobody pages
             load_snapshot=load_snapshot,
         )
         app.state.follower = follower
@@ -116,8 +114,8 @@ def _add_checks(
     health: Health, follower: Follower, store: RedisStore, writer: SnapshotWriter
 ) -> None:
     async def check_log() -> str | None:
-        if follower.failure is not None:
-            return follower.failure
+        if follower.unhealthy_reason is not None:
+            return follower.unhealthy_reason
         return None if follower.joined else "has not reached the end of the log yet"
 
     async def check_store() -> str | None:

@@ -2,7 +2,9 @@
 
 from asgi_isr.coherence.follower import Follower, FollowerCounters
 from asgi_isr.coherence.index import Index
+from asgi_isr.coherence.lease import Lease
 from asgi_isr.coherence.live_set import LiveSet, Observer, Progress, Reached
+from asgi_isr.coherence.rules import RULES, Invalidated, Rules, Seen
 from asgi_isr.coherence.snapshot import (
     Snapshot,
     decode_snapshot,
@@ -12,13 +14,18 @@ from asgi_isr.coherence.snapshot import (
 )
 
 __all__ = [
+    "RULES",
     "Follower",
     "FollowerCounters",
     "Index",
+    "Invalidated",
+    "Lease",
     "LiveSet",
     "Observer",
     "Progress",
     "Reached",
+    "Rules",
+    "Seen",
     "Snapshot",
     "decode_snapshot",
     "encode_snapshot",

@@ -20,11 +20,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
+from asgi_isr.coherence.rules import RULES, Rules
 from asgi_isr.reports import INSTANCE_CHARS_MAX, SOURCES_MAX, Report
 
 INSTANCES_MAX = 10_000
-MARGIN_S = 1.0  # after a lease: reports are on their way for less
-LEASE_S_MAX = 3600.0
 HISTORY_MAX = 2048  # reports remembered of an instance
 LEFT_MAX = 1024  # names remembered of those that left
 
@@ -76,10 +75,9 @@ class _Instance:
         self.ends = float("-inf")
         self.numbers: dict[str, tuple[list[int], list[float]]] = {}
 
-    def take(self, report: Report, now: float) -> None:
+    def take(self, report: Report, now: float, ends: float) -> None:
         # Also a report that comes late was made after the one before it was heard.
-        lease_s = min(max(report.lease_s, 0.0), LEASE_S_MAX)
-        self.ends = max(self.ends, now + lease_s + MARGIN_S)
+        self.ends = max(self.ends, ends)
         if self.report is not None and report.number < self.report.number:
             return
         self.report = report
@@ -106,7 +104,8 @@ class _Instance:
 class LiveSet:
     """The instances that an observer knows of. `now` is its monotonic clock, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Rules = RULES) -> None:
+        self._rules = rules
         self._instances: dict[str, _Instance] = {}
         self._left: OrderedDict[str, None] = OrderedDict()
         self.complete = False
@@ -138,7 +137,7 @@ class LiveSet:
                 self.complete = False
                 return
             known = self._instances[name] = _Instance()
-        known.take(report, now)
+        known.take(report, now, self._rules.live_until(now, report.lease_s))
 
     def _leave(self, name: str) -> None:
         self._instances.pop(name, None)
@@ -148,7 +147,7 @@ class LiveSet:
 
     def lost(self) -> None:
         """Note that reports may have been missed: somebody may have entered meanwhile."""
-        self.complete = False
+        self.complete = self._rules.complete_after_break(complete=self.complete)
 
     def loaded(self, reports: Iterable[tuple[Report, float]], now: float) -> None:
         """Take in every registration that is kept, with its age in seconds.
@@ -170,6 +169,13 @@ class LiveSet:
         for name in gone:
             del self._instances[name]
         return gone
+
+    def silent(self, asked_at: float, *, answered: bool) -> list[str]:
+        """Forget those who were silent until the broker was asked for a sign; return who they are.
+
+        `answered` says that it has answered, and that all was taken in which it passed on before.
+        """
+        return self.expire(self._rules.silent_until(asked_at, answered=answered))
 
     def next_end(self) -> float | None:
         """Return when the next instance would be forgotten, None without any."""

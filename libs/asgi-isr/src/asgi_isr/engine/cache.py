@@ -4,12 +4,16 @@ Rules 3 and 4 of the coherence protocol are here; the follower has the rules of 
 """
 
 import asyncio
+import random
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import ClassVar, NamedTuple, Self
+from typing import Self
 
+from asgi_isr.backoff import Jitter
 from asgi_isr.coherence.follower import Follower
-from asgi_isr.coherence.index import Index, Verdict
+from asgi_isr.coherence.index import Index
+from asgi_isr.coherence.lease import Lease
+from asgi_isr.coherence.rules import RULES, Invalidated, Rules, Seen
 from asgi_isr.coherence.snapshot import Snapshot, read_snapshot
 from asgi_isr.counters import Counters
 from asgi_isr.engine.changes import Changes
@@ -43,24 +47,13 @@ from asgi_isr.types import Headers
 ATTEMPTS_MAX = 4  # looks at one key for one request, until it renders without the cache
 
 
-class Arrival(NamedTuple):
-    """What an instance knew when a request arrived: its position, and changes made through it."""
-
-    position: int
-    changes: int
-
-
 class PageCache:
     """One instance of the cache. Enter it as an async context manager before the first request.
 
     Without `log` invalidations come from this process alone, without `store` nothing is shared.
+    `rules` and `jitter` are for tests: the decisions of the coherence protocol, one of which may be
+    replaced to see that it is needed, and the randomness of waits, from 0 to 1.
     """
-
-    # What it is built of. The simulation builds it of parts that lack one guard each, and must
-    # find every one of them.
-    index_type: ClassVar[type[Index]] = Index
-    follower_type: ClassVar[type[Follower]] = Follower
-    renders_type: ClassVar[type[Renders]] = Renders
 
     def __init__(
         self,
@@ -69,35 +62,44 @@ class PageCache:
         log: Log | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
+        rules: Rules = RULES,
+        jitter: Jitter = random.random,
     ) -> None:
         self.settings = settings or CacheSettings()
         self.clock: Clock = clock or SystemClock()
         self.log: Log = log if log is not None else MemoryLog()
         self.counters = Counters()
-        self.index = self.index_type(tags_max=self.settings.index_tags_max)
+        self.rules = rules
+        self.index = Index(tags_max=self.settings.index_tags_max, rules=rules)
         self.local = LocalPages(bytes_max=self.settings.local_bytes_max)
-        self.follower = self.follower_type(
-            self.log, self.index, self.clock, lease_s=self.settings.lease_s,
-            load_snapshot=self._load_snapshot, on_event=self._on_event, on_rejoin=self._on_rejoin,
+        self.follower = Follower(
+            self.log, self.index, load_snapshot=self._load_snapshot, on_event=self._on_event,
+            on_rejoin=self._on_rejoin, on_move=self._on_move, rules=rules, jitter=jitter,
+        )  # fmt: skip
+        self.reporter = Reporter(
+            self.log, self.follower, self.counters,
+            name=instance_name(self.settings.instance), lease_s=self.settings.lease_s,
+            end_lease=self._on_leave,
+        )  # fmt: skip
+        self.lease = Lease(
+            self.log, self.index, self.follower, self.clock, lease_s=self.settings.lease_s,
+            register=self.reporter.register, rules=rules, jitter=jitter,
         )  # fmt: skip
         self._store = store
         self.shared = SharedPages(
             store, self.clock, self.counters, namespace=self.settings.namespace,
             release=self.settings.release, timeout_s=self.settings.store_timeout_s,
         ) if store is not None else None  # fmt: skip
-        self.renders = self.renders_type(
+        self.renders = Renders(
             Parts(
                 settings=self.settings, clock=self.clock, counters=self.counters,
-                index=self.index, local=self.local, follower=self.follower, shared=self.shared,
+                index=self.index, local=self.local, follower=self.follower, lease=self.lease,
+                shared=self.shared, rules=rules,
             )
         )  # fmt: skip
         self.changes = Changes(
             self.log, clock=self.clock, counters=self.counters, index=self.index,
             local=self.local,
-        )  # fmt: skip
-        self.reporter = Reporter(
-            self.log, self.follower, self.counters,
-            name=instance_name(self.settings.instance), lease_s=self.settings.lease_s,
         )  # fmt: skip
         self._exit = AsyncExitStack()
 
@@ -110,7 +112,10 @@ class PageCache:
         for part in (self.renders, self.changes):
             self._exit.callback(part.close)
             part.open(tasks)
-        for name, work in (("follower", self.follower.run()), ("reporter", self.reporter.run())):
+        for name, work in (
+            ("follower", self.follower.run()), ("lease", self.lease.run()),
+            ("reporter", self.reporter.run()),
+        ):  # fmt: skip
             self._exit.callback(tasks.create_task(work, name=f"isr-{name}").cancel)
         return self
 
@@ -137,22 +142,22 @@ class PageCache:
             entry is not None
             and entry.soft_since is None
             and now < entry.expires
-            and now < self.follower.lease_until
+            and now < self.lease.until
             and entry.fence >= self.index.base
         ):
             return entry
         return None
 
-    async def reached(self, source: str, number: int) -> bool:
-        """Wait until this instance has been told of all that `source` wrote up to `number`.
+    async def reached(self, source: str, source_seq: int) -> bool:
+        """Wait until this instance has been told of all that `source` wrote up to `source_seq`.
 
         False when it was not within `consistency_wait_s`: then what is held may be older (rule 12).
         """
-        if self.follower.sequences.get(source, -1) >= number:
+        if self.follower.knows_write(source, source_seq):
             return True
         self.counters.awaited += 1
         wait_s = self.settings.consistency_wait_s
-        if await self.follower.wait_for_sequence(source, number, wait_s):
+        if await self.follower.wait_for_source(source, source_seq, wait_s):
             return True
         self.counters.unreached += 1
         return False
@@ -175,7 +180,7 @@ class PageCache:
         position = self.follower.position
         if position is None:
             return Bypass("not-joined")
-        arrived = Arrival(position, self.index.changes)
+        arrived = Seen(position, self.index.changes)
         for _ in range(ATTEMPTS_MAX):
             outcome = await self._attempt(request, render, arrived)
             if not isinstance(outcome, Again):
@@ -183,7 +188,7 @@ class PageCache:
         return Bypass("contended")
 
     async def _attempt(
-        self, request: PageRequest, render: Render, arrived: Arrival
+        self, request: PageRequest, render: Render, arrived: Seen
     ) -> Answer | Bypass | Streamed | Again:
         """Look once: answer with what is held, else with what a render brings."""
         key = self._selected(request)
@@ -193,7 +198,8 @@ class PageCache:
         refusal = Bypass("not-cached") if request.only_if_cached else self.renders.refusal(key)
         if refusal is not None:
             return refusal
-        alone = self._alone(request, entry)
+        asked_each_time = entry is not None and entry.page.validate
+        alone = self.rules.alone(authorized=request.authorized, validate=asked_each_time)
         flight = None if alone else self.renders.under_way(key)
         lead = flight is None
         if flight is None:
@@ -212,10 +218,6 @@ class PageCache:
         """Return the key of the variant that the request selects (RFC 9111, section 4.1)."""
         return variant_key(request.key, self.local.varied.get(request.key, ()), request.headers)
 
-    def _alone(self, request: PageRequest, entry: Entry | None) -> bool:
-        """Say whether the app has to be asked for this request, whatever others had rendered."""
-        return request.authorized or (entry is not None and entry.page.validate)
-
     def _held(self, request: PageRequest, render: Render, entry: Entry, use: Use) -> Answer:
         """Answer with a local page that is fresh, or stale and refreshed meanwhile."""
         if use is Use.FRESH:
@@ -228,14 +230,14 @@ class PageCache:
     def status(self) -> dict[str, object]:
         """Return where this instance stands, for health checks and dashboards."""
         self.counters.evicted = self.local.evicted
-        left_s = self.follower.lease_until - self.clock.monotonic()
+        left_s = self.lease.until - self.clock.monotonic()
         return {
             "position": self.follower.position,
             "base": self.index.base,
             "joined": self.follower.joined,
             "tags": len(self.index),
             "lease_remaining_s": round(max(0.0, left_s), 3),
-            "log_failure": self.follower.failure,
+            "log_failure": self.follower.unhealthy_reason,
             "store_failing": self.shared.failing if self.shared else False,
             "local": {"pages": len(self.local.entries), "bytes": self.local.bytes},
             "counters": {
@@ -250,14 +252,14 @@ class PageCache:
         if entry is None:
             return None, Use.NONE
         use = Use.NONE
-        if entry.fence >= self.index.base:
-            use = entry.use(self.clock.monotonic(), self.follower.lease_until)
+        if self.rules.trusted(entry.fence, self.index.base):
+            use = entry.use(self.clock.monotonic(), self.lease.until)
         if use is Use.NONE:
             self.local.drop(key)
             return None, use
         if request.authorized and not entry.public:
             return None, Use.NONE
-        if request.after_a_write and entry.soft_since is not None:
+        if request.after_a_write and not self.rules.new_as_write(soft=entry.soft_since is not None):
             # It may be older than the write. The lifetime and the lease say nothing of that: what
             # is not invalidated is as new as the write, which was announced here.
             use = Use.VALIDATE
@@ -265,7 +267,7 @@ class PageCache:
 
     def _accept(
         self, request: PageRequest, result: Kept | Overtaken | Personal | Again | Failed,
-        arrived: Arrival, *, stale: bool, lead: bool,
+        arrived: Seen, *, stale: bool, lead: bool,
     ) -> Answer | Bypass | Again:  # fmt: skip
         """Turn a render's result into this request's answer."""
         if isinstance(result, Again):
@@ -273,12 +275,14 @@ class PageCache:
         if isinstance(result, Failed):
             return self._failed(result, request)
         entry = result.entry
-        verdict = self.index.verdict(entry.page.tags, entry.fence)
+        invalidated = self.index.invalidated(entry.page.tags, entry.fence)
         shared = isinstance(result, Kept) and not result.stored
-        if verdict is not Verdict.FRESH and (shared or not self._may_take(result, arrived)):
+        changes = result.changes if isinstance(result, Overtaken) else None
+        may_take = not shared and self.rules.may_take(arrived, entry.fence, changes)
+        if invalidated is not Invalidated.NOT and not may_take:
             # Between a look into the store and this one an event may have come.
             return Again()
-        if not lead and not self._is_for(request, result):
+        if not lead and not is_for(request, result, self.rules):
             return Again()
         if lead:
             self.counters.misses += 1
@@ -289,7 +293,7 @@ class PageCache:
             return self._answer(entry, "hit", "detail=shared", *parts)
         forwarded = "fwd=stale" if stale else "fwd=uri-miss"
         timing = b"" if isinstance(result, Personal) else result.timing
-        if isinstance(result, Overtaken) or verdict is not Verdict.FRESH:
+        if isinstance(result, Overtaken) or invalidated is not Invalidated.NOT:
             status = (forwarded, *parts, "detail=overtaken", f"fence={entry.fence}")
             return Answer(entry, status, fresh=False, timing=timing)
         if isinstance(result, Personal) or result.confirmed:
@@ -298,23 +302,10 @@ class PageCache:
             parts.insert(0, "stored")
         return self._answer(entry, forwarded, *parts)._replace(timing=timing)
 
-    def _is_for(self, request: PageRequest, result: Kept | Overtaken | Personal) -> bool:
-        """Say whether a page that another request had rendered is also the answer to this one."""
-        return is_for(request, result)
-
-    def _may_take(self, result: Kept | Overtaken | Personal, arrived: Arrival) -> bool:
-        """Say whether an overtaken page holds all that this request had seen (waiter rule).
-
-        That is what its instance had consumed, and what was changed through it.
-        """
-        if isinstance(result, Overtaken) and result.changes < arrived.changes:
-            return False
-        return arrived.position <= result.entry.fence
-
     def _answer(self, entry: Entry, *parts: str) -> Answer:
         """Answer with a page that is not invalidated, if perhaps the lease ran out."""
         now = self.clock.monotonic()
-        leased = now < self.follower.lease_until
+        leased = self.rules.lease_valid(now, self.lease.until)
         status = (*parts, f"ttl={int(entry.expires - now)}", f"fence={entry.fence}")
         return Answer(entry, status if leased else (*status, "detail=no-lease"), fresh=leased)
 
@@ -354,3 +345,10 @@ class PageCache:
     def _on_rejoin(self) -> None:
         self.renders.forget()
         self.local.clear()
+        self.lease.lose()
+
+    def _on_move(self) -> None:
+        self.reporter.moved()
+
+    def _on_leave(self) -> None:
+        self.lease.end()

@@ -5,6 +5,7 @@ import logging
 import re
 import uuid
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from heapq import nlargest
 from operator import itemgetter
@@ -50,18 +51,22 @@ class Reporter:
     """Reports for the instance `name`. No report holds up the log, a request or the lease."""
 
     def __init__(
-        self, log: Log, follower: Follower, counters: Counters, *, name: str, lease_s: float
-    ) -> None:
+        self, log: Log, follower: Follower, counters: Counters, *, name: str, lease_s: float,
+        end_lease: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._log = log
         self._follower = follower
         self._counters = counters
         self._name = name
         self._lease_s = lease_s
+        self._end_lease = end_lease
         self._number = 0
         self._moved = asyncio.Event()
         self._popular: deque[PopularPages] = deque(maxlen=POPULAR_MAX)
-        follower.on_move = self._moved.set
-        follower.register = self.register
+
+    def moved(self) -> None:
+        """Report the new position soon."""
+        self._moved.set()
 
     async def register(self) -> None:
         """Enter the live set, before the lease is renewed; raises `LogUnavailableError`."""
@@ -118,7 +123,7 @@ class Reporter:
 
     async def _leave(self) -> None:
         """Say that no page is fresh here any more, so that nobody waits for the lease to end."""
-        self._follower.end_lease()
+        self._end_lease()
         report = self._report(leaving=True)
         if report is None:
             return
@@ -139,6 +144,6 @@ class Reporter:
             position=follower.position,
             lease_s=self._lease_s,
             number=self._number,
-            sequences=dict(follower.sequences),
+            sequences=dict(follower.source_seqs),
             leaving=leaving,
         )

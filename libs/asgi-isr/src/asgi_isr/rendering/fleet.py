@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from asgi_isr.coherence.index import Verdict
+from asgi_isr.coherence.rules import Invalidated
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.http.policy import Use
 from asgi_isr.pages.entry import Entry
@@ -27,7 +27,8 @@ class Fleet:
         self._counters = parts.counters
         self._index = parts.index
         self._local = parts.local
-        self._follower = parts.follower
+        self._lease = parts.lease
+        self._rules = parts.rules
         self._shared = parts.shared
         self._ended: dict[str, int] = {}  # by key, up to which fence what is stored is over
 
@@ -57,13 +58,14 @@ class Fleet:
         if isinstance(page, Varied):  # those who asked look for their variants
             self._local.varied.note(page.key, page.vary)
             return Again()
-        verdict = self._index.verdict(page.tags, page.fence)
-        if verdict is Verdict.HARD or page.fence <= self._ended.get(key, -1):
+        invalidated = self._index.invalidated(page.tags, page.fence)
+        ended = self._ended.get(key, -1)
+        if not self._rules.usable_from_store(invalidated, page.fence, ended=ended):
             return None
         entry = Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
-        if verdict is Verdict.SOFT:
+        if invalidated is Invalidated.SOFT:
             entry.soft_since = entry.created  # the earliest it can have been: when is not known
-        use = entry.use(self._clock.monotonic(), self._follower.lease_until)
+        use = entry.use(self._clock.monotonic(), self._lease.until)
         if use is Use.NONE or not self._is_newer(page):
             return None
         kept = self._local.put(entry)

@@ -1,7 +1,6 @@
 """One render of a key in this process, which requests for that key join."""
 
 import asyncio
-import uuid
 
 from asgi_isr.rendering.outcomes import Result
 
@@ -15,10 +14,10 @@ class Flight:
 
     __slots__ = ("alone", "done", "ended", "key", "locked", "owner", "task")
 
-    def __init__(self, key: str, *, alone: bool = False) -> None:
+    def __init__(self, key: str, *, owner: str, alone: bool = False) -> None:
         self.key = key
         self.alone = alone
-        self.owner = uuid.uuid4().hex  # of the fleet's render lock
+        self.owner = owner  # of the fleet's render lock
         self.locked = False  # whether the lock is ours, or may be
         self.task: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()

@@ -4,6 +4,8 @@ import msgspec
 
 from asgi_isr.coherence.follower import Follower
 from asgi_isr.coherence.index import Index
+from asgi_isr.coherence.lease import Lease
+from asgi_isr.coherence.rules import Rules
 from asgi_isr.counters import Counters
 from asgi_isr.pages.local import LocalPages
 from asgi_isr.pages.shared import SharedPages
@@ -20,4 +22,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     index: Index
     local: LocalPages
     follower: Follower
+    lease: Lease
+    rules: Rules
     shared: SharedPages | None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from asgi_isr.coherence.index import Verdict
+from asgi_isr.coherence.rules import Invalidated
 from asgi_isr.errors import RenderTimeoutError
 from asgi_isr.http.fields import values
 from asgi_isr.http.policy import NotStored, Storing, Use
@@ -58,6 +58,8 @@ class PageRenderer:
         self._index = parts.index
         self._local = parts.local
         self._follower = parts.follower
+        self._lease = parts.lease
+        self._rules = parts.rules
         self._fleet = fleet
         self._generation = 0  # raised by a rejoin; renders of an earlier one are not kept
 
@@ -109,7 +111,7 @@ class PageRenderer:
 
     def _renew(self, request: PageRequest, answer: Confirmed, held: Page, begun: Begun) -> Result:
         """Keep a page that the app confirmed, unless it must not be stored any more."""
-        if self._index.verdict(held.tags, begun.fence) is Verdict.HARD:
+        if self._index.invalidated(held.tags, begun.fence) is Invalidated.HARD:
             return Again()  # meanwhile its body became unusable, whatever the app says of it
         self._counters.validated += 1
         page, storable = confirmed_page(request, answer, held, self._stamp(begun.fence))
@@ -145,7 +147,9 @@ class PageRenderer:
     def _held(self, key: str) -> Entry | None:
         """Return the page that the app can be asked about, if there is one."""
         held = self._local.entries.get(key)
-        if held is None or held.soft_since == DEAD or held.fence < self._index.base:
+        if held is None or held.soft_since == DEAD:
+            return None
+        if not self._rules.trusted(held.fence, self._index.base):
             return None
         return held
 
@@ -154,7 +158,7 @@ class PageRenderer:
         held, now = self._held(key), self._clock.monotonic()
         if held is None or (request.authorized and not held.public):
             return False
-        return held.use(now, self._follower.lease_until) not in {Use.NONE, Use.VALIDATE}
+        return held.use(now, self._lease.until) not in {Use.NONE, Use.VALIDATE}
 
     def _entry(self, page: Page) -> Entry:
         return Entry(page, now=self._clock.monotonic(), wall=self._clock.wall())
@@ -163,21 +167,18 @@ class PageRenderer:
         """Keep a page that nothing has overtaken."""
         entry = self._entry(page)
         timing = ", ".join(values(answer.headers, b"server-timing")).encode("latin-1")
-        if begun.generation != self._generation or not self._keepable(page):
+        joined = begun.generation == self._generation and self._follower.position is not None
+        invalidated = self._index.invalidated(page.tags, page.fence)
+        if not self._rules.keepable(invalidated, joined=joined):
             self._counters.overtaken += 1
             return Overtaken(entry, begun.changes, timing)
         self._local.put(entry)
         return Kept(entry, stored=True, timing=timing, confirmed=isinstance(answer, Confirmed))
 
     def _stamp(self, fence: int) -> int:
-        """Return the fence that the finished page carries: the one taken before it read."""
-        return fence
-
-    def _keepable(self, page: Page) -> bool:
-        """Say whether a page that is just done is still as new as all that is known (rule 3)."""
-        if self._follower.position is None:
-            return False
-        return self._index.verdict(page.tags, page.fence) is Verdict.FRESH
+        """Return the fence that the finished page carries."""
+        position = self._follower.position
+        return self._rules.stamp(fence, fence if position is None else position)
 
 
 def _pass(limit: asyncio.Timeout, passing: Callable[[int], None], status: int) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from asgi_isr.pages.entry import Entry
 from asgi_isr.rendering.fleet import Fleet
@@ -25,14 +26,13 @@ REFRESHES_MAX = 64  # of them, in the background
 class Renders:
     """Starts renders, lets others join them, and tells all who wait what came out."""
 
-    renderer_type: ClassVar[type[PageRenderer]] = PageRenderer
-
     def __init__(self, parts: Parts) -> None:
         self._settings = parts.settings
+        self._rules = parts.rules
         self._clock = parts.clock
         self._counters = parts.counters
         self._fleet = Fleet(parts)
-        self._renderer = self.renderer_type(parts, self._fleet)
+        self._renderer = PageRenderer(parts, self._fleet)
         self._flights: dict[str, Flight] = {}
         self._flying: set[asyncio.Task[Any]] = set()
         self._unstorable = UnstorableKeys()
@@ -106,7 +106,8 @@ class Renders:
         """
         if self._tasks is None:
             raise RuntimeError("enter the PageCache (async with) before the first request")
-        flight = Flight(key, alone=alone)
+        owner = self._rules.lock_owner(uuid.uuid4().hex)
+        flight = Flight(key, owner=owner, alone=alone)
         flight.task = task = self._tasks.create_task(
             self._fly(flight, request, render, background=background),
             name=f"isr-render {request.path}",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from asgi_isr.coherence.rules import Rules
 from asgi_isr.http.vary import variant_key
 from asgi_isr.rendering.outcomes import Confirmed, Kept, Overtaken, Personal, Rendered, Streamed
 from asgi_isr.types import Headers
@@ -44,9 +45,10 @@ class Render(Protocol):
         ...
 
 
-def is_for(request: PageRequest, result: Kept | Overtaken | Personal) -> bool:
+def is_for(request: PageRequest, result: Kept | Overtaken | Personal, rules: Rules) -> bool:
     """Say whether a page that another request had rendered is also the answer to this one."""
     page = result.entry.page
-    if isinstance(result, Personal) or page.validate or (request.authorized and not page.public):
-        return False
-    return page.key == variant_key(request.key, page.vary, request.headers)
+    return not isinstance(result, Personal) and rules.is_for(
+        variant_key(request.key, page.vary, request.headers), page.key,
+        validate=page.validate, authorized=request.authorized, public=page.public,
+    )  # fmt: skip

@@ -18,7 +18,7 @@ async def ready(*caches: PageCache, timeout_s: float = TIMEOUT_S) -> None:
     async with asyncio.timeout(timeout_s):
         for cache in caches:
             while not (  # noqa: ASYNC110  a lease has no event; only tests wait like this
-                cache.follower.joined and cache.follower.lease_until > cache.clock.monotonic()
+                cache.follower.joined and cache.lease.until > cache.clock.monotonic()
             ):
                 await asyncio.sleep(_POLL_S)
 

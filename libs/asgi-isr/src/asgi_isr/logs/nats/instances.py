@@ -185,7 +185,7 @@ class Instances:
         async with asyncio.timeout(self._timeout_s), keeping_cancellation():
             await client.flush()
         # What was said before the question was asked has come before its answer.
-        if hearing.idle() and self._live.expire(asked_at):
+        if self._live.silent(asked_at, answered=hearing.idle()):
             self._moved()
 
     async def _received(self, message: Msg) -> None:

@@ -2,12 +2,11 @@
 
 from nats.js import JetStreamContext
 
-from asgi_isr.coherence.live_set import LEASE_S_MAX
 from asgi_isr.events import MARK_SUBJECT_PREFIX, STREAM, SUBJECT_PREFIX
 from asgi_isr.nats.streams import StreamSpec
 from asgi_isr.nats.streams import ensure_stream as ensure
 from asgi_isr.ports import Clock, SystemClock
-from asgi_isr.reports import INSTANCES_STREAM, INSTANCES_SUBJECT_PREFIX
+from asgi_isr.reports import INSTANCES_STREAM, INSTANCES_SUBJECT_PREFIX, LEASE_S_MAX
 
 __all__ = ["ensure_instances_stream", "ensure_stream", "instances_spec", "invalidations_spec"]
 
