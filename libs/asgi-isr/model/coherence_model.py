@@ -2,13 +2,17 @@
 
 One page that depends on two tags, N instances, every interleaving.
 
-usage: coherence_model.py [WRITES INSTANCES CRASHES RECREATIONS [GUARD_TO_REMOVE]]
+Every decision is taken by `asgi_isr.coherence.Rules`, as in the engine.
 
-GUARD_TO_REMOVE:
-    nofence   an overtaken render is kept
-    setpos    a page is stamped when it is stored, as others do
-    nobase    pruning and joining forget the past without raising the base
-    norejoin  a recreated log goes unnoticed
+usage: coherence_model.py [WRITES INSTANCES CRASHES RECREATIONS [RULE_TO_BREAK]]
+
+RULE_TO_BREAK, taken wrongly to see that it is needed:
+    keepable            an overtaken render is kept
+    stamp               a page is stamped when it is stored, as others do
+    usable_from_store   a page of the store is taken whatever the index says
+    base_after_pruning  pruning forgets the past without raising the base
+    base_after_joining  a joiner trusts pages from before it
+    holds               a recreated log goes unnoticed
 
 Two things are checked in every state:
     seen   a page that an instance holds as fresh is at least as new as every invalidation that this
@@ -20,7 +24,20 @@ Two things are checked in every state:
 import sys
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
+
+from asgi_isr.coherence import RULES, Invalidated, Rules
+from asgi_isr.ports import Bounds
+
+BROKEN = {
+    "keepable": Rules(keepable=lambda _invalidated, *, joined: joined),
+    "stamp": Rules(stamp=lambda _fence, position: position),
+    "usable_from_store": Rules(usable_from_store=lambda _invalidated, _fence, **_ended: True),
+    "base_after_pruning": Rules(base_after_pruning=lambda base, _forgotten: base),
+    "base_after_joining": Rules(base_after_joining=lambda _end, **_known: 0),
+    "holds": Rules(holds=lambda *_seen: True),
+}
 
 TAGS = (0, 1)
 GAP = 5  # a recreated log starts beyond every sequence ever used
@@ -59,12 +76,17 @@ def end(s: State) -> int:
     return s.first + len(s.log) - 1
 
 
-def joined(s: State, removed: str) -> Instance:
-    """Return an instance that knows nothing of the past: its base is the end of the log."""
-    return Instance(end(s), 0 if removed == "nobase" else end(s), (0, 0), None, None, (0, 0))
+def bounds(s: State) -> Bounds:
+    return Bounds(s.first, end(s))
 
 
-def steps(s: State, removed: str) -> Iterator[tuple[str, State]]:
+def joined(s: State, rules: Rules, *, beyond: int = 0, base: int = 0) -> Instance:
+    """Return an instance that knows nothing of the past."""
+    base = rules.base_after_joining(end(s), beyond=beyond, base=base)
+    return Instance(end(s), base, (0, 0), None, None, (0, 0))
+
+
+def steps(s: State, rules: Rules) -> Iterator[tuple[str, State]]:
     if s.writes:
         for tag in TAGS:
             database = put(s.database, tag, s.database[tag] + 1)
@@ -82,30 +104,38 @@ def steps(s: State, removed: str) -> Iterator[tuple[str, State]]:
             s._replace(log=(), first=end(s) + 1 + GAP, recreations=s.recreations - 1),
         )
     for i, x in enumerate(s.instances):
-        for action, instance, change in instance_steps(s, x, removed):
+        for action, instance, change in instance_steps(s, x, rules):
             instances = (*s.instances[:i], instance, *s.instances[i + 1 :])
             yield f"{action}@{i}", s._replace(instances=instances, **change)
 
 
-def fresh(x: Instance, page: Page) -> bool:
-    return page[1] >= x.base and max(x.raised) <= page[1]
+@cache
+def invalidated(rules: Rules, base: int, raised: Versions, fence: int) -> Invalidated:
+    """Judge a page with both tags, which hard invalidations have `raised`."""
+    hard = {str(tag): raised[tag] for tag in TAGS}
+    return rules.invalidated(
+        hard.keys(), fence, base=base, hard=hard, soft={}, own_hard={}, own_soft={}
+    )
 
 
 def instance_steps(
-    s: State, x: Instance, removed: str
+    s: State, x: Instance, rules: Rules
 ) -> Iterator[tuple[str, Instance, dict[str, Any]]]:
     yield "snapshot", x, {"snapshot": (x.position, x.base, x.raised)}
     if s.crashes:
         spent = {"crashes": s.crashes - 1}
-        yield "crash-join-end", joined(s, removed), spent
-        if s.snapshot and s.snapshot[0] + 1 >= s.first:
+        yield "crash-join-end", joined(s, rules), spent
+        if s.snapshot and rules.holds(bounds(s), s.snapshot[0], None, None):
             yield "crash-join-snapshot", Instance(*s.snapshot, None, None, (0, 0)), spent
-    yield "prune", x._replace(base=x.base if removed == "nobase" else x.position, raised=(0, 0)), {}
-    if x.position + 1 < s.first:
-        if removed == "norejoin":
-            yield "skip", x._replace(position=s.first - 1), {}
-        else:
-            yield "rejoin", joined(s, removed), {}
+    yield (
+        "prune",
+        x._replace(base=rules.base_after_pruning(x.base, x.position), raised=(0, 0)),
+        {},
+    )
+    if not rules.holds(bounds(s), x.position, None, None):
+        yield "rejoin", joined(s, rules, beyond=x.position + 1, base=x.base), {}
+    elif x.position + 1 < s.first:  # goes on where the log begins now, as if nothing were lost
+        yield "skip", x._replace(position=s.first - 1), {}
     elif x.position < end(s):
         seq = x.position + 1
         tag, version = s.log[seq - s.first]
@@ -116,17 +146,25 @@ def instance_steps(
             x._replace(position=seq, raised=put(x.raised, tag, seq), local=local, seen=seen),
             {},
         )
+    yield from render_steps(s, x, rules)
+
+
+def render_steps(
+    s: State, x: Instance, rules: Rules
+) -> Iterator[tuple[str, Instance, dict[str, Any]]]:
     if x.render is None:
         yield "render", x._replace(render=(x.position, None)), {}
-        if x.local is None and s.shared and fresh(x, s.shared):
-            yield "shared-hit", x._replace(local=s.shared), {}
+        if x.local is None and s.shared:
+            judged = invalidated(rules, x.base, x.raised, s.shared[1])
+            if rules.usable_from_store(judged, s.shared[1], ended=-1):
+                yield "shared-hit", x._replace(local=s.shared), {}
         return
     fence, versions = x.render
     if versions is None:
         yield "read", x._replace(render=(fence, s.database)), {}
     else:
-        page = (versions, x.position if removed == "setpos" else fence)
-        kept = fresh(x, page) or removed == "nofence"
+        page = (versions, rules.stamp(fence, x.position))
+        kept = rules.keepable(invalidated(rules, x.base, x.raised, page[1]), joined=True)
         done = x._replace(render=None, local=page if kept else None)
         yield "fill-local", done, {}
         if not (s.shared and s.shared[1] > page[1]):
@@ -143,12 +181,12 @@ def broken(s: State) -> str | None:
     return None
 
 
-def check(start: State, removed: str, states_max: int = 6_000_000) -> int:
+def check(start: State, rules: Rules, states_max: int = 6_000_000) -> int:
     came_from: dict[State, tuple[State, str] | None] = {start: None}
     queue = deque([start])
     while queue:
         state = queue.popleft()
-        for action, after in steps(state, removed):
+        for action, after in steps(state, rules):
             if after in came_from:
                 continue
             came_from[after] = (state, action)
@@ -172,7 +210,7 @@ def main() -> int:
     writes, instances, crashes, recreations = [int(n) for n in sys.argv[1:5]] or [2, 2, 0, 0]
     cold = Instance(0, 0, (0, 0), None, None, (0, 0))
     start = State((0, 0), (), (), 1, None, None, (cold,) * instances, writes, crashes, recreations)
-    return check(start, sys.argv[5] if len(sys.argv) > 5 else "")
+    return check(start, BROKEN[sys.argv[5]] if len(sys.argv) > 5 else RULES)
 
 
 if __name__ == "__main__":

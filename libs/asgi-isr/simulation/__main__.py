@@ -8,6 +8,7 @@ from asgi_isr.ports import SystemClock
 from simulation.campaign import Found, Report, find, quietly, search
 from simulation.faults import FAULTS
 from simulation.schedule import Outcome, run
+from simulation.seeds import FILE, keep
 from simulation.starvation import measure
 from simulation.tally import REQUIRED_SEEDS_MIN, missing
 
@@ -90,7 +91,10 @@ def told(found: list[Found | None], names: list[str]) -> bool:
         said = "NOT FOUND"
         if one is not None:
             said = f"found by '{one.invariant}' after {one.seeds} seeds (SEED={one.seed})"
-        print(f"fault {name + ':':<13} {FAULTS[name].what}: {said}")
+        print(f"fault {name + ':':<18} {FAULTS[name].what}: {said}")
+    changed = keep({one.fault: one.seed for one in found if one is not None}, faults=FAULTS)
+    if changed:
+        print(f"{FILE.name} written anew, for the tests:", *changed, sep="\n  ")
     return None not in found
 
 

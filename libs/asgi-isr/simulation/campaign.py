@@ -13,6 +13,7 @@ from asgi_isr.ports import Clock, SystemClock
 
 from simulation.faults import FAULTS
 from simulation.schedule import Outcome, run
+from simulation.seeds import tried
 from simulation.tally import Tally
 
 VIOLATIONS_MAX = 3  # of one process, which then stops: the first one is what matters
@@ -105,10 +106,13 @@ def search(*, first: int, seeds_max: int, seconds_max: float, jobs: int) -> Repo
 
 
 def find(fault: str, *, first: int = 0, seeds_max: int) -> Found | None:
-    """Run seeds from `first` on with a planted fault, until an invariant that it breaks is seen."""
-    seeds = range(first, first + seeds_max)
+    """Run the kept seed with a planted fault, and seeds from `first` on.
+
+    Return by which one an invariant that it breaks was violated, None if by none of them.
+    """
+    seeds = tried(fault, range(first, first + seeds_max))
     with quietly():
-        for number, outcome in enumerate(outcomes(iter(seeds), fault), start=1):
+        for number, outcome in enumerate(outcomes(seeds, fault), start=1):
             if outcome.violation in FAULTS[fault].breaks:
                 return Found(fault, number, outcome.seed, outcome.violation)
     return None

@@ -1,4 +1,4 @@
-"""The exhaustive model of the protocol: it holds, and each guard of it is needed."""
+"""The exhaustive model of the protocol: it holds, and each rule of it is needed."""
 
 import subprocess
 import sys
@@ -24,16 +24,18 @@ def test_protocol_holds_in_every_schedule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("promise", "configuration", "guard"),
+    ("promise", "configuration", "rule"),
     [
-        ("seen", ("2", "2", "0", "0"), "nofence"),
-        ("seen", ("2", "2", "0", "0"), "setpos"),
-        ("seen", ("2", "2", "0", "0"), "nobase"),
-        ("quiet", ("1", "2", "0", "1"), "norejoin"),
+        ("seen", ("2", "2", "0", "0"), "keepable"),
+        ("seen", ("2", "2", "0", "0"), "stamp"),
+        ("seen", ("2", "2", "0", "0"), "usable_from_store"),
+        ("seen", ("2", "2", "0", "0"), "base_after_pruning"),
+        ("quiet", ("1", "2", "1", "0"), "base_after_joining"),
+        ("quiet", ("1", "2", "0", "1"), "holds"),
     ],
 )
-def test_each_guard_is_needed(promise: str, configuration: tuple[str, ...], guard: str) -> None:
-    """Without one guard the model finds a schedule that breaks the promise."""
-    done = run(*configuration, guard)
+def test_each_rule_is_needed(promise: str, configuration: tuple[str, ...], rule: str) -> None:
+    """With one rule broken the model finds a schedule that breaks the promise."""
+    done = run(*configuration, rule)
     assert done.returncode == 1
     assert f"'{promise}' VIOLATED by:" in done.stdout
