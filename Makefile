@@ -31,7 +31,8 @@ check: $(SYNCED) ## bring the system up, measure it, print the verdict, stop it
 
 # Tests wait most of the time, so there are more processes than processors.
 test: $(SYNCED) ## run all tests, in JOBS=4 processes
-	@$(BIN)/python -m pytest -n $(or $(JOBS),4)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),4) -m 'not quiet'
+	@$(BIN)/python -m pytest -m quiet
 
 test-unit: $(SYNCED) ## run the tests that need no server
 	@$(BIN)/python -m pytest libs services cli architecture -m 'not integration'

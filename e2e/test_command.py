@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 
 def test_status_passes_and_tells_where_each_instance_stands(stack: Any, eventually: Any) -> None:
     """`perfcheck status` exits 0 when every service passes, and names each instance."""
@@ -48,6 +50,7 @@ def test_second_up_is_refused(stack: Any) -> None:
     assert str(stack.run["pid"]) in done.stderr
 
 
+@pytest.mark.quiet
 def test_check_measures_and_judges(stack: Any) -> None:
     """`perfcheck check` gives every metric a verdict from enough samples, as table and as JSON."""
     done = stack.command("check", "--json", "--duration", "10s", within_s=180)
