@@ -42,7 +42,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def complete(observer: Instances) -> None:
     """Wait until the observer knows the live set."""
     async with asyncio.timeout(TIMEOUT_S):
-        while await observer.trouble() is not None:
+        while await observer.unhealthy_reason() is not None:
             await asyncio.sleep(0.002)
 
 
@@ -156,7 +156,7 @@ async def test_nothing_is_certain_while_the_connection_is_down(
         await until(lambda: observer.applied(Reached("", position)).everywhere)
         await nats_server.kill("nats")
         await until(lambda: not observer.applied(Reached("", position)).everywhere)
-        assert await observer.trouble() is not None
+        assert await observer.unhealthy_reason() is not None
         await nats_server.restart("nats")
         applied = await observer.wait(Reached("", position), TIMEOUT_S)
         assert applied.everywhere
@@ -195,7 +195,7 @@ async def test_missing_stream_is_waited_for(js: Any, steady_servers: Any) -> Non
         await js.delete_stream(INSTANCES_STREAM)
     async with observing(steady_servers.nats_url) as observer:
         async with asyncio.timeout(TIMEOUT_S):
-            while "not found" not in str(await observer.trouble()):
+            while "not found" not in str(await observer.unhealthy_reason()):
                 await asyncio.sleep(0.002)
         await ensure_instances_stream(js)
         await complete(observer)

@@ -87,7 +87,7 @@ def create_app(
     health.add("nats", relay.unhealthy_reason, required=False)
     # And receipts wait in their stream.
     health.add("receipts", intake.unhealthy_reason, required=False)
-    health.add("instances", observer.trouble, required=False)
+    health.add("instances", observer.unhealthy_reason, required=False)
 
     @asynccontextmanager
     async def opened(_: Litestar) -> AsyncGenerator[None, None]:

@@ -311,8 +311,8 @@ class Fleet:
         """Have nothing to do, for ever."""
         await asyncio.Event().wait()
 
-    async def trouble(self) -> str | None:
-        """Know of no trouble."""
+    async def unhealthy_reason(self) -> str | None:
+        """Know of no reason."""
         return None
 
     async def wait(self, reached: Reached, timeout_s: float) -> Progress:

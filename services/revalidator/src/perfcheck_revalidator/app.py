@@ -64,7 +64,7 @@ def create_app(
 
     routes = [
         metrics_route(metrics.registry),
-        *dead_letter_routes(settings.token_keys(), events.office),
+        *dead_letter_routes(settings.token_keys(), events.dead_letters),
     ]
     return create_litestar(routes, health=health, lifespan=[lifespan])
 
@@ -123,7 +123,7 @@ def _add_checks(
             await store.get(f"{_CACHE.namespace}:health")  # nothing is there: only the way counts
         except StoreUnavailableError as error:
             return str(error)
-        return writer.failure
+        return writer.unhealthy_reason
 
     health.add("log", check_log, required=True)
     health.add("store", check_store, required=False)

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from asgi_isr.coherence import Observer
+from asgi_isr.nats import Link
 from asgi_isr.ports import Clock
 from perfcheck_chassis.http import Health
 from perfcheck_chassis.http_client import ServiceClient
@@ -12,13 +13,12 @@ from perfcheck_chassis.process import background_tasks
 from perfcheck_contracts.limits import REQUEST_S
 
 from perfcheck_revalidator.cdn.port import Cdn
-from perfcheck_revalidator.cdn.settings import trouble_of
+from perfcheck_revalidator.cdn.settings import unhealthy_reason_of
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.settings import Settings
 from perfcheck_revalidator.warming.popularity import Popularity
 from perfcheck_revalidator.warming.rounds import Warmer, listen
-from perfcheck_revalidator.work.broker import Broker
-from perfcheck_revalidator.work.dead_letter_routes import Office
+from perfcheck_revalidator.work.dead_letter_routes import DeadLetterService
 from perfcheck_revalidator.work.dead_letters import DeadLetters
 from perfcheck_revalidator.work.event_work import LEASE_MARGIN_S, EventWork
 from perfcheck_revalidator.work.purging import Purger, Purgers
@@ -48,13 +48,13 @@ class Events:
     ) -> None:
         self._observer = observer
         self._cdns = cdns
-        self._broker = Broker(
+        self._link = Link(
             settings.nats_url.reveal(), name=settings.service, tls_ca_file=settings.tls_ca_file
         )
-        self._queue = Queue(self._broker, DURABLE)
-        self._again_queue = Queue(self._broker, DURABLE_AGAIN)
-        self._receipts = Receipts(self._broker)
-        letters = DeadLetters(self._broker)
+        self._queue = Queue(self._link, DURABLE)
+        self._again_queue = Queue(self._link, DURABLE_AGAIN)
+        self._receipts = Receipts(self._link, clock)
+        letters = DeadLetters(self._link, clock)
         self._popularity = Popularity(clock)
         self._bff = _bff(settings)
         self._warmer = self._new_warmer(settings, metrics, clock)
@@ -67,12 +67,12 @@ class Events:
         self._again_worker: Worker | None = None
         if purger is not None:
             again = SecondPurge(
-                purger, self._receipts, work.bury, metrics=metrics, clock=clock,
+                purger, self._receipts, work.dead_letter, metrics=metrics, clock=clock,
                 age_s=settings.lease_s + LEASE_MARGIN_S + REQUEST_S,
             )  # fmt: skip
             self._again_worker = Worker(self._again_queue, again.handle, metrics, gather_s=GATHER_S)
         self._outlets = {"receipts": self._receipts.outlet, "dead letters": letters.outlet}
-        self.office = Office(letters, work)
+        self.dead_letters = DeadLetterService(letters, work)
 
     def _new_warmer(self, settings: Settings, metrics: Metrics, clock: Clock) -> Warmer | None:
         if self._bff is None:
@@ -99,13 +99,13 @@ class Events:
         if self._again_worker is not None:
             works["second purge"] = self._again_worker.run()
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._broker.close)
+            stack.push_async_callback(self._link.close)
             for cdn in self._cdns:
                 stack.push_async_callback(cdn.close)
             if self._warmer is not None and self._bff is not None:
                 await stack.enter_async_context(self._bff)
                 works["warming"] = self._warmer.run()
-                works["popular pages"] = listen(self._broker, self._popularity)
+                works["popular pages"] = listen(self._link, self._popularity)
             await stack.enter_async_context(
                 background_tasks(**works)  # type: ignore[arg-type]  # `on_end` is no loop
             )
@@ -115,24 +115,24 @@ class Events:
         """Add what this replica can tell about its work; none of it takes the replica out."""
 
         async def work() -> str | None:
-            failure = self._queue.failure
-            if failure is None and self._again_worker is not None:
-                failure = self._again_queue.failure
+            reason = self._queue.unhealthy_reason
+            if reason is None and self._again_worker is not None:
+                reason = self._again_queue.unhealthy_reason
             for name, outlet in self._outlets.items():
-                if failure is None and outlet.failure is not None:
-                    failure = f"{name}: {outlet.failure}"
-            return failure
+                if reason is None and outlet.unhealthy_reason is not None:
+                    reason = f"{name}: {outlet.unhealthy_reason}"
+            return reason
 
         async def warm() -> str | None:
-            return None if self._warmer is None else self._warmer.failure
+            return None if self._warmer is None else self._warmer.unhealthy_reason
 
         async def cdn() -> str | None:
-            return trouble_of(self._cdns)
+            return unhealthy_reason_of(self._cdns)
 
         if self._cdns:
             health.add("cdn", cdn, required=False)
         health.add("work", work, required=False)
-        health.add("instances", self._observer.trouble, required=False)
+        health.add("instances", self._observer.unhealthy_reason, required=False)
         if self._warmer is not None:
             health.add("bff", warm, required=False)
 

@@ -45,8 +45,8 @@ class SnapshotCounters(msgspec.Struct):
 class SnapshotWriter:
     """Writes the follower's index to `store` at `key`, at most once in `interval_s`.
 
-    No method raises for a store that is down or frozen: the failure is counted, kept in `failure`
-    until the next success, and logged when it begins and when it ends.
+    No method raises for a store that is down or frozen: the failure is counted, kept in
+    `unhealthy_reason` until the next success, and logged when it begins and when it ends.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SnapshotWriter:
         self._written_position: int | None = None
         self._written_at = float("-inf")
         self.counters = SnapshotCounters()
-        self.failure: str | None = None
+        self.unhealthy_reason: str | None = None
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -98,14 +98,14 @@ class SnapshotWriter:
 
     def _failed(self, reason: str) -> None:
         self.counters.failed += 1
-        if self.failure is None:
+        if self.unhealthy_reason is None:
             _log.warning("no snapshot written, trying again each interval: %s", reason)
-        self.failure = reason
+        self.unhealthy_reason = reason
 
     def _succeeded(self, position: int, *, kept: bool) -> None:
-        if self.failure is not None:
+        if self.unhealthy_reason is not None:
             _log.info("the store takes snapshots again", extra={"position": position})
-        self.failure = None
+        self.unhealthy_reason = None
         self._written_position = position
         self._written_at = self._clock.monotonic()
         if kept:

@@ -13,7 +13,7 @@ from perfcheck_chassis.settings import environment, load
 from perfcheck_revalidator.cdn.cloudfront_api import CloudFrontApi, CloudFrontError
 from perfcheck_revalidator.cdn.cloudfront_items import caller_reference
 from perfcheck_revalidator.cdn.port import PurgeEvent
-from perfcheck_revalidator.cdn.settings import CdnSettings, cdns_from, trouble_of
+from perfcheck_revalidator.cdn.settings import CdnSettings, cdns_from, unhealthy_reason_of
 from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("aws_credentials")]
@@ -99,7 +99,7 @@ async def test_purge_and_its_end(
             cdn.purge([PurgeEvent("e2", ("a",), ("/pairs/usd/eur", "/day/*"))], again=False),
         )
         done = await cdn.completed(one)
-        assert trouble_of([cdn]) is None
+        assert unhealthy_reason_of([cdn]) is None
     finally:
         await cdn.close()
     assert one.reference == two.reference

@@ -61,7 +61,7 @@ class LiveSet:
             return Progress({}, self.instances, (), everywhere=False)
         return Progress(dict.fromkeys(self.instances, time.monotonic()), (), (), everywhere=True)
 
-    async def trouble(self) -> str | None:
+    async def unhealthy_reason(self) -> str | None:
         """All is well."""
         return None
 

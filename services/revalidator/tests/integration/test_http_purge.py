@@ -106,7 +106,7 @@ async def test_every_node_is_purged(stack: AsyncExitStack) -> None:
         assert by_path.startswith("ban / http/1.1")
         assert "ban-path: (?i)^(?:/p(?:\\?|$))\r\n" in by_path
         assert all(f"authorization: bearer {TOKEN}\r\n" in text for text in (by_key, by_path))
-    assert cdn.trouble is None
+    assert cdn.unhealthy_reason is None
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ async def test_refusals(stack: AsyncExitStack, status: str, *, permanent: bool) 
     error = await failure(cdn)
     assert error.permanent is permanent
     assert f"{node.url}: PURGE answered {status[:3]} said the node" in str(error)
-    assert cdn.trouble == str(error)
+    assert cdn.unhealthy_reason == str(error)
     node.status = "200 OK"
     await cdn.purge(EVENTS, again=False)
-    assert cdn.trouble is None
+    assert cdn.unhealthy_reason is None
 
 
 @pytest.mark.parametrize(("value", "wait_s"), [("7", 7.0), ("999999", 300.0), ("soon", None)])

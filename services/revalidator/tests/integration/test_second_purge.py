@@ -1,4 +1,4 @@
-"""The second purge on a real broker, after its time (rule 10)."""
+"""The second purge on a real link, after its time (rule 10)."""
 
 import asyncio
 import time
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from asgi_isr import Invalidation
 from asgi_isr.logs.nats import Instances, NatsLog
+from asgi_isr.nats import Link
 from asgi_isr.ports import SystemClock
 from perfcheck_contracts import CdnPurge
 from perfcheck_embedded import Servers
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
 from perfcheck_revalidator.events import DURABLE_AGAIN
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.work.broker import Broker
 from perfcheck_revalidator.work.dead_letters import DeadLetters
 from perfcheck_revalidator.work.event_work import EventWork
 from perfcheck_revalidator.work.purging import Purger, Purgers
@@ -58,21 +58,23 @@ async def edge(running: Servers, publisher: NatsLog) -> AsyncIterator[Edge]:
     """Give a CDN that the second purge of a running worker goes to."""
     assert await publisher.bounds()  # the log exists
     url = running.nats_urls["revalidator"]
-    broker, observer = Broker(url, name="test"), Instances(url, name="test")
+    link, observer = Link(url, name="test"), Instances(url, name="test")
     metrics, clock, asked = Metrics(), SystemClock(), Edge()
-    receipts = Receipts(broker)
+    receipts = Receipts(link, clock)
     purgers = Purgers([Purger(asked, metrics, clock)])
     work = EventWork(
-        observer, receipts, DeadLetters(broker), metrics=metrics, clock=clock, lease_s=1
+        observer, receipts, DeadLetters(link, clock), metrics=metrics, clock=clock, lease_s=1
     )
-    again = SecondPurge(purgers, receipts, work.bury, metrics=metrics, clock=clock, age_s=AGE_S)
-    worker = Worker(Queue(broker, DURABLE_AGAIN), again.handle, metrics, gather_s=0.05)
+    again = SecondPurge(
+        purgers, receipts, work.dead_letter, metrics=metrics, clock=clock, age_s=AGE_S
+    )
+    worker = Worker(Queue(link, DURABLE_AGAIN), again.handle, metrics, gather_s=0.05)
     task = asyncio.ensure_future(worker.run())
     yield asked
     task.cancel()
     await asyncio.wait([task], timeout=5)
     assert task.cancelled()
-    await broker.close()
+    await link.close()
 
 
 async def part(receiver: Any, event_id: str) -> CdnPurge:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import msgspec
 import pytest
 from asgi_isr.events import Invalidation
+from asgi_isr.nats import Link
 from asgi_isr.ports import SystemClock
 from asgi_isr.reports import PopularPage, PopularPages
 from perfcheck_chassis.http_client import ServiceClient
@@ -20,7 +21,6 @@ from perfcheck_embedded import Servers
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.warming.popularity import Popularity
 from perfcheck_revalidator.warming.rounds import Warmer
-from perfcheck_revalidator.work.broker import Broker
 from perfcheck_revalidator.work.original import Event, Original
 from perfcheck_revalidator.work.receipts import Receipts
 
@@ -84,8 +84,8 @@ def told(instance: str, seq: int, **hits: int) -> bytes:
 async def rounds(running: Servers) -> AsyncIterator[Callable[..., Any]]:
     """Give a function that runs a warmer for a BFF, and returns it with what instances told."""
     async with AsyncExitStack() as stack:
-        broker = Broker(running.nats_urls["revalidator"], name="test")
-        stack.push_async_callback(broker.close)
+        link = Link(running.nats_urls["revalidator"], name="test")
+        stack.push_async_callback(link.close)
 
         async def start(bff: Bff, budget_s: float) -> tuple[Warmer, Popularity]:
             await stack.enter_async_context(bff)
@@ -95,7 +95,7 @@ async def rounds(running: Servers) -> AsyncIterator[Callable[..., Any]]:
             await stack.enter_async_context(client)
             popularity = Popularity(SystemClock())
             warmer = Warmer(
-                client, popularity, Receipts(broker),
+                client, popularity, Receipts(link, SystemClock()),
                 issue_token=lambda: KEYS.issue(
                     subject="test", audience="frontend-bff", scopes=["cache:warm"]
                 ),
@@ -149,7 +149,7 @@ async def test_a_frozen_bff_costs_its_time_and_no_more(
     warmer.submit([event(1)])
     counted = await warmed(receiver, "id-1")
     assert (counted.pages, counted.failed, counted.left) == (0, 1, 0)
-    assert warmer.failure is not None
+    assert warmer.unhealthy_reason is not None
     popularity.note(told("one", 2, board=1))
     warmer.submit([event(2)])
     assert (await warmed(receiver, "id-2")).failed == 1

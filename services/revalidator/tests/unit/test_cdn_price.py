@@ -103,10 +103,10 @@ async def test_counts_alone_while_the_store_is_down(
     assert await budget.take(600) is None
     shared.down = True
     assert await budget.take(300) is None
-    assert budget.trouble is not None
-    assert "in this process alone" in budget.trouble
+    assert budget.unhealthy_reason is not None
+    assert "in this process alone" in budget.unhealthy_reason
     assert await budget.take(101) is not None
     shared.down = False
     assert await budget.take(100) is None
-    assert budget.trouble is None
+    assert budget.unhealthy_reason is None
     assert shared.sums == {"cdn-paths:D1:2026-11": 1000}

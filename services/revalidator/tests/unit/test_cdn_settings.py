@@ -1,7 +1,7 @@
 import pytest
 from asgi_isr.ports import SystemClock
 from perfcheck_chassis.settings import SettingsError, load
-from perfcheck_revalidator.cdn.settings import CdnSettings, cdns_from, trouble_of
+from perfcheck_revalidator.cdn.settings import CdnSettings, cdns_from, unhealthy_reason_of
 
 
 class NoCount:
@@ -19,7 +19,7 @@ async def names(**variables: str) -> list[str]:
     """Return the names of the CDNs that these settings make."""
     own = {f"PERFCHECK_{name.upper()}": value for name, value in variables.items()}
     cdns = cdns_from(load(CdnSettings, own), NoCount(), SystemClock())
-    assert trouble_of(cdns) is None
+    assert unhealthy_reason_of(cdns) is None
     for cdn in cdns:
         await cdn.close()
     return [cdn.name for cdn in cdns]

@@ -172,10 +172,10 @@ async def test_throttling_doubles_the_wait(front: Front) -> None:
         waits.append(wait_s)
         front.clock.now += wait_s
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert cdn.trouble is not None
+    assert cdn.unhealthy_reason is not None
     assert front.count.sum == 0
     await purge(cdn, "a")
-    assert cdn.trouble is None
+    assert cdn.unhealthy_reason is None
     assert front.count.sum == 1
 
 
@@ -224,7 +224,7 @@ async def test_over_the_cap_is_refused_with_words(front: Front) -> None:
     assert refused.status == "refused"
     assert "PERFCHECK_CDN_USD_PER_MONTH_MAX" in refused.detail
     assert front.distribution.calls == 0
-    assert cdn.trouble is not None
+    assert cdn.unhealthy_reason is not None
     assert await cdn.completed(refused) == refused
     front.count.sum = 0
     assert (await purge(cdn, "a"))[0].status == "submitted"

@@ -93,7 +93,7 @@ async def test_nothing_is_written_before_the_log_was_reached(
     writer = writer_of(source, store, clock)
     assert not await writer.write()
     assert await stored(store) is None
-    assert writer.failure is None
+    assert writer.unhealthy_reason is None
 
 
 async def test_snapshot_holds_position_and_tags(
@@ -142,7 +142,7 @@ async def test_newer_snapshot_of_another_writer_stands(
     assert snapshot is not None
     assert snapshot.position == 9
     assert (writer.counters.overtaken, writer.counters.failed) == (1, 0)
-    assert writer.failure is None
+    assert writer.unhealthy_reason is None
     source.apply(10, "c")
     assert await writer.write()
 
@@ -158,11 +158,11 @@ async def test_outage_is_counted_and_logged_once(
     for _ in range(3):
         assert not await writer.write()
     assert writer.counters.failed == 3
-    assert writer.failure is not None
+    assert writer.unhealthy_reason is not None
     assert len(caplog.records) == 1
     store.down = False
     assert await writer.write()
-    assert writer.failure is None
+    assert writer.unhealthy_reason is None
     assert len(caplog.records) == 2
 
 
@@ -173,7 +173,7 @@ async def test_frozen_store_is_given_up_in_time(source: Source, clock: SteppingC
     source.apply(7, "a")
     async with asyncio.timeout(2):
         assert not await writer.write()
-    assert writer.failure == "the store did not answer within 0.05 s"
+    assert writer.unhealthy_reason == "the store did not answer within 0.05 s"
     store.frozen = False
     assert await writer.write()
 

@@ -55,7 +55,7 @@ class Observer(Protocol):
     async def run(self) -> None:
         """Observe until cancelled."""
 
-    async def trouble(self) -> str | None:
+    async def unhealthy_reason(self) -> str | None:
         """Say why the live set is not known, or None."""
 
     async def wait(self, reached: Reached, timeout_s: float) -> Progress:

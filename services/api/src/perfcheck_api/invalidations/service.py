@@ -136,7 +136,7 @@ class InvalidationsService:
             self._waiting -= 1
 
     async def _told(self, reach: Reach, started: float) -> Applied:
-        unknown = "" if reach.everywhere else await self._observer.trouble() or ""
+        unknown = "" if reach.everywhere else await self._observer.unhealthy_reason() or ""
         return applied_since(reach, started, unknown=unknown)
 
     async def prune_keys(self, connection: Connection) -> int:

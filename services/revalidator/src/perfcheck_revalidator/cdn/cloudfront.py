@@ -40,7 +40,7 @@ class CloudFront:
     """A `Cdn`: one distribution of Amazon CloudFront.
 
     After a failure that passes it is left alone for a while that doubles; meanwhile calls fail at
-    once and say how long. `trouble` says what is wrong now, for health.
+    once and say how long. `unhealthy_reason` says what is wrong now, for health.
     """
 
     name = "cloudfront"
@@ -59,9 +59,9 @@ class CloudFront:
         self._failure: str | None = None
 
     @property
-    def trouble(self) -> str | None:
+    def unhealthy_reason(self) -> str | None:
         """What is wrong now, None when all is well."""
-        return self._failure or self._budget.trouble
+        return self._failure or self._budget.unhealthy_reason
 
     async def purge(self, events: Sequence[PurgeEvent], *, again: bool) -> list[CdnPurge]:
         """Create the invalidations of `events`, with those of other calls within the window.

@@ -29,8 +29,8 @@ class HttpPurge:
     """A `Cdn`: the nodes at `urls`, all of which must be purged.
 
     A purge is complete when every node has answered every request with 2xx; to repeat it does no
-    harm. `token` goes with each request as `Authorization: Bearer`. `trouble` says what was wrong
-    with the last purge, for health.
+    harm. `token` goes with each request as `Authorization: Bearer`. `unhealthy_reason` says
+    what was wrong with the last purge.
     """
 
     name = "http-purge"
@@ -52,7 +52,7 @@ class HttpPurge:
         self._request_timeout_s = request_timeout_s
         self._node_timeout_s = node_timeout_s
         self._client: Client | None = None
-        self.trouble: str | None = None
+        self.unhealthy_reason: str | None = None
 
     async def purge(self, events: Sequence[PurgeEvent], *, again: bool) -> list[CdnPurge]:
         """Purge the names of `events` from every node. Raises `CdnError` naming each that failed.
@@ -66,13 +66,13 @@ class HttpPurge:
             nodes = [tasks.create_task(self._node(client, url, requests)) for url in self._urls]
         errors = [error for node in nodes if (error := node.result()) is not None]
         if errors:
-            self.trouble = "; ".join(map(str, errors))
+            self.unhealthy_reason = "; ".join(map(str, errors))
             raise CdnError(
-                self.trouble,
+                self.unhealthy_reason,
                 permanent=all(error.permanent for error in errors),
                 retry_after_s=max(error.retry_after_s or 0.0 for error in errors) or None,
             )
-        self.trouble = None
+        self.unhealthy_reason = None
         purge = CdnPurge(
             provider=self.name,
             again=again,

@@ -46,7 +46,7 @@ def paths_max(usd: float) -> int:
 class Budget:
     """Counts the paths of one distribution in this calendar month (UTC).
 
-    `trouble` says why the count is not the shared one, None when it is.
+    `unhealthy_reason` says why the count is not the shared one, None when it is.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Budget:
         self._month = ""
         self._shared = 0  # the shared count when it was last heard
         self._owed = 0  # counted here and not yet in the shared count
-        self.trouble: str | None = None
+        self.unhealthy_reason: str | None = None
 
     async def take(self, paths: int) -> str | None:
         """Count `paths`; return None, or why they must not be submitted: they are over the cap."""
@@ -89,9 +89,11 @@ class Budget:
         except CounterError as error:
             # It may have been counted and the answer lost: counted twice is the safe side.
             self._owed += adding
-            if self.trouble is None:
+            if self.unhealthy_reason is None:
                 _log.warning("CDN paths are counted in this process alone: %s", error)
-            self.trouble = f"paths of this month are counted in this process alone: {error}"
+            self.unhealthy_reason = (
+                f"paths of this month are counted in this process alone: {error}"
+            )
         else:
-            self.trouble = None
+            self.unhealthy_reason = None
         return self._shared + self._owed

@@ -18,7 +18,7 @@ from perfcheck_revalidator.cdn.port import Cdn
 from perfcheck_revalidator.cdn.price import Budget, Counter
 from perfcheck_revalidator.cdn.purge_requests import Style
 
-__all__ = ["CdnSettings", "cdns_from", "trouble_of"]
+__all__ = ["CdnSettings", "cdns_from", "unhealthy_reason_of"]
 
 _URLS_MAX = 32
 
@@ -99,10 +99,10 @@ def cdns_from(
     return cdns
 
 
-def trouble_of(cdns: Sequence[Cdn]) -> str | None:
+def unhealthy_reason_of(cdns: Sequence[Cdn]) -> str | None:
     """Return what is wrong with the CDNs now, for a health check; None when all is well."""
-    troubles = ((cdn.name, getattr(cdn, "trouble", None)) for cdn in cdns)
-    return "; ".join(f"{name}: {trouble}" for name, trouble in troubles if trouble) or None
+    reasons = ((cdn.name, getattr(cdn, "unhealthy_reason", None)) for cdn in cdns)
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons if reason) or None
 
 
 def _check(variable: str, url: str) -> None:

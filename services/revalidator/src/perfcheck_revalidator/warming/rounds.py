@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 import msgspec
 from asgi_isr.errors import LogUnavailableError
+from asgi_isr.nats import Link
 from asgi_isr.ports import Clock
 from asgi_isr.reports import POPULAR_SUBJECT_PREFIX
 from nats.aio.client import Client
@@ -24,7 +25,6 @@ from perfcheck_contracts import WARM_PATHS_MAX, Warmed, WarmResult, WarmWrite
 
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.warming.popularity import Plan, Popularity
-from perfcheck_revalidator.work.broker import Broker
 from perfcheck_revalidator.work.original import Event
 from perfcheck_revalidator.work.receipts import Receipts, with_warmed
 
@@ -67,7 +67,7 @@ class Warmer:
         issue_token: Callable[[], str], metrics: Metrics, clock: Clock,
         concurrency: int, budget_s: float,
     ) -> None:  # fmt: skip
-        self.failure: str | None = None
+        self.unhealthy_reason: str | None = None
         self._bff = bff
         self._popularity = popularity
         self._receipts = receipts
@@ -156,17 +156,17 @@ class Warmer:
             (outcome.rendered if good else outcome.failed).add(page.path)
 
     def _failed(self, reason: str) -> None:
-        if self.failure is None:
+        if self.unhealthy_reason is None:
             _log.warning("popular pages are not rendered again: %s", reason)
-        self.failure = reason
+        self.unhealthy_reason = reason
 
     def _succeeded(self) -> None:
-        if self.failure is not None:
+        if self.unhealthy_reason is not None:
             _log.info("popular pages are rendered again")
-        self.failure = None
+        self.unhealthy_reason = None
 
 
-async def listen(broker: Broker, popularity: Popularity) -> None:
+async def listen(link: Link, popularity: Popularity) -> None:
     """Hear what instances tell about popular pages until cancelled, also after a new connection."""
 
     async def note(message: Msg) -> None:
@@ -175,7 +175,7 @@ async def listen(broker: Broker, popularity: Popularity) -> None:
     heard: Client | None = None
     while True:
         try:
-            client = await broker.client()
+            client = await link.client()
             if client is not heard:
                 await client.subscribe(f"{POPULAR_SUBJECT_PREFIX}.>", cb=note)
                 heard = client

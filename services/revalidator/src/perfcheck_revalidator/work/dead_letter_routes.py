@@ -15,7 +15,7 @@ from perfcheck_contracts import DeadLetterList, RetryReport
 from perfcheck_revalidator.work.dead_letters import DeadLetters, Stored
 from perfcheck_revalidator.work.event_work import EventWork
 
-__all__ = ["Office", "dead_letter_routes"]
+__all__ = ["DeadLetterService", "dead_letter_routes"]
 
 _LIMIT = 50
 _LIMIT_MAX = 100
@@ -23,7 +23,7 @@ _LIST_S = 10.0
 _RETRY_S = 25.0
 
 
-class Office:
+class DeadLetterService:
     """What the routes need; it is there while the service runs."""
 
     def __init__(self, letters: DeadLetters, work: EventWork) -> None:
@@ -63,7 +63,7 @@ class Office:
             return f"not done within {_RETRY_S:g} s"
 
 
-def dead_letter_routes(keys: TokenKeys, office: Office) -> list[HTTPRouteHandler]:
+def dead_letter_routes(keys: TokenKeys, service: DeadLetterService) -> list[HTTPRouteHandler]:
     """Return the handlers of `/api/v1/dead-letters`."""
     guard = requires(keys, audience="revalidator", scope="dead-letters")
 
@@ -74,7 +74,7 @@ def dead_letter_routes(keys: TokenKeys, office: Office) -> list[HTTPRouteHandler
     ) -> Response[bytes]:
         try:
             async with asyncio.timeout(_LIST_S):
-                found = await office.page(after, limit)
+                found = await service.page(after, limit)
         except (LogUnavailableError, TimeoutError) as error:
             raise _unavailable() from error
         return json_answer(found)
@@ -82,7 +82,7 @@ def dead_letter_routes(keys: TokenKeys, office: Office) -> list[HTTPRouteHandler
     @post("/api/v1/dead-letters/{number:int}/retry", guards=[guard], status_code=HTTPStatus.OK)
     async def retried(number: FromPath[int]) -> Response[bytes]:
         try:
-            report = await office.retry(number)
+            report = await service.retry(number)
         except LogUnavailableError as error:
             raise _unavailable() from error
         if report is None:

@@ -8,63 +8,52 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
-from asgi_isr.nats import NO_MESSAGE_FOUND, STREAM_NOT_FOUND, RefusedError
+from asgi_isr.nats import NO_MESSAGE_FOUND, STREAM_NOT_FOUND, Link, RefusedError, StreamSpec
+from asgi_isr.ports import Clock
 from perfcheck_contracts import (
     DEAD_LETTER_REASON_HEADER,
     DEAD_LETTER_SEQ_HEADER,
     DEAD_LETTER_SUBJECT_HEADER,
     DEAD_LETTER_SUBJECT_PREFIX,
+    DEAD_LETTERS,
     DEAD_LETTERS_STREAM,
     DeadLetter,
 )
 
-from perfcheck_revalidator.work.broker import Broker, Outlet
 from perfcheck_revalidator.work.original import Original
+from perfcheck_revalidator.work.outlet import Outlet
 
-__all__ = ["BODY_SHOWN_BYTES_MAX", "DEAD_LETTERS_CONFIG", "DeadLetters", "Stored", "letter_headers"]
+__all__ = ["BODY_SHOWN_BYTES_MAX", "DeadLetters", "Stored", "letter_headers"]
 
 # Of the original, which its other headers do not tell: what its receipt is known by, and when the
 # broker took it.
-ID_HEADER = "Dead-Letter-Id"
+LETTER_ID_HEADER = "Dead-Letter-Id"
 PUBLISHED_HEADER = "Dead-Letter-Published-At"
 BODY_SHOWN_BYTES_MAX = 4096
+T = TypeVar("T")
 _OWN = "dead-letter-"
-_REASON_CHARS_MAX = 1024
+_DEAD_REASON_CHARS_MAX = 1024
 _HEADERS_BYTES_MAX = 8 * 1024
 _ROOM_BYTES = 4096  # of a message, for our own headers
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-_NS = 1_000_000_000
-_DAY_NS = 86_400 * _NS
-
-DEAD_LETTERS_CONFIG = {
-    "name": DEAD_LETTERS_STREAM,
-    "description": "Invalidations whose work could not be done",
-    "subjects": [f"{DEAD_LETTER_SUBJECT_PREFIX}.>"],
-    "retention": "limits",
-    "storage": "file",
-    "discard": "old",
-    "max_age": 30 * _DAY_NS,
-    "max_bytes": 128 * 1024 * 1024,
-    "duplicate_window": 600 * _NS,
-}
 
 
-class _Message(msgspec.Struct, frozen=True):
+class _StoredLetter(msgspec.Struct, frozen=True):
     seq: int
     time: datetime
     data: bytes = b""
     hdrs: bytes = b""
 
 
-class _Found(msgspec.Struct, frozen=True):
-    message: _Message
+class _StoredLetterReply(msgspec.Struct, frozen=True):
+    message: _StoredLetter
 
 
-class _Done(msgspec.Struct, frozen=True):
+class _Deleted(msgspec.Struct, frozen=True):
     pass
 
 
@@ -92,9 +81,9 @@ class Stored(NamedTuple):
 class DeadLetters:
     """The stream of dead letters, which is created when the first one comes."""
 
-    def __init__(self, broker: Broker) -> None:
-        self.outlet = Outlet(broker, DEAD_LETTERS_CONFIG)
-        self._broker = broker
+    def __init__(self, link: Link, clock: Clock) -> None:
+        self.outlet = Outlet(link, StreamSpec(**DEAD_LETTERS._asdict()), clock)
+        self._link = link
 
     async def add(self, original: Original, reason: str, *, instead_of: int | None = None) -> None:
         """Keep `original`; returns when the stream has it, however long that takes.
@@ -102,7 +91,7 @@ class DeadLetters:
         The same original within ten minutes is kept once, so that a message that is handed out
         again does not double its letter. `instead_of` is the number of a letter that was retried.
         """
-        client = await self._broker.client()
+        client = await self._link.client()
         room = client.max_payload - _ROOM_BYTES - _HEADERS_BYTES_MAX
         headers = letter_headers(original, reason)
         suffix = "" if instead_of is None else f"-retry-{instead_of}"
@@ -131,23 +120,23 @@ class DeadLetters:
     async def remove(self, number: int) -> None:
         """Remove a letter, which may be gone already; raises `LogUnavailableError`."""
         try:
-            await self._broker.ask(
-                f"STREAM.MSG.DELETE.{DEAD_LETTERS_STREAM}", {"seq": number}, _Done
-            )
+            await self._ask("DELETE", {"seq": number}, _Deleted)
         except RefusedError:
             if await self.get(number) is not None:  # another replica may have been faster
                 raise
 
     async def _get(self, question: Mapping[str, object]) -> Stored | None:
         try:
-            found = await self._broker.ask(
-                f"STREAM.MSG.GET.{DEAD_LETTERS_STREAM}", question, _Found
-            )
+            found = await self._ask("GET", question, _StoredLetterReply)
         except RefusedError as error:
             if error.code in {NO_MESSAGE_FOUND, STREAM_NOT_FOUND}:
                 return None
             raise
         return _stored(found.message)
+
+    async def _ask(self, verb: str, question: Mapping[str, object], answer: type[T]) -> T:
+        subject = f"$JS.API.STREAM.MSG.{verb}.{DEAD_LETTERS_STREAM}"
+        return await self._link.request(subject, msgspec.json.encode(question), answer)
 
 
 def letter_headers(original: Original, reason: str) -> dict[str, str]:
@@ -163,10 +152,10 @@ def letter_headers(original: Original, reason: str) -> dict[str, str]:
             kept[name] = plain
     return {
         **kept,
-        DEAD_LETTER_REASON_HEADER: _plain(reason)[:_REASON_CHARS_MAX],
+        DEAD_LETTER_REASON_HEADER: _plain(reason)[:_DEAD_REASON_CHARS_MAX],
         DEAD_LETTER_SEQ_HEADER: str(original.seq),
         DEAD_LETTER_SUBJECT_HEADER: original.subject,
-        ID_HEADER: original.id,
+        LETTER_ID_HEADER: original.id,
         PUBLISHED_HEADER: original.published_at.isoformat(),
     }
 
@@ -176,7 +165,7 @@ def _plain(text: str) -> str:
     return _CONTROL.sub(" ", text).encode(errors="replace").decode().strip()
 
 
-def _stored(message: _Message) -> Stored:
+def _stored(message: _StoredLetter) -> Stored:
     lines = message.hdrs.decode(errors="replace").split("\r\n")[1:]  # the first is the version
     headers = {
         name.strip(): value.strip()
@@ -186,7 +175,7 @@ def _stored(message: _Message) -> Stored:
     own = {name: headers.pop(name, "") for name in _OWN_HEADERS}
     headers.pop("Nats-Msg-Id", None)
     # A publisher that gave its id as `Nats-Msg-Id` alone is known by it again.
-    headers.setdefault("ce-id", own[ID_HEADER])
+    headers.setdefault("ce-id", own[LETTER_ID_HEADER])
     seq = own[DEAD_LETTER_SEQ_HEADER]
     return Stored(
         number=message.seq,
@@ -206,7 +195,7 @@ _OWN_HEADERS = (
     DEAD_LETTER_REASON_HEADER,
     DEAD_LETTER_SEQ_HEADER,
     DEAD_LETTER_SUBJECT_HEADER,
-    ID_HEADER,
+    LETTER_ID_HEADER,
     PUBLISHED_HEADER,
 )
 

@@ -13,7 +13,7 @@ from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.work.dead_letters import DeadLetters
 from perfcheck_revalidator.work.original import Event, Original
 from perfcheck_revalidator.work.purging import Ended, Purgers
-from perfcheck_revalidator.work.queue import Delivery
+from perfcheck_revalidator.work.queue import EventDelivery
 from perfcheck_revalidator.work.receipts import (
     Receipts,
     WallTimes,
@@ -26,7 +26,8 @@ from perfcheck_revalidator.work.receipts import (
 from perfcheck_revalidator.work.worker import retry_s
 
 __all__ = [
-    "DELIVERIES_MIN", "FAILING_S_MAX", "LEASE_MARGIN_S", "Bury", "EventWork", "WarmQueue", "over",
+    "DELIVERIES_MIN", "FAILING_S_MAX", "LEASE_MARGIN_S", "DeadLetterFunction", "EventWork",
+    "WarmQueue", "over",
 ]  # fmt: skip
 
 # What fails for now is tried again for a day from its publication, which is more than an outage or
@@ -37,7 +38,7 @@ LEASE_MARGIN_S = 2.0
 _log = logging.getLogger(__name__)
 
 
-Bury = Callable[[Delivery, str, Sequence[CdnPurge]], Awaitable[None]]
+DeadLetterFunction = Callable[[EventDelivery, str, Sequence[CdnPurge]], Awaitable[None]]
 
 
 class WarmQueue(Protocol):
@@ -64,19 +65,21 @@ class EventWork:
         self._warm = warm
         self._purger = purger
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+    async def handle(self, deliveries: Sequence[EventDelivery]) -> None:
         """Work on what the queue handed out, and settle each of it."""
-        readable: list[tuple[Delivery, Event]] = []
+        readable: list[tuple[EventDelivery, Event]] = []
         for delivery in deliveries:
             try:
                 # One more than a failure of the CDN may have: these never came to an end at all.
                 if over(delivery.original, self._clock.wall(), DELIVERIES_MIN + 1):
                     times = delivery.original.deliveries - 1
-                    await self.bury(delivery, f"begun {times} times within a day and never ended")
+                    await self.dead_letter(
+                        delivery, f"begun {times} times within a day and never ended"
+                    )
                     continue
                 readable.append((delivery, Event.read(delivery.original)))
             except InvalidEventError as error:
-                await self.bury(delivery, f"unreadable: {error}")
+                await self.dead_letter(delivery, f"unreadable: {error}")
         if not readable:
             return
         events = [event for _, event in readable]
@@ -132,18 +135,20 @@ class EventWork:
         await self._receipts.publish([retried_receipt(event, purges)])
         return None
 
-    async def _failed(self, delivery: Delivery, end: Ended) -> None:
+    async def _failed(self, delivery: EventDelivery, end: Ended) -> None:
         failure = end.failure
         if failure is None:
             return
         if failure.permanent or over(delivery.original, self._clock.wall()):
-            await self.bury(delivery, str(failure), end.purges)
+            await self.dead_letter(delivery, str(failure), end.purges)
             return
         self._metrics.failures.inc()
         _log.warning("seq %s is purged again later: %s", delivery.original.seq, failure)
         await delivery.nak(max(failure.retry_after_s or 0.0, retry_s(delivery.original.deliveries)))
 
-    async def bury(self, delivery: Delivery, reason: str, cdn: Sequence[CdnPurge] = ()) -> None:
+    async def dead_letter(
+        self, delivery: EventDelivery, reason: str, cdn: Sequence[CdnPurge] = ()
+    ) -> None:
         """Make a dead letter of it, say so in its receipt, and settle it."""
         original = delivery.original
         await self._dead_letters.add(original, reason)

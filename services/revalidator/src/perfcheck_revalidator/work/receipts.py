@@ -4,25 +4,25 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 from asgi_isr.coherence import Progress
+from asgi_isr.nats import Link, StreamSpec
 from asgi_isr.ports import Clock
 from perfcheck_contracts import (
     INSTANCES_TIMED_MAX,
+    RECEIPTS,
     RECEIPTS_MAX,
-    RECEIPTS_STREAM,
     RECEIPTS_SUBJECT,
+    Applied,
     CdnPurge,
     Receipt,
     ReceiptBatch,
     Stage,
     Warmed,
 )
-from perfcheck_contracts import Applied as AppliedReport
 
-from perfcheck_revalidator.work.broker import Broker, Outlet
 from perfcheck_revalidator.work.original import Event, Original, committed_at
+from perfcheck_revalidator.work.outlet import Outlet
 
 __all__ = [
-    "RECEIPTS_CONFIG",
     "Receipts",
     "WallTimes",
     "applied_report",
@@ -34,24 +34,11 @@ __all__ = [
     "with_warmed",
 ]
 
-NAMES_MAX = 1000
+RECEIPT_NAMES_MAX = 1000
 _TEXT_CHARS_MAX = 1024
-_BATCH_BYTES_MAX = 512 * 1024
+_MESSAGE_BYTES_MAX = 512 * 1024
 _RECEIPT_BYTES_MAX = 128 * 1024
-_NAMES_SHOWN = 100  # of an event whose receipt would be too large
-_DAY_NS = 86_400 * 1_000_000_000
-
-# Old ones give way: better to lose the story of an event than to stop its work.
-RECEIPTS_CONFIG = {
-    "name": RECEIPTS_STREAM,
-    "description": "Receipts of invalidations, on their way to the api",
-    "subjects": [RECEIPTS_SUBJECT],
-    "retention": "workqueue",
-    "storage": "file",
-    "discard": "old",
-    "max_age": 7 * _DAY_NS,
-    "max_bytes": 256 * 1024 * 1024,
-}
+_NAMES_KEPT = 100  # of an event whose receipt would be too large
 
 
 class WallTimes:
@@ -65,7 +52,7 @@ class WallTimes:
         return monotonic_s + self._offset_s
 
 
-def applied_report(applied: Progress, published_s: float, walls: WallTimes) -> AppliedReport:
+def applied_report(applied: Progress, published_s: float, walls: WallTimes) -> Applied:
     """Sum up who applied an event, in milliseconds from `published_s` (since 1970).
 
     A difference of two machines' clocks: it shows their skew, and may be below zero.
@@ -73,7 +60,7 @@ def applied_report(applied: Progress, published_s: float, walls: WallTimes) -> A
     times_ms = {
         instance: (walls.of(at) - published_s) * 1000 for instance, at in applied.times.items()
     }
-    return AppliedReport.of(
+    return Applied.of(
         times_ms,
         vanished=applied.vanished,
         missing=applied.missing,
@@ -81,15 +68,15 @@ def applied_report(applied: Progress, published_s: float, walls: WallTimes) -> A
     )
 
 
-def event_receipt(event: Event, report: AppliedReport, stage: Stage) -> Receipt:
+def event_receipt(event: Event, report: Applied, stage: Stage) -> Receipt:
     """Return the part that an applied event gets."""
     original, invalidation = event
     return Receipt(
         id=original.id,
         source=original.source,
         stage=stage,
-        tags=[_plain(tag) for tag in invalidation.tags[:NAMES_MAX]],
-        paths=[_plain(path) for path in invalidation.paths[:NAMES_MAX]],
+        tags=[_plain(tag) for tag in invalidation.tags[:RECEIPT_NAMES_MAX]],
+        paths=[_plain(path) for path in invalidation.paths[:RECEIPT_NAMES_MAX]],
         mode="hard" if invalidation.hard else "soft",
         reason=_plain(invalidation.reason),
         seq=original.seq,
@@ -159,10 +146,10 @@ def batches(receipts: Sequence[Receipt]) -> Iterator[bytes]:
         kept = receipt
         if length > _RECEIPT_BYTES_MAX:
             kept = msgspec.structs.replace(
-                receipt, tags=receipt.tags[:_NAMES_SHOWN], paths=receipt.paths[:_NAMES_SHOWN]
+                receipt, tags=receipt.tags[:_NAMES_KEPT], paths=receipt.paths[:_NAMES_KEPT]
             )
             length = len(msgspec.json.encode(kept))
-        if held and (len(held) == RECEIPTS_MAX or size + length > _BATCH_BYTES_MAX):
+        if held and (len(held) == RECEIPTS_MAX or size + length > _MESSAGE_BYTES_MAX):
             yield msgspec.json.encode(ReceiptBatch(receipts=held))
             held, size = [], 0
         held.append(kept)
@@ -174,8 +161,8 @@ def batches(receipts: Sequence[Receipt]) -> Iterator[bytes]:
 class Receipts:
     """Publishes receipts; returns when the stream has them, however long that takes."""
 
-    def __init__(self, broker: Broker) -> None:
-        self.outlet = Outlet(broker, RECEIPTS_CONFIG)
+    def __init__(self, link: Link, clock: Clock) -> None:
+        self.outlet = Outlet(link, StreamSpec(**RECEIPTS._asdict()), clock)
 
     async def publish(self, receipts: Sequence[Receipt]) -> None:
         """Publish `receipts` in as few messages as their bounds allow."""

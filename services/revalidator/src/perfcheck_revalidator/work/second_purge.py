@@ -7,10 +7,10 @@ from asgi_isr.errors import InvalidEventError
 from asgi_isr.ports import Clock
 
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.work.event_work import Bury, over
+from perfcheck_revalidator.work.event_work import DeadLetterFunction, over
 from perfcheck_revalidator.work.original import Event
 from perfcheck_revalidator.work.purging import Purgers
-from perfcheck_revalidator.work.queue import Delivery
+from perfcheck_revalidator.work.queue import EventDelivery
 from perfcheck_revalidator.work.receipts import Receipts, with_cdn
 from perfcheck_revalidator.work.worker import retry_s
 
@@ -26,19 +26,19 @@ class SecondPurge:
     """
 
     def __init__(
-        self, purger: Purgers, receipts: Receipts, bury: Bury, *,
+        self, purger: Purgers, receipts: Receipts, dead_letter: DeadLetterFunction, *,
         metrics: Metrics, clock: Clock, age_s: float,
     ) -> None:  # fmt: skip
         self._purger = purger
         self._receipts = receipts
-        self._bury = bury
+        self._dead_letter = dead_letter
         self._metrics = metrics
         self._clock = clock
         self._age_s = age_s
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+    async def handle(self, deliveries: Sequence[EventDelivery]) -> None:
         """Wait until the youngest of `deliveries` is old enough, then purge all at once."""
-        readable: list[tuple[Delivery, Event]] = []
+        readable: list[tuple[EventDelivery, Event]] = []
         for delivery in deliveries:
             try:
                 readable.append((delivery, Event.read(delivery.original)))
@@ -58,7 +58,7 @@ class SecondPurge:
             if end.failure is None:
                 await delivery.ack()
             elif end.failure.permanent or over(event.original, self._clock.wall()):
-                await self._bury(delivery, f"second purge: {end.failure}", end.purges)
+                await self._dead_letter(delivery, f"second purge: {end.failure}", end.purges)
             else:
                 self._metrics.failures.inc()
                 pause_s = retry_s(event.original.deliveries)

@@ -1,7 +1,7 @@
 """Takes events from a queue and has them worked on, many at a time, and settles every one.
 
 Whatever ends a replica, an event that it has not acknowledged is handed out again: after
-`ACK_WAIT_S` if it was killed, at once if it was stopped.
+`EVENT_ACK_WAIT_S` if it was killed, at once if it was stopped.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from contextlib import suppress
 from asgi_isr.backoff import wait_s
 
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.work.queue import ACK_WAIT_S, Delivery, Queue
+from perfcheck_revalidator.work.queue import EVENT_ACK_WAIT_S, EventDelivery, Queue
 
-__all__ = ["BATCH_MAX", "EVENTS_MAX", "RETRY_S_MAX", "Worker", "retry_s"]
+__all__ = ["EVENTS_UNDER_WAY_MAX", "FETCHED_EVENTS_MAX", "RETRY_S_MAX", "Worker", "retry_s"]
 
-BATCH_MAX = 256
-EVENTS_MAX = 4096  # under way at once; more stay in the log
+FETCHED_EVENTS_MAX = 256
+EVENTS_UNDER_WAY_MAX = 4096  # under way at once; more stay in the log
 FETCH_S = 1.0
-_HOLD_S = ACK_WAIT_S / 3
+_HOLD_S = EVENT_ACK_WAIT_S / 3
 _OUTAGE_PAUSE_S = 0.25
-_GIVE_BACK_S = 2.0
+_GIVE_BACK_S_MAX = 2.0
 _RETRY_S = 1.0
 RETRY_S_MAX = 300.0
 _log = logging.getLogger(__name__)
 
-Handle = Callable[[Sequence[Delivery]], Awaitable[None]]
+Handle = Callable[[Sequence[EventDelivery]], Awaitable[None]]
 
 
 def retry_s(deliveries: int) -> float:
@@ -52,7 +52,7 @@ class Worker:
         self._metrics = metrics
         self._gather_s = gather_s
         self._full = False
-        self._under_way: set[Delivery] = set()
+        self._under_way: set[EventDelivery] = set()
         self._room = asyncio.Event()
 
     async def run(self) -> None:
@@ -66,12 +66,12 @@ class Worker:
             await self._give_back()
 
     async def _fetch(self, group: asyncio.TaskGroup) -> None:
-        while len(self._under_way) >= EVENTS_MAX:
+        while len(self._under_way) >= EVENTS_UNDER_WAY_MAX:
             self._room.clear()
             await self._room.wait()
         if self._gather_s and not self._full:
             await asyncio.sleep(self._gather_s)
-        count_max = min(BATCH_MAX, EVENTS_MAX - len(self._under_way))
+        count_max = min(FETCHED_EVENTS_MAX, EVENTS_UNDER_WAY_MAX - len(self._under_way))
         deliveries = await self._queue.fetch(count_max, FETCH_S)
         self._full = len(deliveries) == count_max
         if deliveries:
@@ -79,10 +79,10 @@ class Worker:
             again = sum(delivery.original.deliveries > 1 for delivery in deliveries)
             self._metrics.redeliveries.inc(again)
             group.create_task(self._batch(deliveries))
-        elif self._queue.failure is not None:
+        elif self._queue.unhealthy_reason is not None:
             await asyncio.sleep(_OUTAGE_PAUSE_S)
 
-    async def _batch(self, deliveries: Sequence[Delivery]) -> None:
+    async def _batch(self, deliveries: Sequence[EventDelivery]) -> None:
         try:
             await self._handle(deliveries)
         except Exception as error:  # noqa: BLE001  whatever it is, the event is kept and tried again
@@ -110,7 +110,7 @@ class Worker:
 
     async def _give_back(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_GIVE_BACK_S):
+            async with asyncio.timeout(_GIVE_BACK_S_MAX):
                 for delivery in self._under_way:
                     if not delivery.settled:
                         await delivery.nak()

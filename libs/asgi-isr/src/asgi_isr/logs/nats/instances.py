@@ -83,13 +83,13 @@ class Instances:
         self._broken = asyncio.Event()
         self._hearing: _Hearing | None = None
         self._waiters = Waiters()
-        self._trouble: str | None = "has not connected yet"
+        self._reason: str | None = "has not connected yet"
 
-    async def trouble(self) -> str | None:
+    async def unhealthy_reason(self) -> str | None:
         """Return what is wrong, or None while the live set is known."""
-        if self._trouble is None and (self._hearing is None or not self._hearing.unbroken()):
+        if self._reason is None and (self._hearing is None or not self._hearing.unbroken()):
             return "the connection to NATS broke"
-        return self._trouble
+        return self._reason
 
     def reports(self) -> list[Report]:
         """Return the newest report of each live instance."""
@@ -129,11 +129,11 @@ class Instances:
                 end_if_cancelled(error)
                 known = isinstance(error, LogUnavailableError | NatsError | OSError | TimeoutError)
                 text = str(error) or type(error).__name__
-                if text != self._trouble or not known:
+                if text != self._reason or not known:
                     _logger.warning("the live set: %s", text, exc_info=not known)
-                self._trouble = text
+                self._reason = text
             self._live.lost()
-            failures = failures + 1 if self._trouble else 0
+            failures = failures + 1 if self._reason else 0
             ceiling = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, 10))
             await asyncio.sleep(self._rng.uniform(RETRY_MIN_S, ceiling))
 
@@ -157,7 +157,7 @@ class Instances:
                 self._live.loaded(
                     await load(client, timeout_s=self._timeout_s), self._clock.monotonic()
                 )
-            self._trouble = None
+            self._reason = None
             self._moved()
             while hearing.unbroken():
                 await self._look(client, hearing)
