@@ -170,7 +170,7 @@ class Writers:
         waiting = [self._numbers[row.body] for row in self.outbox
                    if row is not change and row.body in self._numbers]  # fmt: skip
         upto = min(waiting, default=len(self.committed)) - 1
-        seq = self.log.publish(body, source=SOURCE, sequence=upto)
+        seq = self.log.publish(body, source=SOURCE, source_seq=upto)
         self._acknowledged.append(Acknowledged(seq, await self.log.stamp(seq), change))
         if change is not None:
             self._announced.add(seq, change, self._clock.monotonic())

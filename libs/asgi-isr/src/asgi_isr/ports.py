@@ -71,14 +71,14 @@ class Mark(NamedTuple):
 class LogMessage(NamedTuple):
     """One event as the log holds it. `stamp` tells it from another event with the same sequence.
 
-    Where its `source` counts its events, all of them up to `sequence` stand here or before.
+    Where its `source` counts its events, all of them up to `source_seq` stand here or before.
     """
 
     seq: int
     stamp: str
     body: bytes
     source: str = ""
-    sequence: int | None = None
+    source_seq: int | None = None
 
 
 class Log(Protocol):

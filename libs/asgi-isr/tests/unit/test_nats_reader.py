@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats.log import nanoseconds
-from asgi_isr.logs.nats.reader import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, Reader
+from asgi_isr.logs.nats.reader import READ_BYTES_MAX, READ_MESSAGES_MAX, Reader
 from asgi_isr.nats.ack_subject import ack_tokens
 from asgi_isr.ports import LogMessage
 from nats.aio.client import Client
@@ -89,13 +89,13 @@ async def test_message_carries_sequence_stamp_and_body() -> None:
 
 @pytest.mark.parametrize(
     ("body", "expected"),
-    [(b"x", BATCH_MESSAGES_MAX), (b"x" * (BATCH_BYTES_MAX // 4), 4), (b"x" * BATCH_BYTES_MAX, 1)],
+    [(b"x", READ_MESSAGES_MAX), (b"x" * (READ_BYTES_MAX // 4), 4), (b"x" * READ_BYTES_MAX, 1)],
     ids=["many", "large", "huge"],
 )
 async def test_batch_is_bounded_by_messages_and_bytes(body: bytes, expected: int) -> None:
     """What waits comes in batches that are applied in a moment, nothing of it is lost."""
     reader = Reader(CLIENT, 10, timeout_s=1)
-    count = BATCH_MESSAGES_MAX + 10
+    count = READ_MESSAGES_MAX + 10
     for number in range(1, count + 1):
         await reader._receive(message(10 + number, number, body))
     first = await reader.batch()

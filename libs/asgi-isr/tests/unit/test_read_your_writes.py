@@ -36,7 +36,7 @@ def write(site: Any, number: int, *, mode: str = "hard", body: bytes = b"new") -
     """Change the page, and publish it as the source's event of this number."""
     site.app.bodies[PAGE] = body
     site.log.publish(
-        encode(Invalidation(tags=(TAG,), mode=mode)), source=SOURCE, sequence=number
+        encode(Invalidation(tags=(TAG,), mode=mode)), source=SOURCE, source_seq=number
     )  # fmt: skip
 
 

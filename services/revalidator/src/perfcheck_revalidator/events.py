@@ -27,10 +27,10 @@ from perfcheck_revalidator.work.receipts import Receipts
 from perfcheck_revalidator.work.second_purge import GATHER_S, SecondPurge
 from perfcheck_revalidator.work.worker import Worker
 
-__all__ = ["DURABLE", "DURABLE_AGAIN", "Events"]
+__all__ = ["CONSUMER_AGAIN", "CONSUMER_FIRST", "Events"]
 
-DURABLE = "revalidator"
-DURABLE_AGAIN = "revalidator-again"
+CONSUMER_FIRST = "revalidator"
+CONSUMER_AGAIN = "revalidator-again"
 _BFF_ANSWER_S = 25.0  # above any time that a round gives
 
 
@@ -51,8 +51,8 @@ class Events:
         self._link = Link(
             settings.nats_url.reveal(), name=settings.service, tls_ca_file=settings.tls_ca_file
         )
-        self._queue = Queue(self._link, DURABLE)
-        self._again_queue = Queue(self._link, DURABLE_AGAIN)
+        self._queue = Queue(self._link, CONSUMER_FIRST)
+        self._again_queue = Queue(self._link, CONSUMER_AGAIN)
         self._receipts = Receipts(self._link, clock)
         letters = DeadLetters(self._link, clock)
         self._popularity = Popularity(clock)

@@ -4,9 +4,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 __all__ = ["Metrics"]
 
-_LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 30)
-_CDN_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
-_PREFIX = "perfcheck_revalidator"
+_LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 30)
+_CDN_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
+_METRIC_PREFIX = "perfcheck_revalidator"
 
 
 class Metrics:
@@ -15,15 +15,17 @@ class Metrics:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
 
-        def lag(name: str, text: str, buckets: tuple[float, ...] = _LAG_S) -> Histogram:
-            return Histogram(f"{_PREFIX}_{name}_seconds", text, buckets=buckets, registry=registry)
+        def lag(name: str, text: str, buckets: tuple[float, ...] = _LAG_BUCKETS_S) -> Histogram:
+            return Histogram(
+                f"{_METRIC_PREFIX}_{name}_seconds", text, buckets=buckets, registry=registry
+            )
 
         def count(name: str, text: str) -> Counter:
-            return Counter(f"{_PREFIX}_{name}", text, registry=registry)
+            return Counter(f"{_METRIC_PREFIX}_{name}", text, registry=registry)
 
         self.applied = lag("applied", "From publication until the last instance had applied it")
         self.receipt = lag("receipt", "From publication until the receipt was published")
-        self.cdn = lag("cdn", "From a purge's submission to its completion", _CDN_S)
+        self.cdn = lag("cdn", "From a purge's submission to its completion", _CDN_BUCKETS_S)
         self.warm = lag("warm", "One round of rendering popular pages again")
         self.events = count("events", "Events whose work was done")
         self.redeliveries = count("redeliveries", "Events that were handed out again")

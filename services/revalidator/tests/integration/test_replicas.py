@@ -22,7 +22,7 @@ from perfcheck_chassis.http_client import NeighbourError, ServiceClient
 from perfcheck_chassis.settings import environment
 from perfcheck_embedded import Servers, free_port
 from perfcheck_revalidator.app import create_app
-from perfcheck_revalidator.events import DURABLE
+from perfcheck_revalidator.events import CONSUMER_FIRST
 from perfcheck_revalidator.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -100,7 +100,7 @@ async def replicas(running: Servers, client: Client, tmp_path: Path) -> AsyncIte
 
 async def pending(client: Client) -> int:
     """Return how many events were handed out and not settled."""
-    info = await client.jetstream().consumer_info(STREAM, DURABLE)
+    info = await client.jetstream().consumer_info(STREAM, CONSUMER_FIRST)
     return info.num_ack_pending or 0
 
 
@@ -147,7 +147,7 @@ async def test_a_stopped_replica_gives_back_what_it_had_begun(
     await under_way(client, 20)
     replica.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(replica.wait, 15) == 0
-    subscription = await client.jetstream().pull_subscribe_bind(DURABLE, STREAM)
+    subscription = await client.jetstream().pull_subscribe_bind(CONSUMER_FIRST, STREAM)
     messages: list[Any] = []
     async with asyncio.timeout(5):
         while len(messages) < 20:

@@ -13,7 +13,7 @@ from asgi_isr.ports import SystemClock
 from perfcheck_contracts import CdnPurge
 from perfcheck_embedded import Servers
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
-from perfcheck_revalidator.events import DURABLE_AGAIN
+from perfcheck_revalidator.events import CONSUMER_AGAIN
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.work.dead_letters import DeadLetters
 from perfcheck_revalidator.work.event_work import EventWork
@@ -68,7 +68,7 @@ async def edge(running: Servers, publisher: NatsLog) -> AsyncIterator[Edge]:
     again = SecondPurge(
         purgers, receipts, work.dead_letter, metrics=metrics, clock=clock, age_s=AGE_S
     )
-    worker = Worker(Queue(link, DURABLE_AGAIN), again.handle, metrics, gather_s=0.05)
+    worker = Worker(Queue(link, CONSUMER_AGAIN), again.handle, metrics, gather_s=0.05)
     task = asyncio.ensure_future(worker.run())
     yield asked
     task.cancel()

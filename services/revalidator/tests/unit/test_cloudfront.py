@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from perfcheck_contracts import CdnPurge
-from perfcheck_revalidator.cdn.batches import REMEMBERED_S
+from perfcheck_revalidator.cdn.batches import PURGED_S
 from perfcheck_revalidator.cdn.cloudfront import POLL_FIRST_S, CloudFront
 from perfcheck_revalidator.cdn.cloudfront_api import CloudFrontApi, CloudFrontError, error_of
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
@@ -135,7 +135,7 @@ async def test_delivered_twice_is_purged_once(front: Front) -> None:
     first = await purge(cdn, "a")
     assert await purge(cdn, "a") == first
     assert front.distribution.calls == 1
-    front.clock.now += REMEMBERED_S
+    front.clock.now += PURGED_S
     await purge(cdn, "a")
     assert front.distribution.calls == 2
 

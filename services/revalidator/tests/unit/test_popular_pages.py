@@ -1,7 +1,7 @@
 import msgspec
 from asgi_isr.reports import PopularPage, PopularPages
 from asgi_isr.testing import FakeClock
-from perfcheck_revalidator.warming.popularity import EVENTS_MAX, KEPT_S, Plan, Popularity
+from perfcheck_revalidator.warming.popularity import TOLD_EVENTS_MAX, TOLD_S, Plan, Popularity
 from perfcheck_revalidator.warming.rounds import Outcome, warmed
 
 
@@ -28,10 +28,10 @@ def test_what_is_old_or_too_much_is_forgotten() -> None:
     clock = FakeClock()
     popularity = Popularity(clock)
     popularity.note(told("a", 1, x=1))
-    clock.advance(KEPT_S + 1)
+    clock.advance(TOLD_S + 1)
     popularity.note(told("a", 2, x=1))
     assert not popularity.pages(1)
-    for seq in range(3, EVENTS_MAX + 3):
+    for seq in range(3, TOLD_EVENTS_MAX + 3):
         popularity.note(told("a", seq, x=1))
     assert not popularity.pages(2)
     assert popularity.pages(3)

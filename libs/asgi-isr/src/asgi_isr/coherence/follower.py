@@ -234,10 +234,10 @@ class Follower:
                     self.marks.append(event.mark)
             self.counters.events += 1
             self.position, self._stamp = message.seq, message.stamp
-            if message.sequence is not None:
+            if message.source_seq is not None:
                 known = self.source_seqs.get(message.source, -1)
                 if known >= 0 or len(self.source_seqs) < SOURCES_MAX:
-                    self.source_seqs[message.source] = max(known, message.sequence)
+                    self.source_seqs[message.source] = max(known, message.source_seq)
         self._moved()
 
     def _moved(self) -> None:

@@ -64,16 +64,16 @@ class MemoryLog:
         message = self._messages.get(seq)
         return message.stamp if message is not None else None
 
-    def publish(self, body: bytes, *, source: str = "", sequence: int | None = None) -> int:
+    def publish(self, body: bytes, *, source: str = "", source_seq: int | None = None) -> int:
         """Append an event; return its sequence. Raises `LogUnavailableError` while `down`.
 
-        `source` says that all its events up to its own number `sequence` are published now.
+        `source` says that all its events up to its own number `source_seq` are published now.
         """
         self._check_up()
         self._last += 1
         self._stamps += 1
         self._messages[self._last] = LogMessage(
-            self._last, str(self._stamps), body, source, sequence
+            self._last, str(self._stamps), body, source, source_seq
         )
         if len(self._messages) > self._messages_max:
             del self._messages[self._first]

@@ -57,19 +57,19 @@ class ConsumerSpec(msgspec.Struct, frozen=True, kw_only=True):
 class Delivery:
     """A message that was handed out; it is handed out again unless it is settled in time.
 
-    `seq` is its place in the stream, `stored_ns` when the stream took it (ns since 1970), and
+    `seq` is its place in the stream, `stored_s` when the stream took it (seconds since 1970), and
     `deliveries` how often it was handed out, this time included. No method raises for a broker that
     is away: what was not said, the end of `ack_wait_s` says.
     """
 
     __slots__ = ("_client", "_reply", "body", "deliveries", "headers", "seq", "settled",
-                 "stored_ns", "subject")  # fmt: skip
+                 "stored_s", "subject")  # fmt: skip
 
     def __init__(self, client: Client, message: Msg) -> None:
         deliveries, seq, _, stored_ns, *_ = ack_tokens(message.reply)
         self.seq = int(seq)
         self.deliveries = int(deliveries)
-        self.stored_ns = int(stored_ns)
+        self.stored_s = int(stored_ns) / NS
         self.subject = message.subject
         self.headers: Mapping[str, str] = message.headers or {}
         self.body = message.data

@@ -14,19 +14,19 @@ from perfcheck_contracts import CdnPurge
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
 
 __all__ = [
-    "EVENTS_MAX",
-    "NAMES_MAX",
-    "REMEMBERED_MAX",
-    "REMEMBERED_S",
+    "BATCH_EVENTS_MAX",
+    "BATCH_NAMES_MAX",
+    "PURGED_EVENTS_MAX",
+    "PURGED_S",
     "Batch",
     "Batches",
     "Submit",
 ]
 
-EVENTS_MAX = 500  # of one batch
-NAMES_MAX = 3000  # of one batch; the event that reaches it is the last
-REMEMBERED_MAX = 10_000  # events
-REMEMBERED_S = 600.0
+BATCH_EVENTS_MAX = 500  # of one batch
+BATCH_NAMES_MAX = 3000  # of one batch; the event that reaches it is the last
+PURGED_EVENTS_MAX = 10_000  # events
+PURGED_S = 600.0
 _CANCELLED = CdnError("the call that submitted it was cancelled", retry_after_s=0.0)
 
 
@@ -86,7 +86,9 @@ class Batches:
         batch = self._collecting.get(again)
         if (event.id, again) in self._alone:
             batch = Batch(again=again)
-        elif batch is None or len(batch.events) >= EVENTS_MAX or batch.names >= NAMES_MAX:
+        elif (
+            batch is None or len(batch.events) >= BATCH_EVENTS_MAX or batch.names >= BATCH_NAMES_MAX
+        ):
             batch = self._collecting[again] = Batch(again=again)
         batch.events[event.id] = event
         batch.names += len(event.tags) + len(event.paths)
@@ -131,11 +133,11 @@ class Batches:
 
     def _forget(self) -> None:
         """Forget the oldest events over the bounds."""
-        while len(self._alone) > REMEMBERED_MAX:
+        while len(self._alone) > PURGED_EVENTS_MAX:
             del self._alone[next(iter(self._alone))]
-        limit = self._clock.monotonic() - REMEMBERED_S
+        limit = self._clock.monotonic() - PURGED_S
         while self._known:
             oldest = next(iter(self._known))
-            if len(self._known) <= REMEMBERED_MAX and self._known[oldest][0] > limit:
+            if len(self._known) <= PURGED_EVENTS_MAX and self._known[oldest][0] > limit:
                 return
             del self._known[oldest]

@@ -16,13 +16,13 @@ __all__ = ["REGION", "CloudFrontApi", "CloudFrontError", "error_of"]
 
 REGION = "us-east-1"  # CloudFront is global; its API is signed for this region
 THREADS_MAX = 4
-CONNECT_TIMEOUT_S = 3.0
-READ_TIMEOUT_S = 10.0
+CLOUDFRONT_CONNECT_S_MAX = 3.0
+CLOUDFRONT_READ_S_MAX = 10.0
 # Bounds a whole call: waiting for a thread, finding credentials, a server that drips.
-CALL_TIMEOUT_S = 20.0
+CLOUDFRONT_CALL_S_MAX = 20.0
 
 # What ends by itself though its status is 4xx: quotas, throttling, credentials about to be renewed.
-_PASSING = frozenset(
+_PASSING_CODES = frozenset(
     {
         "ExpiredToken",
         "ExpiredTokenException",
@@ -66,7 +66,7 @@ class CloudFrontError(CdnError):
 def error_of(code: str, status: int, message: str) -> CloudFrontError:
     """Return what an error answer means: whether it passes, and whether the call was done."""
     text = f"CloudFront answered {code or status}: {message}"
-    if code in _PASSING or status in _PASSING_STATUSES:
+    if code in _PASSING_CODES or status in _PASSING_STATUSES:
         return CloudFrontError(text)
     if 300 <= status < 500:  # noqa: PLR2004  statuses of RFC 9110
         return CloudFrontError(text, permanent=True, items=status in _ITEMS_STATUSES)
@@ -84,9 +84,9 @@ class CloudFrontApi:
         distribution_id: str,
         *,
         endpoint_url: str | None = None,
-        connect_timeout_s: float = CONNECT_TIMEOUT_S,
-        read_timeout_s: float = READ_TIMEOUT_S,
-        call_timeout_s: float = CALL_TIMEOUT_S,
+        connect_timeout_s: float = CLOUDFRONT_CONNECT_S_MAX,
+        read_timeout_s: float = CLOUDFRONT_READ_S_MAX,
+        call_timeout_s: float = CLOUDFRONT_CALL_S_MAX,
     ) -> None:
         self._distribution_id = distribution_id
         self._endpoint_url = endpoint_url

@@ -17,8 +17,8 @@ __all__ = ["ITEMS_MAX", "WILDCARDS_MAX", "caller_reference", "chunks_of", "items
 # and active wildcards of one distribution; other invalidations may be under way.
 ITEMS_MAX = 3000
 WILDCARDS_MAX = 10  # of 15
-_PATH_CHARS_MAX = 4000  # of one item
-_EVERYTHING = "/*"
+_ITEM_CHARS_MAX = 4000  # of one item
+_EVERY_OBJECT = "/*"
 
 
 def items_of(names: Names) -> list[str]:
@@ -29,7 +29,7 @@ def items_of(names: Names) -> list[str]:
     is purged then, never too little.
     """
     if names.everything:
-        return [_EVERYTHING]
+        return [_EVERY_OBJECT]
     exact: set[str] = set()
     wildcards: set[str] = set()  # without the '*'
     for path in names.below:
@@ -43,7 +43,7 @@ def items_of(names: Names) -> list[str]:
                 exact.add(spelling)
     widened = _widened(wildcards)
     if "/" in widened:
-        return [_EVERYTHING]
+        return [_EVERY_OBJECT]
     alone = (path for path in exact if not _covered(path, widened))
     return sorted([*(f"#{tag}" for tag in names.tags), *alone, *(f"{path}*" for path in widened)])
 
@@ -67,9 +67,9 @@ def caller_reference(
 
 def _short(path: str) -> str:
     """Cut what CloudFront would refuse for its length; what is cut ends as a wildcard."""
-    if len(path) < _PATH_CHARS_MAX:
+    if len(path) < _ITEM_CHARS_MAX:
         return path
-    cut = path[: _PATH_CHARS_MAX - 1]
+    cut = path[: _ITEM_CHARS_MAX - 1]
     return cut[: cut.rfind("%")] if "%" in cut[-2:] else cut
 
 

@@ -16,12 +16,12 @@ from perfcheck_revalidator.cdn.purge_requests import PurgeRequest, Style, reques
 
 __all__ = ["HttpPurge"]
 
-REQUEST_TIMEOUT_S = 5.0
-NODE_TIMEOUT_S = 30.0  # all requests of one purge to one node
-_CONNECTIONS_MAX = 64
-_BODY_BYTES_MAX = 4096  # what is read of an answer
+PURGE_REQUEST_S_MAX = 5.0
+NODE_PURGE_S_MAX = 30.0  # all requests of one purge to one node
+_NODE_CONNECTIONS_MAX = 64
+_NODE_ANSWER_BYTES_MAX = 4096  # what is read of an answer
 _DETAIL_CHARS_MAX = 200
-_RETRY_AFTER_S_MAX = 300
+_NODE_RETRY_AFTER_S_MAX = 300
 _PASSING_STATUSES = frozenset({408, 425, 429})
 
 
@@ -42,8 +42,8 @@ class HttpPurge:
         *,
         style: Style,
         token: str | None = None,
-        request_timeout_s: float = REQUEST_TIMEOUT_S,
-        node_timeout_s: float = NODE_TIMEOUT_S,
+        request_timeout_s: float = PURGE_REQUEST_S_MAX,
+        node_timeout_s: float = NODE_PURGE_S_MAX,
     ) -> None:
         self._urls = tuple(urls)
         self._clock = clock
@@ -100,7 +100,7 @@ class HttpPurge:
                 .http1_only()
                 .no_proxy()  # the nodes themselves are meant
                 .follow_redirects(enable=False)
-                .max_connections(_CONNECTIONS_MAX)
+                .max_connections(_NODE_CONNECTIONS_MAX)
                 .pool_timeout(bound)
                 .connect_timeout(bound)
                 .build()
@@ -145,7 +145,7 @@ class HttpPurge:
 async def _judged(what: str, response: Response) -> CdnError | None:
     """Return what is wrong with an answer; only 2xx says that the node has purged."""
     body = b""
-    while len(body) < _BODY_BYTES_MAX:
+    while len(body) < _NODE_ANSWER_BYTES_MAX:
         chunk = await response.body_reader.read_chunk()
         if chunk is None:
             break
@@ -164,4 +164,4 @@ def _retry_after_s(value: str | None) -> float | None:
     """Read `Retry-After` in seconds (RFC 9110, section 10.2.3), bounded; a date is not read."""
     if value is None or not value.isascii() or not value.isdigit():
         return None
-    return float(min(int(value[:9]), _RETRY_AFTER_S_MAX))
+    return float(min(int(value[:9]), _NODE_RETRY_AFTER_S_MAX))

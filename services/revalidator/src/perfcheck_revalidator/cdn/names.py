@@ -15,7 +15,7 @@ from perfcheck_revalidator.cdn.port import PurgeEvent
 __all__ = ["Names", "names_of", "plain_path", "spellings"]
 
 # What browsers leave as it is in a path (RFC 3986, section 3.3), without '*': it is a wildcard.
-_SAFE = "/:@!$&'()+,;=-._~"
+_UNENCODED = "/:@!$&'()+,;=-._~"
 _PATH_TAG = "path:"
 
 
@@ -32,7 +32,7 @@ class Names(NamedTuple):
     below: tuple[str, ...]
 
 
-_EVERYTHING = Names(everything=True, tags=(), pages=(), below=())
+_ALL_NAMES = Names(everything=True, tags=(), pages=(), below=())
 
 
 def names_of(events: Iterable[PurgeEvent]) -> Names:
@@ -52,7 +52,7 @@ def names_of(events: Iterable[PurgeEvent]) -> Names:
             elif not tag_problem(tag):
                 tags.add(tag)
     if EVERYTHING in tags or "/*" in paths or any(path.startswith("#") for path in paths):
-        return _EVERYTHING
+        return _ALL_NAMES
     paths = {path for path in paths if path.startswith("/")}
     below = {path[:-1] for path in paths if path.endswith("/*")}
     pages = {path for path in paths if not path.endswith("/*")}
@@ -77,6 +77,8 @@ def spellings(path: str) -> list[str]:
     All are percent-encoded where they must be. A cache that compares bytes has no more to go by.
     """
     plain = plain_path(path)
-    written = quote(path, safe=_SAFE + "%")
-    decoded = (quote(text, safe=_SAFE, errors="surrogateescape") for text in (plain, plain.lower()))
+    written = quote(path, safe=_UNENCODED + "%")
+    decoded = (
+        quote(text, safe=_UNENCODED, errors="surrogateescape") for text in (plain, plain.lower())
+    )
     return list(dict.fromkeys((written, *decoded)))

@@ -16,7 +16,7 @@ __all__ = ["FIELD_BYTES_MAX", "PurgeRequest", "Style", "requests_of"]
 Style = Literal["xkey", "ban"]
 
 FIELD_BYTES_MAX = 4096
-_SPECIAL = re.compile(r"[^A-Za-z0-9_]")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_]")
 _TAG_FORM = r"(?i)(?:^|,)\s*(?:{})\s*(?:,|$)"
 _PATH_FORM = "(?i)^(?:{})"
 _PAGE_END = r"(?:\?|$)"
@@ -73,7 +73,7 @@ def _path_expression(path: str, end: str, room: int) -> str:
 
 def _escaped(text: str) -> str:
     """Return an expression for `text` that also passes through a VCL string and ban's tokens."""
-    return _SPECIAL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _NOT_PLAIN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _joined(parts: Iterable[str], *, separator: str, room: int) -> list[str]:

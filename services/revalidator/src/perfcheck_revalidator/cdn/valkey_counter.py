@@ -12,8 +12,8 @@ from perfcheck_revalidator.cdn.price import CounterError
 
 __all__ = ["ValkeyCounter"]
 
-TIMEOUT_S = 1.0
-_CONNECTIONS_MAX = 2  # a purge counts once
+COUNTER_S_MAX = 1.0
+_COUNTER_CONNECTIONS_MAX = 2  # a purge counts once
 
 
 class ValkeyCounter:
@@ -23,13 +23,15 @@ class ValkeyCounter:
     `timeout_s`.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S, tls_ca_file: str = "") -> None:
+    def __init__(
+        self, url: str, *, timeout_s: float = COUNTER_S_MAX, tls_ca_file: str = ""
+    ) -> None:
         self._place = re.sub(r"//[^/]*@", "//", url).partition("?")[0]  # without the password
         self._timeout_s = timeout_s
         trust = {"ssl_ca_certs": tls_ca_file} if tls_ca_file and url.startswith("rediss:") else {}
         pool = BlockingConnectionPool.from_url(
-            url, max_connections=_CONNECTIONS_MAX, timeout=timeout_s, retry=Retry(NoBackoff(), 0),
-            **trust,
+            url, max_connections=_COUNTER_CONNECTIONS_MAX, timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0), **trust,
         )  # fmt: skip
         self._client = Redis.from_pool(pool)
 

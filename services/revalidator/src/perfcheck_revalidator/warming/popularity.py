@@ -10,12 +10,12 @@ import msgspec
 from asgi_isr.ports import Clock
 from asgi_isr.reports import PopularPages
 
-__all__ = ["EVENTS_MAX", "KEPT_S", "PAGES_MAX", "Popularity"]
+__all__ = ["TOLD_EVENTS_MAX", "TOLD_PAGES_MAX", "TOLD_S", "Popularity"]
 
-EVENTS_MAX = 4096
-KEPT_S = 60.0
-PAGES_MAX = 1000  # of one event at one instance
-INSTANCES_MAX = 256  # of one event
+TOLD_EVENTS_MAX = 4096
+TOLD_S = 60.0
+TOLD_PAGES_MAX = 1000  # of one event at one instance
+TELLING_INSTANCES_MAX = 256  # of one event
 
 _decoder = msgspec.json.Decoder(PopularPages)
 
@@ -46,8 +46,8 @@ class Popularity:
         if hit is None:
             hit = self._hits[told.seq] = _Hit(now)
             self._forget(now)
-        if told.instance in hit.by_instance or len(hit.by_instance) < INSTANCES_MAX:
-            pages = told.pages[:PAGES_MAX]
+        if told.instance in hit.by_instance or len(hit.by_instance) < TELLING_INSTANCES_MAX:
+            pages = told.pages[:TOLD_PAGES_MAX]
             hit.by_instance[told.instance] = msgspec.structs.replace(told, pages=pages)
 
     def pages(self, seq: int) -> Counter[str]:
@@ -62,7 +62,7 @@ class Popularity:
     def _forget(self, now: float) -> None:
         while self._hits:
             seq, oldest = next(iter(self._hits.items()))
-            if len(self._hits) <= EVENTS_MAX and now - oldest.at <= KEPT_S:
+            if len(self._hits) <= TOLD_EVENTS_MAX and now - oldest.at <= TOLD_S:
                 return
             del self._hits[seq]
 

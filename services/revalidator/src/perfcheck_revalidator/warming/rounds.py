@@ -31,11 +31,11 @@ from perfcheck_revalidator.work.receipts import Receipts, with_warmed
 __all__ = ["WARM_PATH", "Outcome", "Warmer", "listen", "warmed"]
 
 WARM_PATH = "/api/cache/warm"
-WAITING_MAX = 4096  # events
+WARM_EVENTS_MAX = 4096  # events
 # Instances tell what an event hit just after they report its position.
-_GRACE_S = 0.05
+_TELL_S = 0.05
 _CHUNK = min(20, WARM_PATHS_MAX)  # small, so that several BFFs share the pages
-_ANSWER_S = 1.0  # what an answer may take beyond the time given to the renders
+_BFF_MARGIN_S = 1.0  # what an answer may take beyond the time given to the renders
 _LISTEN_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Warmer:
         self._clock = clock
         self._concurrency = concurrency
         self._budget_s = budget_s
-        self._waiting: deque[Event] = deque(maxlen=WAITING_MAX)
+        self._waiting: deque[Event] = deque(maxlen=WARM_EVENTS_MAX)
         self._wake = asyncio.Event()
 
     def submit(self, events: Sequence[Event]) -> None:
@@ -89,7 +89,7 @@ class Warmer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await asyncio.sleep(_GRACE_S)
+            await asyncio.sleep(_TELL_S)
             events = list(self._waiting)
             self._waiting.clear()
             await self._round(events)
@@ -138,7 +138,7 @@ class Warmer:
                 "authorization": f"Bearer {self._issue_token()}",
                 "content-type": "application/json",
             }
-            async with asyncio.timeout(remaining_s + _ANSWER_S):
+            async with asyncio.timeout(remaining_s + _BFF_MARGIN_S):
                 reply = await self._bff.post(WARM_PATH, body, headers=headers)
             if reply.status != HTTPStatus.OK:
                 text = reply.body[:200].decode(errors="replace")

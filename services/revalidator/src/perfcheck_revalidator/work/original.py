@@ -10,7 +10,7 @@ from asgi_isr.events import SUBJECT_PREFIX, Invalidation, decode
 __all__ = ["Event", "Original", "committed_at", "event_id", "source_of"]
 
 # An id stands in addresses (`/invalidations/<id>`) and in a database.
-_ID = re.compile(r"[A-Za-z0-9._:@=+~-]{1,128}")
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._:@=+~-]{1,128}")
 _ID_HEADERS = ("ce-id", "nats-msg-id")
 _OUTBOX_SOURCES = frozenset({"api"})
 
@@ -57,7 +57,7 @@ def event_id(seq: int, headers: Mapping[str, str]) -> str:
     """Return `ce-id`, else `Nats-Msg-Id`, else `seq-<seq>`; what cannot be an id counts as none."""
     given = {name.lower(): value for name, value in headers.items()}
     for name in _ID_HEADERS:
-        if _ID.fullmatch(given.get(name, "")):
+        if _PLAIN_ID.fullmatch(given.get(name, "")):
             return given[name]
     return f"seq-{seq}"
 

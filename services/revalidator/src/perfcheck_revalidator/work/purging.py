@@ -25,8 +25,8 @@ __all__ = [
 
 CDN_TIMEOUT_S = 60.0  # of one call: coalescing and throttling are in it
 COMPLETION_S_MAX = 600.0
-_POLL_S = 0.1
-_POLL_S_MAX = 5.0
+_COMPLETION_POLL_S = 0.1
+_COMPLETION_POLL_S_MAX = 5.0
 
 
 class Purged(NamedTuple):
@@ -99,7 +99,7 @@ class Purger:
                 late = f"not completed within {COMPLETION_S_MAX:g} s"
                 ends |= {purge: Purged(_with_detail(purge, late)) for purge in left}
                 return ends
-            pause_s = min(_POLL_S_MAX, max(_POLL_S, pause_s * 1.5))
+            pause_s = min(_COMPLETION_POLL_S_MAX, max(_COMPLETION_POLL_S, pause_s * 1.5))
             await asyncio.sleep(pause_s)
 
     async def _ended(self, purge: CdnPurge) -> Purged | None:

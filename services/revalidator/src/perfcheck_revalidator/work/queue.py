@@ -17,7 +17,6 @@ __all__ = ["EVENT_ACK_WAIT_S", "EventDelivery", "Queue"]
 
 EVENT_ACK_WAIT_S = 30.0
 _EVENTS_UNACKED_MAX = 20_000
-_NS = 1_000_000_000
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +29,7 @@ class EventDelivery:
             subject=delivery.subject,
             headers=delivery.headers,
             body=delivery.body,
-            published_at=datetime.fromtimestamp(delivery.stored_ns / _NS, UTC),
+            published_at=datetime.fromtimestamp(delivery.stored_s, UTC),
             deliveries=delivery.deliveries,
         )
         self.ack = delivery.ack

@@ -11,23 +11,24 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from asgi_isr.backoff import Backoff
 from asgi_isr.coherence.live_set import LiveSet, Progress, Reached
 from asgi_isr.coherence.waiters import Waiters
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats.registrations import decoded, load
 from asgi_isr.nats.cancellation import end_if_cancelled, keeping_cancellation
 from asgi_isr.nats.connection import close, connect
+from asgi_isr.nats.link import NATS_REQUEST_S_MAX
 from asgi_isr.ports import Clock, SystemClock
 from asgi_isr.reports import INSTANCES_SUBJECT_PREFIX, POSITIONS_SUBJECT_PREFIX, Report
 
-TIMEOUT_S = 2.0
-RETRY_MIN_S = 0.05
-RETRY_MAX_S = 2.0
-LOAD_TIMEOUT_S = 10.0
-LOOK_S_MIN = 0.01
-LOOK_S = 0.5  # between two looks at leases that ended and at the connection
+OBSERVER_RETRY_FIRST_S = 0.05
+OBSERVER_RETRY_S_MAX = 2.0
+REGISTRATIONS_LOAD_S_MAX = 10.0
+OBSERVER_LOOK_S_MIN = 0.01
+OBSERVER_LOOK_S = 0.5  # between two looks at leases that ended and at the connection
 WAITERS_MAX = 10_000
-PENDING_MAX = 65_536
+REPORTS_PENDING_MAX = 65_536
 
 _logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Instances:
         *,
         name: str,
         clock: Clock | None = None,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float = NATS_REQUEST_S_MAX,
         tls_ca_file: str = "",
     ) -> None:
         self._tls_ca_file = tls_ca_file
@@ -78,18 +79,22 @@ class Instances:
         self._name = name
         self._clock = clock or SystemClock()
         self._timeout_s = timeout_s
-        self._rng = random.Random()  # noqa: S311  jitter, not a secret
+        self._backoff = Backoff(
+            first_s=OBSERVER_RETRY_FIRST_S, max_s=OBSERVER_RETRY_S_MAX, jitter=random.random
+        )
         self._live = LiveSet()
         self._broken = asyncio.Event()
         self._hearing: _Hearing | None = None
         self._waiters = Waiters()
-        self._reason: str | None = "has not connected yet"
+        self._unhealthy_reason: str | None = "has not connected yet"
 
     async def unhealthy_reason(self) -> str | None:
         """Return what is wrong, or None while the live set is known."""
-        if self._reason is None and (self._hearing is None or not self._hearing.unbroken()):
-            return "the connection to NATS broke"
-        return self._reason
+        if self._unhealthy_reason is None and (
+            self._hearing is None or not self._hearing.unbroken()
+        ):
+            return "not connected to NATS; reconnecting"
+        return self._unhealthy_reason
 
     def reports(self) -> list[Report]:
         """Return the newest report of each live instance."""
@@ -121,7 +126,6 @@ class Instances:
 
     async def run(self) -> None:
         """Observe until cancelled; whatever breaks is tried again."""
-        failures = 0
         while True:
             try:
                 await self._session()
@@ -129,13 +133,11 @@ class Instances:
                 end_if_cancelled(error)
                 known = isinstance(error, LogUnavailableError | NatsError | OSError | TimeoutError)
                 text = str(error) or type(error).__name__
-                if text != self._reason or not known:
+                if text != self._unhealthy_reason or not known:
                     _logger.warning("the live set: %s", text, exc_info=not known)
-                self._reason = text
+                self._unhealthy_reason = text
             self._live.lost()
-            failures = failures + 1 if self._reason else 0
-            ceiling = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, 10))
-            await asyncio.sleep(self._rng.uniform(RETRY_MIN_S, ceiling))
+            await asyncio.sleep(self._backoff.next_s())
 
     async def _session(self) -> None:
         self._broken.clear()
@@ -148,16 +150,17 @@ class Instances:
             hearing = self._hearing = _Hearing(client, subscriptions)
             for prefix in (INSTANCES_SUBJECT_PREFIX, POSITIONS_SUBJECT_PREFIX):
                 subscription = await client.subscribe(
-                    f"{prefix}.>", cb=self._received, pending_msgs_limit=PENDING_MAX
+                    f"{prefix}.>", cb=self._received, pending_msgs_limit=REPORTS_PENDING_MAX
                 )
                 subscriptions.append(subscription)
-            async with asyncio.timeout(LOAD_TIMEOUT_S):
+            async with asyncio.timeout(REGISTRATIONS_LOAD_S_MAX):
                 async with keeping_cancellation():
                     await client.flush()  # the server has the subscriptions now
                 self._live.loaded(
                     await load(client, timeout_s=self._timeout_s), self._clock.monotonic()
                 )
-            self._reason = None
+            self._unhealthy_reason = None
+            self._backoff.reset()
             self._moved()
             while hearing.unbroken():
                 await self._look(client, hearing)
@@ -170,16 +173,16 @@ class Instances:
     async def _look(self, client: Client, hearing: _Hearing) -> None:
         """Wait until something may have changed without a report."""
         end = self._live.next_end()
-        left_s = LOOK_S if end is None else end - self._clock.monotonic()
+        left_s = OBSERVER_LOOK_S if end is None else end - self._clock.monotonic()
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(LOOK_S, max(LOOK_S_MIN, left_s))):
+            async with asyncio.timeout(min(OBSERVER_LOOK_S, max(OBSERVER_LOOK_S_MIN, left_s))):
                 await self._broken.wait()
         self._broken.clear()
         if not hearing.unbroken():
             return
         if not self._live.complete:
             raise LogUnavailableError("there are more instances than an observer can know of")
-        if any(one.pending_msgs > PENDING_MAX // 2 for one in hearing.subscriptions):
+        if any(one.pending_msgs > REPORTS_PENDING_MAX // 2 for one in hearing.subscriptions):
             raise LogUnavailableError("reports come faster than they are read")
         asked_at = self._clock.monotonic()
         async with asyncio.timeout(self._timeout_s), keeping_cancellation():

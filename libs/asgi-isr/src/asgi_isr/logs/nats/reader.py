@@ -21,8 +21,8 @@ from asgi_isr.nats.ack_subject import ack_tokens
 from asgi_isr.nats.requests import request
 from asgi_isr.ports import LogMessage
 
-BATCH_MESSAGES_MAX = 256
-BATCH_BYTES_MAX = 64 * 1024  # of bodies; one message may be larger
+READ_MESSAGES_MAX = 256
+READ_BYTES_MAX = 64 * 1024  # of bodies; one message may be larger
 PENDING_MESSAGES_MAX = 100_000
 PENDING_BYTES_MAX = 64 * 1024 * 1024
 HEARTBEAT_S = 1.0
@@ -35,7 +35,7 @@ _SOURCE_SEQ_DIGITS_MAX = 18
 
 
 def counted(message: Msg) -> tuple[str, int | None]:
-    """Return the source of a message and the number that it tells, if its source counts."""
+    """Return the source of a message and its `source_seq`, if its source counts its events."""
     headers = message.headers
     text = headers.get(SEQUENCE_HEADER) if headers else None
     if not text or not text.isdecimal() or len(text) > _SOURCE_SEQ_DIGITS_MAX:
@@ -125,9 +125,9 @@ class Reader:
         silent = 0
         while True:
             batch: list[LogMessage] = []
-            bytes_left = BATCH_BYTES_MAX
+            bytes_left = READ_BYTES_MAX
             flow = ""
-            while self._pending and len(batch) < BATCH_MESSAGES_MAX and bytes_left > 0:
+            while self._pending and len(batch) < READ_MESSAGES_MAX and bytes_left > 0:
                 item = self._pending.popleft()
                 if isinstance(item, str):
                     flow = item
@@ -182,8 +182,8 @@ class Reader:
         else:
             self._delivered = delivered
             self._position = seq
-            source, sequence = counted(message)
-            self._pending.append(LogMessage(seq, stamp, message.data, source, sequence))
+            source, source_seq = counted(message)
+            self._pending.append(LogMessage(seq, stamp, message.data, source, source_seq))
 
     def _control(self, message: Msg) -> None:
         """Take in a heartbeat, a request of flow control, or the end of the consumer."""
