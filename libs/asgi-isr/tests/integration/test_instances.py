@@ -15,6 +15,7 @@ from asgi_isr.reports import (
     POSITIONS_SUBJECT_PREFIX,
     Report,
 )
+from asgi_isr.testing import eventually
 from nats.js.errors import NotFoundError
 
 TIMEOUT_S = 10.0
@@ -34,16 +35,16 @@ async def observing(url: str) -> AsyncIterator[Instances]:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until it holds."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not holds():
-            await asyncio.sleep(0.002)
+    await eventually(holds, timeout_s=TIMEOUT_S)
 
 
 async def complete(observer: Instances) -> None:
     """Wait until the observer knows the live set."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while await observer.unhealthy_reason() is not None:
-            await asyncio.sleep(0.002)
+
+    async def known() -> bool:
+        return await observer.unhealthy_reason() is None
+
+    await eventually(known, timeout_s=TIMEOUT_S)
 
 
 @pytest.fixture
@@ -194,9 +195,11 @@ async def test_missing_stream_is_waited_for(js: Any, steady_servers: Any) -> Non
     with suppress(NotFoundError):
         await js.delete_stream(INSTANCES_STREAM)
     async with observing(steady_servers.nats_url) as observer:
-        async with asyncio.timeout(TIMEOUT_S):
-            while "not found" not in str(await observer.unhealthy_reason()):
-                await asyncio.sleep(0.002)
+
+        async def told() -> bool:
+            return "not found" in str(await observer.unhealthy_reason())
+
+        await eventually(told, timeout_s=TIMEOUT_S)
         await ensure_instances_stream(js)
         await complete(observer)
 

@@ -12,6 +12,7 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, SUBJECT_PREFIX
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from asgi_isr.ports import Log, LogMessage
+from asgi_isr.testing import eventually
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from perfcheck_embedded import Servers
@@ -55,12 +56,7 @@ async def until_failure(
 
 async def mark_again(log: NatsLog) -> int:
     """Publish a mark as soon as the log is there, within 15 s."""
-    async with asyncio.timeout(15):
-        while True:
-            try:
-                return (await log.mark()).seq
-            except LogUnavailableError:
-                await asyncio.sleep(0.02)
+    return (await eventually(log.mark, timeout_s=15, ignoring=(LogUnavailableError,))).seq
 
 
 async def test_reading_goes_on_over_a_restart_without_loss(
@@ -147,9 +143,7 @@ async def test_deleted_consumer_is_noticed(
     client = await new_client(nats_server.nats_url)
     js = client.jetstream()
     reading = asyncio.ensure_future(until_failure(log.read(seq)))
-    async with asyncio.timeout(5):
-        while not (consumers := await js.consumers_info(STREAM)):
-            await asyncio.sleep(0.01)
+    consumers = await eventually(lambda: js.consumers_info(STREAM))
     await js.delete_consumer(STREAM, consumers[0].name)
     deleted_at = time.monotonic()
     _, failed_at = await reading
@@ -166,9 +160,11 @@ async def test_reader_that_ends_leaves_no_consumer(
     for _ in range(5):
         async with aclosing(log.read(seq - 1)) as batches:
             await anext(batches)
-    async with asyncio.timeout(5):
-        while await js.consumers_info(STREAM):
-            await asyncio.sleep(0.01)
+
+    async def none_left() -> bool:
+        return not await js.consumers_info(STREAM)
+
+    await eventually(none_left)
 
 
 async def test_reader_that_is_too_slow_fails_and_loses_nothing(
@@ -182,9 +178,7 @@ async def test_reader_that_is_too_slow_fails_and_loses_nothing(
     last = 0
     for _ in range(300):
         last = (await log.mark()).seq
-    async with asyncio.timeout(SLACK_S):
-        while not any(reading._failure for reading in slow._readers):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: any(reading._failure for reading in slow._readers), timeout_s=SLACK_S)
     rest, _ = await until_failure(reader)
     found += rest
     assert len(found) < 301
@@ -255,13 +249,11 @@ async def test_changes_of_the_connection_are_logged_once(
     )
     try:
         await nats_server.kill("nats")
-        async with asyncio.timeout(20):
-            while client._server_pool[0].reconnects < ATTEMPTS:
-                await asyncio.sleep(0.02)
+        await eventually(
+            lambda: client._server_pool[0].reconnects >= ATTEMPTS, timeout_s=20, poll_s=0.02
+        )
         await nats_server.restart("nats")
-        async with asyncio.timeout(10):
-            while len(changes) < 2:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: len(changes) >= 2, timeout_s=10)
     finally:
         await close(client)
     assert changes[:2] == [False, True]

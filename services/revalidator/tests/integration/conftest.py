@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from asgi_isr.logs.nats import NatsLog, connect, ensure_instances_stream, ensure_stream
 from asgi_isr.stores.redis import RedisStore
+from asgi_isr.testing import eventually
 from nats.aio.client import Client
 from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, Receipt, ReceiptBatch
@@ -68,12 +69,13 @@ class Receiver:
 
     async def stage(self, event_id: str, stage: str, *, within_s: float = 15) -> Receipt:
         """Wait until `event_id` has reached `stage`."""
-        async with asyncio.timeout(within_s):
-            while True:
-                found = self.receipts.get(event_id)
-                if found is not None and STAGES.index(found.stage) >= STAGES.index(stage):
-                    return found
-                await asyncio.sleep(0.01)
+
+        def reached() -> Receipt | None:
+            found = self.receipts.get(event_id)
+            there = found is not None and STAGES.index(found.stage) >= STAGES.index(stage)
+            return found if there else None
+
+        return await eventually(reached, timeout_s=within_s)
 
 
 @pytest.fixture

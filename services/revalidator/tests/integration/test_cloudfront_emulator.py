@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from asgi_isr.ports import SystemClock
+from asgi_isr.testing import eventually_sync
 from perfcheck_chassis.settings import environment, load
 from perfcheck_revalidator.cdn.cloudfront_api import CloudFrontApi, CloudFrontError
 from perfcheck_revalidator.cdn.cloudfront_items import caller_reference
@@ -33,15 +34,13 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             command, stdout=output, stderr=output, env=environment()
         )
     try:
-        deadline = time.monotonic() + START_S
-        while True:
+
+        def answers() -> bool:
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, "the emulator did not start"
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return True
+
+        eventually_sync(answers, timeout_s=START_S, poll_s=0.05, ignoring=(OSError,))
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()

@@ -7,9 +7,11 @@ import msgspec
 import pytest
 from asgi_isr import Invalidation
 from asgi_isr.coherence import Progress, Reached
+from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import NatsLog, ensure_stream
 from asgi_isr.reports import PopularPage, PopularPages
+from asgi_isr.testing import eventually
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client
 from perfcheck_chassis.secret import Secret
@@ -161,9 +163,7 @@ async def test_the_purge_waits_until_it_is_applied_everywhere(
     patient = msgspec.structs.replace(app_settings, lease_s=30.0)
     async with AsyncTestClient(create_app(patient, observer=live, cdns=[edge])):
         await publisher.publish(Invalidation(tags=("A",), paths=("/x",)), "api", "id-1")
-        async with asyncio.timeout(10):
-            while not live.asked:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: live.asked, timeout_s=10)
         assert edge.purged == []
         live.hold(None)
         receipt = await receiver.stage("id-1", "done")
@@ -189,9 +189,7 @@ async def test_a_refused_purge_is_a_dead_letter_that_can_be_done_later(
         assert any(answer.json().get("done") for answer in answers)
         listed = (await http.get("/api/v1/dead-letters", headers=token())).json()
         assert listed == {"dead_letters": [], "next": None}
-        async with asyncio.timeout(10):
-            while receiver.receipts["id-1"].dead:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not receiver.receipts["id-1"].dead, timeout_s=10)
     assert receiver.receipts["id-1"].stage == "done"
 
 
@@ -223,9 +221,7 @@ async def test_a_bff_that_is_down_blocks_nothing(
             await asyncio.sleep(0.05)
         live.hold(None)
         await receiver.stage("id-1", "done")
-        async with asyncio.timeout(10):
-            while receiver.receipts["id-1"].warmed is None:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: receiver.receipts["id-1"].warmed, timeout_s=10)
         assert (await http.get("/api/health")).json()["checks"]["bff"]["status"] == "warn"
     warmed = receiver.receipts["id-1"].warmed
     assert warmed is not None
@@ -241,17 +237,18 @@ async def test_a_broker_that_was_away_costs_no_event(
         for number in range(50):
             await publisher.publish(Invalidation(tags=("a",)), "api", f"before-{number}")
         await (running.kill("nats") if how == "killed" else running.pause("nats"))
-        async with asyncio.timeout(20):  # until the replica has noticed
-            while (await http.get("/api/health")).json()["checks"]["work"]["status"] == "pass":
-                await asyncio.sleep(0.05)
+
+        async def noticed() -> bool:
+            health = (await http.get("/api/health")).json()
+            return bool(health["checks"]["work"]["status"] != "pass")
+
+        await eventually(noticed, timeout_s=20)
         await (running.restart("nats") if how == "killed" else running.resume("nats"))
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    await publisher.publish(Invalidation(tags=("a",)), "api", "after", again=True)
-                    break
-                except Exception:  # noqa: BLE001  the connection is being mended
-                    await asyncio.sleep(0.1)
+        await eventually(
+            lambda: publisher.publish(Invalidation(tags=("a",)), "api", "after", again=True),
+            timeout_s=20,
+            ignoring=(LogUnavailableError,),
+        )
         await receiver.stage("after", "done", within_s=40)
         for number in range(50):
             await receiver.stage(f"before-{number}", "done", within_s=40)

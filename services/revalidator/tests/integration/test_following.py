@@ -1,11 +1,11 @@
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 from asgi_isr import Invalidation
 from asgi_isr.coherence import Snapshot, read_snapshot
 from asgi_isr.logs.nats import NatsLog
 from asgi_isr.stores.redis import RedisStore
+from asgi_isr.testing import eventually
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from perfcheck_embedded import Servers
@@ -17,13 +17,6 @@ pytestmark = pytest.mark.integration
 Client = AsyncTestClient[Litestar]
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 15) -> None:
-    """Poll until `condition` holds."""
-    async with asyncio.timeout(within_s):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
 async def has_status(client: Client, status: str) -> bool:
     """Say whether health reports `status`."""
     return bool((await client.get("/api/health")).json()["status"] == status)
@@ -31,16 +24,12 @@ async def has_status(client: Client, status: str) -> bool:
 
 async def snapshot_at(store: RedisStore, position: int) -> Snapshot:
     """Wait for the stored snapshot to reach `position`."""
-    found: list[Snapshot] = []
 
-    async def reached() -> bool:
+    async def reached() -> Snapshot | None:
         snapshot = await read_snapshot(store, "isr")
-        if snapshot is not None and snapshot.position >= position:
-            found.append(snapshot)
-        return bool(found)
+        return snapshot if snapshot is not None and snapshot.position >= position else None
 
-    await eventually(reached)
-    return found[0]
+    return await eventually(reached, timeout_s=15)
 
 
 async def test_snapshots_follow_the_log(
@@ -48,7 +37,7 @@ async def test_snapshots_follow_the_log(
 ) -> None:
     """Events that are published appear in the stored snapshot, under their sequence."""
     async with AsyncTestClient(create_app(settings)) as client:
-        await eventually(lambda: has_status(client, "pass"))
+        await eventually(lambda: has_status(client, "pass"), timeout_s=15)
         first = await publisher.publish(Invalidation(tags=("currency:usd",)))
         second = await publisher.publish(Invalidation(tags=("day:2026-10-30",), mode="soft"))
         snapshot = await snapshot_at(store, second)
@@ -65,7 +54,7 @@ async def test_last_position_is_written_at_the_end(
     )
     app = create_app(patient)
     async with AsyncTestClient(app) as client:
-        await eventually(lambda: has_status(client, "pass"))
+        await eventually(lambda: has_status(client, "pass"), timeout_s=15)
         seq = await publisher.publish(Invalidation(tags=("a",)))
         assert await app.state.follower.wait_for(seq, 5)
         assert await read_snapshot(store, "isr") is None
@@ -79,7 +68,7 @@ async def test_restart_goes_on_from_the_snapshot(
 ) -> None:
     """A new revalidator takes over the tags of the old one, and what came in between."""
     async with AsyncTestClient(create_app(settings)) as client:
-        await eventually(lambda: has_status(client, "pass"))
+        await eventually(lambda: has_status(client, "pass"), timeout_s=15)
         first = await publisher.publish(Invalidation(tags=("a",)))
         before = await snapshot_at(store, first)
     second = await publisher.publish(Invalidation(tags=("b",)))
@@ -116,17 +105,17 @@ async def test_lost_broker_is_told_and_found_again(
 ) -> None:
     """While NATS is down health fails by its name; afterwards following goes on without a gap."""
     async with AsyncTestClient(create_app(settings)) as client:
-        await eventually(lambda: has_status(client, "pass"))
+        await eventually(lambda: has_status(client, "pass"), timeout_s=15)
         first = await publisher.publish(Invalidation(tags=("a",)))
         await snapshot_at(store, first)
         await running.kill("nats")
-        await eventually(lambda: has_status(client, "fail"))
+        await eventually(lambda: has_status(client, "fail"), timeout_s=15)
         report = (await client.get("/api/health")).json()
         assert report["checks"]["log"]["detail"]
         assert report["checks"]["store"]["status"] == "pass"
         assert (await client.get("/api/health/live")).status_code == 200
         await running.restart("nats")
-        await eventually(lambda: has_status(client, "pass"))
+        await eventually(lambda: has_status(client, "pass"), timeout_s=15)
         second = await publisher.publish(Invalidation(tags=("b",)))
         snapshot = await snapshot_at(store, second)
         assert snapshot.hard["a"] == first
@@ -138,15 +127,15 @@ async def test_lost_store_is_told_and_found_again(
 ) -> None:
     """While Valkey is down or frozen health only warns; afterwards snapshots come again."""
     async with AsyncTestClient(create_app(settings)) as client:
-        await eventually(lambda: has_status(client, "pass"))
+        await eventually(lambda: has_status(client, "pass"), timeout_s=15)
         await (running.kill("valkey") if how == "killed" else running.pause("valkey"))
-        await eventually(lambda: has_status(client, "warn"))
+        await eventually(lambda: has_status(client, "warn"), timeout_s=15)
         answer = await client.get("/api/health")
         assert answer.status_code == 200
         assert answer.json()["checks"]["log"]["status"] == "pass"
         seq = await publisher.publish(Invalidation(tags=("a",)))
         await (running.restart("valkey") if how == "killed" else running.resume("valkey"))
-        await eventually(lambda: has_status(client, "pass"))
+        await eventually(lambda: has_status(client, "pass"), timeout_s=15)
         assert (await snapshot_at(store, seq)).hard["a"] == seq
 
 

@@ -11,6 +11,7 @@ from asgi_isr import Invalidation
 from asgi_isr.coherence import read_snapshot
 from asgi_isr.logs.nats import NatsLog
 from asgi_isr.stores.redis import RedisStore
+from asgi_isr.testing import eventually
 from perfcheck_chassis.http_client import NeighbourError, ServiceClient
 from perfcheck_chassis.settings import environment
 from perfcheck_embedded import Servers
@@ -46,15 +47,13 @@ async def test_serves_until_sigterm(
         snapshot_interval_s="3600",
     )
     try:
-        async with ServiceClient(f"http://127.0.0.1:{port}") as client, asyncio.timeout(30):
-            while True:
+        async with ServiceClient(f"http://127.0.0.1:{port}") as client:
+
+            async def healthy() -> bool:
                 assert process.poll() is None, log.read_text()
-                try:
-                    if (await client.get("/api/health")).status == 200:
-                        break
-                except NeighbourError:
-                    pass
-                await asyncio.sleep(0.05)
+                return (await client.get("/api/health")).status == 200
+
+            await eventually(healthy, timeout_s=30, poll_s=0.05, ignoring=(NeighbourError,))
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 15) == 0
     finally:

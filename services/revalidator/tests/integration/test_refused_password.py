@@ -1,9 +1,9 @@
 """The revalidator where the broker or the store does not let it in."""
 
-import asyncio
 import logging
 
 import pytest
+from asgi_isr.testing import eventually
 from litestar.testing import AsyncTestClient
 from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers
@@ -24,12 +24,13 @@ async def test_wrong_passwords_are_told_and_not_shown(
         valkey_url=Secret(f"redis://:hunter3@{store_place}"),
     )
     with caplog.at_level(logging.DEBUG):
-        async with AsyncTestClient(create_app(settings)) as client, asyncio.timeout(20):
-            while True:
+        async with AsyncTestClient(create_app(settings)) as client:
+
+            async def told() -> str | None:
                 health = (await client.get("/api/health")).text
-                if f"cannot connect to NATS at nats://{log_place}" in health:
-                    break
-                await asyncio.sleep(0.02)
+                return health if f"cannot connect to NATS at nats://{log_place}" in health else None
+
+            health = await eventually(told, timeout_s=20)
     assert f"the store at redis://{store_place.partition('/')[0]}" in health
     assert "invalid username-password pair" in health
     assert f"cannot connect to NATS at nats://{log_place}" in caplog.text

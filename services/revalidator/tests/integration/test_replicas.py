@@ -16,6 +16,7 @@ from asgi_isr import Invalidation
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import NatsLog, ensure_instances_stream
 from asgi_isr.reports import Report
+from asgi_isr.testing import eventually
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client
 from perfcheck_chassis.http_client import NeighbourError, ServiceClient
@@ -59,16 +60,15 @@ class Replicas:
             )
         self.ports[process.pid] = port
         self.processes.append(process)
-        async with ServiceClient(f"http://127.0.0.1:{port}") as client, asyncio.timeout(30):
-            while True:
+        async with ServiceClient(f"http://127.0.0.1:{port}") as client:
+
+            async def healthy() -> bool:
                 assert process.poll() is None, log.read_text()
-                try:
-                    health = await client.get("/api/health")
-                except NeighbourError:
-                    health = None
-                if health is not None and health.status == 200 and b'"warn"' not in health.body:
-                    return process
-                await asyncio.sleep(0.05)
+                health = await client.get("/api/health")
+                return health.status == 200 and b'"warn"' not in health.body
+
+            await eventually(healthy, timeout_s=30, poll_s=0.05, ignoring=(NeighbourError,))
+            return process
 
 
 async def kill(process: subprocess.Popen[bytes]) -> None:
@@ -106,9 +106,11 @@ async def pending(client: Client) -> int:
 
 async def under_way(client: Client, count: int) -> None:
     """Wait until `count` events were handed out."""
-    async with asyncio.timeout(20):
-        while await pending(client) < count:
-            await asyncio.sleep(0.02)
+
+    async def handed_out() -> bool:
+        return await pending(client) >= count
+
+    await eventually(handed_out, timeout_s=20)
 
 
 async def test_a_killed_replica_costs_no_event(
@@ -130,9 +132,11 @@ async def test_a_killed_replica_costs_no_event(
         await receiver.stage(f"id-{number}", "done", within_s=60)
     assert len(receiver.receipts) == EVENTS
     assert {receipt.stage for receipt in receiver.receipts.values()} == {"done"}
-    async with asyncio.timeout(10):
-        while await pending(client):
-            await asyncio.sleep(0.05)
+
+    async def settled() -> bool:
+        return not await pending(client)
+
+    await eventually(settled, timeout_s=10)
     assert await redeliveries(replicas.ports[survivor.pid]) > 0
 
 
@@ -164,12 +168,12 @@ async def test_an_instance_that_vanished_is_named(
     patient = msgspec.structs.replace(settings, lease_s=10.0)
     app = create_app(patient)
     async with AsyncTestClient(app) as http:
-        async with asyncio.timeout(10):
-            while True:
-                checks = (await http.get("/api/health")).json()["checks"]
-                if checks["instances"]["status"] == "pass":
-                    break
-                await asyncio.sleep(0.02)
+
+        async def known() -> bool:
+            checks = (await http.get("/api/health")).json()["checks"]
+            return bool(checks["instances"]["status"] == "pass")
+
+        await eventually(known, timeout_s=10)
         await log.register(Report(instance="gone", position=0, lease_s=1.0))
         await log.register(Report(instance="here", position=10**18, lease_s=60.0))
         await publisher.publish(Invalidation(tags=("a",)), "api", "id-1")

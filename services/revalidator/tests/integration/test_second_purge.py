@@ -10,6 +10,7 @@ from asgi_isr import Invalidation
 from asgi_isr.logs.nats import Instances, NatsLog
 from asgi_isr.nats import Link
 from asgi_isr.ports import SystemClock
+from asgi_isr.testing import eventually
 from perfcheck_contracts import CdnPurge
 from perfcheck_embedded import Servers
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
@@ -79,13 +80,10 @@ async def edge(running: Servers, publisher: NatsLog) -> AsyncIterator[Edge]:
 
 async def part(receiver: Any, event_id: str) -> CdnPurge:
     """Wait for the second purge in a receipt."""
-    async with asyncio.timeout(15):
-        while True:
-            receipt = receiver.receipts.get(event_id)
-            if receipt is not None and receipt.cdn:
-                purge: CdnPurge = receipt.cdn[0]
-                return purge
-            await asyncio.sleep(0.01)
+    purges: list[CdnPurge] = await eventually(
+        lambda: getattr(receiver.receipts.get(event_id), "cdn", None), timeout_s=15
+    )
+    return purges[0]
 
 
 async def test_events_are_purged_again_after_their_time(

@@ -13,6 +13,7 @@ from asgi_isr.events import Invalidation
 from asgi_isr.nats import Link
 from asgi_isr.ports import SystemClock
 from asgi_isr.reports import PopularPage, PopularPages
+from asgi_isr.testing import eventually
 from perfcheck_chassis.http_client import ServiceClient
 from perfcheck_chassis.identity import TokenKeys
 from perfcheck_chassis.secret import Secret
@@ -115,12 +116,9 @@ async def rounds(running: Servers) -> AsyncIterator[Callable[..., Any]]:
 
 async def warmed(receiver: Any, event_id: str) -> Any:
     """Wait for the part of a receipt that tells of pages."""
-    async with asyncio.timeout(15):
-        while True:
-            receipt = receiver.receipts.get(event_id)
-            if receipt is not None and receipt.warmed is not None:
-                return receipt.warmed
-            await asyncio.sleep(0.01)
+    return await eventually(
+        lambda: getattr(receiver.receipts.get(event_id), "warmed", None), timeout_s=15
+    )
 
 
 async def test_events_in_flight_ask_once_for_each_page(

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from asgi_isr.testing import eventually
 from perfcheck_contracts import CdnPurge
 from perfcheck_revalidator.cdn.batches import PURGED_S
 from perfcheck_revalidator.cdn.cloudfront import POLL_FIRST_S, CloudFront
@@ -238,9 +239,7 @@ async def test_cancelled_leader_fails_no_one_for_good(front: Front) -> None:
         leader = tasks.create_task(purge(cdn, "a"))
         await asyncio.sleep(0)
         other = tasks.create_task(_error_of(purge_of=cdn, name="b"))
-        async with asyncio.timeout(5):
-            while not front.distribution.invalidations:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: front.distribution.invalidations)
         leader.cancel()
     error = other.result()
     assert not error.permanent

@@ -1,9 +1,11 @@
 import asyncio
 import logging
+from functools import partial
 
 import pytest
 from asgi_isr.coherence import Index, Snapshot, decode_snapshot
 from asgi_isr.stores.memory import MemoryStore
+from asgi_isr.testing import eventually
 from perfcheck_revalidator.snapshots import REFRESH_S, SnapshotWriter
 
 KEY = "isr:snapshot"
@@ -184,11 +186,18 @@ async def test_run_writes_each_interval(
     """The loop writes what moved, until it is cancelled."""
     writer = writer_of(source, store, clock)
     source.apply(7, "a")
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+
+    async def position() -> int | None:
+        snapshot = await stored(store)
+        return None if snapshot is None else snapshot.position
+
+    async def reached(seq: int) -> bool:
+        return await position() == seq
+
+    async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(writer.run())
         for seq in (8, 9):
             source.apply(seq, "a")
-            while (snapshot := await stored(store)) is None or snapshot.position != seq:
-                await asyncio.sleep(0.005)
+            await eventually(partial(reached, seq))
         running.cancel()
     assert writer.counters.written >= 2

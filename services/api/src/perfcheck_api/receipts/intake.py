@@ -160,7 +160,7 @@ async def _merge(connection: Connection, batches: list[Delivery]) -> None:
             )
             await batch.term()
         else:
-            at = datetime.fromtimestamp(batch.stored_ns / 1e9, UTC)
+            at = datetime.fromtimestamp(batch.stored_s, UTC)
             parts += [Part(receipt, at) for receipt in receipts]
             readable.append(batch)
     for once in rounds(parts):
