@@ -6,11 +6,11 @@ The follower and the snapshot writer keep the index for who starts anew; the res
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from asgi_isr import CacheSettings
 from asgi_isr.coherence import Follower, Index, Observer, Snapshot, read_snapshot, snapshot_key
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.logs.nats import Instances, NatsLog
 from asgi_isr.ports import SystemClock
-from asgi_isr.settings import CacheSettings
 from asgi_isr.stores.redis import RedisStore
 from litestar import Litestar
 from perfcheck_chassis.http import Health, create_litestar, metrics_route
