@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 import pytest
+from asgi_isr.testing import eventually
 from perfcheck.check import k6
 from perfcheck.environment import environ
 from perfcheck.exits import TargetError
@@ -101,8 +102,7 @@ async def test_a_cancelled_run_leaves_no_k6_behind(
     work = k6.run(k6.find(environ()), plan([serve(bff)], duration_s=30.0), tmp_path)
 
     async def stop_soon() -> None:
-        while bff.served < 5:
-            await asyncio.sleep(0.02)
+        await eventually(lambda: bff.served >= 5, timeout_s=60)
         raise KeyError("stop")
 
     with pytest.raises(ExceptionGroup):  # noqa: PT012 -- the group is the thing under test

@@ -5,13 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from asgi_isr.testing import eventually_sync
 from perfcheck_embedded import new_shared_subdirectory
 
 _HERE = Path(__file__).parent
@@ -77,11 +77,17 @@ class Stack:
 
     def wait_for(self, condition: Callable[[], bool], *, timeout_s: float = 20) -> None:
         """Poll until `condition` holds; fail when the program ends first, or in `timeout_s`."""
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert self.process.poll() is None, self.text()
-            assert time.monotonic() < deadline, self.text()
-            time.sleep(0.02)
+
+        def holds() -> bool:
+            found = condition()
+            assert found or self.process.poll() is None, self.text()
+            return found
+
+        try:
+            eventually_sync(holds, timeout_s=timeout_s)
+        except AssertionError as error:
+            error.add_note(self.text())
+            raise
 
     def pids(self) -> dict[str, int]:
         """Return the present process ids by name, as other commands read them."""
@@ -99,10 +105,12 @@ class Stack:
 
 def wait_gone(pids: set[int], timeout_s: float = 15) -> None:
     """Return once none of `pids` runs; fail, naming the rest, after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while left := {pid for pid in pids if _runs(pid)}:
-        assert time.monotonic() < deadline, [psutil.Process(pid).cmdline() for pid in left]
-        time.sleep(0.02)
+    try:
+        eventually_sync(lambda: not any(map(_runs, pids)), timeout_s=timeout_s)
+    except AssertionError as error:
+        for pid in filter(_runs, pids):
+            error.add_note(f"still runs: {psutil.Process(pid).cmdline()}")
+        raise
 
 
 @pytest.fixture(name="wait_gone")

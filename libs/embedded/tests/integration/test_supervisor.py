@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from asgi_isr.testing import eventually
 from perfcheck_embedded import (
     Event,
     Process,
@@ -147,9 +148,7 @@ async def test_a_process_deaf_to_its_stop_signal_is_killed_after_its_grace(
     deaf = _shell("deaf", script, stop_grace_s=0.2)
 
     async with Supervisor(state, [deaf], on_event=events.append) as supervisor:
-        async with asyncio.timeout(5):
-            while not mark.exists():  # the shell has set its trap
-                await asyncio.sleep(0.005)
+        await eventually(mark.exists, timeout_s=20)  # the shell has set its trap
         pid = supervisor.pids()["deaf"]
 
     wait_gone({pid}, timeout_s=0.1)
@@ -188,8 +187,7 @@ async def test_a_removed_state_directory_does_not_prevent_the_stop(
     async with Supervisor(state, [Process(name="a", argv=_SLEEP, env=_ENV)]) as supervisor:
         pids = set(supervisor.pids().values())
         await asyncio.create_subprocess_exec("rm", "-r", str(state.path))
-        while state.path.exists():
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not state.path.exists(), timeout_s=20)
 
     wait_gone(pids, timeout_s=0.1)
 

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ import nats as nats_client
 import psycopg
 import pytest
 import redis.asyncio as redis
+from asgi_isr.testing import eventually, eventually_sync
 from perfcheck_embedded import ProcessFailedError, Servers, servers
 from perfcheck_embedded.backends.probes import nats_ready, postgres_ready, valkey_ready
 
@@ -77,9 +77,11 @@ async def test_a_busy_backend_ends_with_its_killed_server(
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_expect_lost(connection, busy))
-        async with asyncio.timeout(5):
-            while await _fetch(running.database_url, active) != 1:
-                await asyncio.sleep(0.01)
+
+        async def is_busy() -> bool:
+            return await _fetch(running.database_url, active) == 1
+
+        await eventually(is_busy, timeout_s=20)
         await running.kill("postgres")
         wait_gone({backend}, timeout_s=0.1)
     await connection.close()
@@ -162,9 +164,7 @@ def test_a_server_that_dies_unasked_fails_the_block() -> None:
     def crash() -> None:
         with servers(postgres=False, nats=False) as started:
             os.kill(started.pids()["valkey"], signal.SIGKILL)
-            deadline = time.monotonic() + 10
-            while started.pids() and time.monotonic() < deadline:
-                time.sleep(0.01)
+            eventually_sync(lambda: not started.pids(), timeout_s=20)
 
     with pytest.raises(ProcessFailedError, match=r"valkey: died \(killed by SIGKILL\)"):
         crash()
@@ -196,7 +196,4 @@ def test_servers_of_a_killed_test_run_end_and_leave_no_files(
         program.kill()
 
     wait_gone({int(pid)})
-    deadline = time.monotonic() + 10
-    while Path(directory).exists():
-        assert time.monotonic() < deadline, directory
-        time.sleep(0.02)
+    eventually_sync(lambda: not Path(directory).exists(), timeout_s=20)
