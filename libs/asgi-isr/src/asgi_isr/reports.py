@@ -35,17 +35,18 @@ SOURCES_MAX = 256  # of one report; followers keep no more
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One instance's word: it has applied the log up to `position`.
 
-    `sequences` names for each source that counts its events the number up to which all of them are
-    applied (header `Cache-Sequence`). `number` counts an instance's reports: one that comes late is
-    known by it. `leaving` is an instance's last word: it calls no page fresh any more.
+    `source_seqs` (on the wire `sequences`) names for each source that counts its events the number
+    up to which all of them are applied (header `Cache-Sequence`). `report_seq` (`number`) counts an
+    instance's reports: one that comes late is known by it. `leaving` is an instance's last word: it
+    calls no page fresh any more.
     """
 
     version: int = 1
     instance: str
     position: int
     lease_s: float
-    number: int = 0
-    sequences: Mapping[str, int] = {}
+    report_seq: int = msgspec.field(default=0, name="number")
+    source_seqs: Mapping[str, int] = msgspec.field(default_factory=dict, name="sequences")
     leaving: bool = False
 
 

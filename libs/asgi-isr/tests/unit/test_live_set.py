@@ -45,10 +45,10 @@ def test_all_have_reached_it() -> None:
 
 def test_sources_are_counted_apart() -> None:
     """What a source counts is independent of the position, and nothing is known at first."""
-    live = known(report("a", 5, sequences={"api": 7}), report("b", 9))
+    live = known(report("a", 5, source_seqs={"api": 7}), report("b", 9))
     assert live.applied(Reached("api", 7)).missing == ("b",)
     assert live.everywhere("api") == -1
-    live.take(report("b", 9, sequences={"api": 8}), 1.0)
+    live.take(report("b", 9, source_seqs={"api": 8}), 1.0)
     assert live.applied(Reached("api", 7)).times == {"a": 0.0, "b": 1.0}
 
 
@@ -98,8 +98,8 @@ def test_old_registration_is_waited_for_as_long_as_it_could_be_fresh() -> None:
 def test_what_was_heard_is_newer_than_what_is_read() -> None:
     """A registration does not take back what the instance has said since."""
     live = LiveSet()
-    live.take(report("a", 9, number=2), 1.0)
-    live.loaded([(report("a", 5, number=1), 3.0)], 2.0)
+    live.take(report("a", 9, report_seq=2), 1.0)
+    live.loaded([(report("a", 5, report_seq=1), 3.0)], 2.0)
     assert live.applied(Reached("", 9)).everywhere
 
 
@@ -128,7 +128,7 @@ def test_instances_and_their_past_are_bounded() -> None:
     assert len(live) == INSTANCES_MAX
     assert live.ignored == 10
     long = known(*(report("a", number) for number in range(5 * HISTORY_MAX)))
-    assert len(long._instances["a"].numbers[""][0]) <= HISTORY_MAX
+    assert len(long._instances["a"].seqs[""][0]) <= HISTORY_MAX
 
 
 STEPS = st.lists(
@@ -244,9 +244,9 @@ def test_each_life_has_a_name_of_its_own() -> None:
 
 def test_word_after_the_last_one_brings_nobody_back() -> None:
     """A report that was said before the instance left and heard after it is not waited for."""
-    live = known(report("a", 5), report("b", 1, number=1))
-    live.take(report("b", 1, number=3, leaving=True), 1.0)
-    live.take(report("b", 1, number=2), 1.0)
+    live = known(report("a", 5), report("b", 1, report_seq=1))
+    live.take(report("b", 1, report_seq=3, leaving=True), 1.0)
+    live.take(report("b", 1, report_seq=2), 1.0)
     assert live.names() == {"a"}
 
 
@@ -258,25 +258,25 @@ def test_names_of_those_that_left_are_bounded() -> None:
 
 def test_report_that_was_overtaken_takes_nothing_back() -> None:
     """An earlier report that is heard after a later one changes neither position nor times."""
-    live = known(report("a", 9, number=2))
-    live.take(report("a", 4, number=1), 1.0)
+    live = known(report("a", 9, report_seq=2))
+    live.take(report("a", 4, report_seq=1), 1.0)
     assert live.applied(Reached("", 9)).times == {"a": 0.0}
     assert live.everywhere("") == 9
 
 
 def test_source_that_is_not_named_any_more_is_forgotten() -> None:
     """Who rejoined knows no numbers: what was reached before counts no more."""
-    live = known(report("a", 5, sequences={"api": 7}))
+    live = known(report("a", 5, source_seqs={"api": 7}))
     live.take(report("a", 9), 1.0)
     assert live.applied(Reached("api", 7)).missing == ("a",)
-    assert live._instances["a"].numbers.keys() == {""}
+    assert live._instances["a"].seqs.keys() == {""}
 
 
 def test_registration_that_was_missed_renews_the_wait() -> None:
     """Who was known before the link broke and registered meanwhile is waited for anew."""
-    live = known(report("a", 5), report("b", 9, number=4))
+    live = known(report("a", 5), report("b", 9, report_seq=4))
     live.lost()
-    live.loaded([(report("a", 5, number=8), 1.0), (report("b", 8, number=3), 30.0)], 60.0)
+    live.loaded([(report("a", 5, report_seq=8), 1.0), (report("b", 8, report_seq=3), 30.0)], 60.0)
     assert live.names() == {"a"}
     assert live.applied(Reached("", 9)).missing == ("a",)
     assert live.expire(60.0 - 1.0 + LEASE_S + MARGIN_S) == ["a"]

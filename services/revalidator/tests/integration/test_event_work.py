@@ -42,10 +42,10 @@ class LiveSet:
 
     async def wait(self, reached: Reached, timeout_s: float) -> Progress:
         """Wait until `held` allows it."""
-        self.asked.append(reached.number)
+        self.asked.append(reached.seq)
         try:
             async with asyncio.timeout(timeout_s):
-                while self.held is not None and self.held < reached.number:
+                while self.held is not None and self.held < reached.seq:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:
@@ -59,7 +59,7 @@ class LiveSet:
 
     def applied(self, reached: Reached) -> Progress:
         """Say who has applied it."""
-        if self.held is not None and self.held < reached.number:
+        if self.held is not None and self.held < reached.seq:
             return Progress({}, self.instances, (), everywhere=False)
         return Progress(dict.fromkeys(self.instances, time.monotonic()), (), (), everywhere=True)
 

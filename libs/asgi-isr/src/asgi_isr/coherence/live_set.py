@@ -29,10 +29,10 @@ LEFT_MAX = 1024  # names remembered of those that left
 
 
 class Reached(NamedTuple):
-    """How far: up to `number` of those that `source` counts; source "" is the position."""
+    """How far: up to `seq` of those that `source` counts; of source "" it is the position."""
 
     source: str
-    number: int
+    seq: int
 
 
 class Progress(NamedTuple):
@@ -68,36 +68,36 @@ class Observer(Protocol):
 class _Instance:
     """What is known of one instance: its newest report, and when it reached what."""
 
-    __slots__ = ("ends", "numbers", "report")
+    __slots__ = ("ends", "report", "seqs")
 
     def __init__(self) -> None:
         self.report: Report | None = None
         self.ends = float("-inf")
-        self.numbers: dict[str, tuple[list[int], list[float]]] = {}
+        self.seqs: dict[str, tuple[list[int], list[float]]] = {}
 
     def take(self, report: Report, now: float, ends: float) -> None:
         # Also a report that comes late was made after the one before it was heard.
         self.ends = max(self.ends, ends)
-        if self.report is not None and report.number < self.report.number:
+        if self.report is not None and report.report_seq < self.report.report_seq:
             return
         self.report = report
-        for source in self.numbers.keys() - {"", *report.sequences}:  # it began anew
-            del self.numbers[source]
-        for source, number in (("", report.position), *report.sequences.items()):
-            numbers, times = self.numbers.setdefault(source, ([], []))
-            if numbers and number < numbers[-1]:  # it began anew, in another log perhaps
-                numbers.clear()
+        for source in self.seqs.keys() - {"", *report.source_seqs}:  # it began anew
+            del self.seqs[source]
+        for source, seq in (("", report.position), *report.source_seqs.items()):
+            seqs, times = self.seqs.setdefault(source, ([], []))
+            if seqs and seq < seqs[-1]:  # it began anew, in another log perhaps
+                seqs.clear()
                 times.clear()
-            if not numbers or number > numbers[-1]:
-                numbers.append(number)
+            if not seqs or seq > seqs[-1]:
+                seqs.append(seq)
                 times.append(now)
-            if len(numbers) > HISTORY_MAX:
-                del numbers[: HISTORY_MAX // 2]
+            if len(seqs) > HISTORY_MAX:
+                del seqs[: HISTORY_MAX // 2]
                 del times[: HISTORY_MAX // 2]
 
     def reached(self, reached: Reached) -> float | None:
-        numbers, times = self.numbers.get(reached.source, ((), ()))
-        place = bisect_left(numbers, reached.number)
+        seqs, times = self.seqs.get(reached.source, ((), ()))
+        place = bisect_left(seqs, reached.seq)
         return times[place] if place < len(times) else None
 
 
@@ -121,7 +121,7 @@ class LiveSet:
         Beyond `INSTANCES_MAX` instances the set is not known completely.
         """
         name = report.instance
-        senseless = report.position < 0 or len(report.sequences) > SOURCES_MAX
+        senseless = report.position < 0 or len(report.source_seqs) > SOURCES_MAX
         if not name or len(name) > INSTANCE_CHARS_MAX or senseless:
             self.ignored += 1
             return
@@ -193,7 +193,7 @@ class LiveSet:
         """Return how far all live instances are with `source`; None without any."""
         return min(
             (
-                report.position if not source else report.sequences.get(source, -1)
+                report.position if not source else report.source_seqs.get(source, -1)
                 for report in self.reports()
             ),
             default=None,

@@ -1,4 +1,4 @@
-"""Tasks that wait until a number is reached: a position in the log, or what a source counts."""
+"""Tasks that wait for a sequence: a position in the log, or what a source counts."""
 
 import asyncio
 import heapq
@@ -24,14 +24,14 @@ class Waiters:
         """Return the sources that somebody waits for."""
         return list(self._heaps)
 
-    async def wait(self, source: str, number: int, timeout_s: float | None = None) -> bool:
-        """Wait until `reach` tells of `number` or more; False when `timeout_s` passed first."""
+    async def wait(self, source: str, seq: int, timeout_s: float | None = None) -> bool:
+        """Wait until `reach` tells of `seq` or more; False when `timeout_s` passed first."""
         waiter = asyncio.get_running_loop().create_future()
         heap = self._heaps.setdefault(source, [])
         if len(heap) > 2 * self._waiting + _SLACK:  # most of them gave up
             heap[:] = [one for one in heap if not one[2].done()]
             heapq.heapify(heap)
-        heapq.heappush(heap, (number, next(self._ids), waiter))
+        heapq.heappush(heap, (seq, next(self._ids), waiter))
         self._waiting += 1
         try:
             with suppress(TimeoutError):
@@ -41,12 +41,12 @@ class Waiters:
             self._waiting -= 1
         return waiter.done() and not waiter.cancelled()
 
-    def reach(self, source: str, number: float) -> None:
-        """Let those go on who wait for `number` of `source`, or less."""
+    def reach(self, source: str, seq: float) -> None:
+        """Let those go on who wait for `seq` of `source`, or less."""
         heap = self._heaps.get(source)
         if heap is None:
             return
-        while heap and (heap[0][0] <= number or heap[0][2].done()):
+        while heap and (heap[0][0] <= seq or heap[0][2].done()):
             waiter = heapq.heappop(heap)[2]
             if not waiter.done():
                 waiter.set_result(None)

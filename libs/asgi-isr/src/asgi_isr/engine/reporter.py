@@ -60,7 +60,7 @@ class Reporter:
         self._name = name
         self._lease_s = lease_s
         self._end_lease = end_lease
-        self._number = 0
+        self._report_seq = 0
         self._moved = asyncio.Event()
         self._popular: deque[PopularPages] = deque(maxlen=POPULAR_MAX)
 
@@ -138,12 +138,12 @@ class Reporter:
         follower = self._follower
         if follower.position is None:
             return None
-        self._number += 1
+        self._report_seq += 1
         return Report(
             instance=self._name,
             position=follower.position,
             lease_s=self._lease_s,
-            number=self._number,
-            sequences=dict(follower.source_seqs),
+            report_seq=self._report_seq,
+            source_seqs=dict(follower.source_seqs),
             leaving=leaving,
         )
