@@ -41,7 +41,7 @@ async def replay(service: Service, console: Console, *, days: int, rate_per_s: f
 
     Raises:
         WrongUsageError: there is no token for the writes.
-        TargetError: when any write failed, or they were not done in time, or an event was not
+        TargetError: when any write failed, or they did not finish in time, or an event was not
             applied everywhere in time; the rest is done first.
 
     """

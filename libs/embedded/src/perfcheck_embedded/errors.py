@@ -1,4 +1,4 @@
-"""What can go wrong, as one small family; each message says what is wrong and how to mend it."""
+"""What can go wrong, as one small family; each message says what is wrong and what to do."""
 
 
 class EmbeddedError(Exception):
