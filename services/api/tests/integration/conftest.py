@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import close, connect, ensure_stream
+from asgi_isr.testing import eventually
 from nats.js import JetStreamContext
 from perfcheck_api.app import create_app
 from perfcheck_api.db import connect as connect_to_database
@@ -324,23 +325,8 @@ def fetch() -> Fetch:
     return run
 
 
-Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
-
-
 @pytest.fixture
-def until() -> Until:
-    """Give a function that polls a condition for at most twenty seconds."""
-
-    async def poll(condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(20):
-            while not await condition():
-                await asyncio.sleep(0.02)
-
-    return poll
-
-
-@pytest.fixture
-def all_published(fetch: Fetch, until: Until) -> Callable[[str], Awaitable[None]]:
+def all_published(fetch: Fetch) -> Callable[[str], Awaitable[None]]:
     """Give a function that waits until the outbox at a URL has nothing left to publish."""
 
     async def wait(url: str) -> None:
@@ -348,7 +334,7 @@ def all_published(fetch: Fetch, until: Until) -> Callable[[str], Awaitable[None]
             unpublished = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
             return fetch(url, unpublished) == [(0,)]
 
-        await until(none_left)
+        await eventually(none_left, timeout_s=20, poll_s=0.02)
 
     return wait
 

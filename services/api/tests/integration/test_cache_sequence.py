@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 from asgi_isr.events import SEQUENCE_HEADER, STREAM, Invalidation, decode
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
+from asgi_isr.testing import eventually
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy
 from perfcheck_api import outbox
@@ -174,7 +175,6 @@ async def test_a_log_that_is_full_in_the_middle_of_a_batch(
     log: JetStreamContext,
     fetch: Any,
     relay_on: Any,
-    until: Any,
     all_published: Callable[[str], Awaitable[None]],
 ) -> None:
     """What the broker took is on record; the others follow in order once it takes more."""
@@ -191,7 +191,7 @@ async def test_a_log_that_is_full_in_the_middle_of_a_batch(
             published = "SELECT count(*) FROM outbox WHERE published_at IS NOT NULL"
             return bool(fetch(schema_url, published) == [(8,)])
 
-        await until(seven_more)
+        await eventually(seven_more, timeout_s=20)
         _check(await _read(log), fetch(schema_url, ROWS)[:8])
         info.config.max_msgs, info.config.discard = kept
         await log.update_stream(info.config)
@@ -208,7 +208,6 @@ async def test_nats_killed_in_the_middle_of_thousands(
     log: JetStreamContext,
     fetch: Any,
     relay_on: Any,
-    until: Any,
     all_published: Callable[[str], Awaitable[None]],
 ) -> None:
     """After its restart every row is in the log, first seen in order, and the numbers are true."""
@@ -219,7 +218,7 @@ async def test_nats_killed_in_the_middle_of_thousands(
         return bool((await log.stream_info(STREAM)).state.last_seq > start + 300)
 
     async with relay_on(schema_url, own.nats_url):
-        await until(begun)
+        await eventually(begun, timeout_s=20)
         await own.kill("nats")
         [(published,)] = fetch(schema_url, "SELECT count(seq) FROM outbox")
         await own.restart("nats")
@@ -228,7 +227,7 @@ async def test_nats_killed_in_the_middle_of_thousands(
     async def connected() -> bool:
         return bool(log._nc.is_connected)
 
-    await until(connected)
+    await eventually(connected, timeout_s=20)
     assert 0 < published < 4000  # it was in the middle
     found, rows = await _read(log), fetch(schema_url, ROWS)
     _check(found, rows)

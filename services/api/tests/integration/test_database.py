@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from asgi_isr.testing import eventually
 from perfcheck_api.db import Database, connect
 from perfcheck_api.errors import DatabaseUnavailableError, MigrationError
 from perfcheck_api.migrations.migrate import Migration, migrate, packaged
@@ -58,12 +59,12 @@ async def _readers_blocked(url: str) -> AsyncIterator[None]:
 
 async def _until_one_waits(url: str) -> None:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    async with (
-        await psycopg.AsyncConnection.connect(url, autocommit=True) as connection,
-        asyncio.timeout(10),
-    ):
-        while (await (await connection.execute(waiting)).fetchone()) != (1,):
-            await asyncio.sleep(0.01)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+
+        async def one() -> bool:
+            return await (await connection.execute(waiting)).fetchone() == (1,)
+
+        await eventually(one, timeout_s=10)
 
 
 async def test_an_exhausted_pool_is_a_503(
@@ -116,9 +117,11 @@ async def test_requests_survive_a_restart_of_postgres(open_client: Any, no_nats_
             assert (await client.get("/years")).status == 503
             assert (await client.send("GET", "/health")).status == 503
             await own.restart("postgres")
-            async with asyncio.timeout(20):
-                while (await client.send("GET", "/health")).status != 200:
-                    await asyncio.sleep(0.05)
+
+            async def ready() -> bool:
+                return bool((await client.send("GET", "/health")).status == 200)
+
+            await eventually(ready, timeout_s=20, poll_s=0.05)
             answers = [await client.get("/years") for _ in range(6)]
             assert [answer.status for answer in answers] == [200] * 6
 

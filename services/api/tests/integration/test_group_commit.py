@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from asgi_isr.errors import InvalidEventError
 from asgi_isr.events import Invalidation
+from asgi_isr.testing import eventually
 from perfcheck_api.db import Database
 from perfcheck_api.errors import DatabaseUnavailableError
 from perfcheck_api.invalidations.group_commit import GroupCommit
@@ -36,12 +37,12 @@ async def _blocked(url: str) -> None:
     """Wait until somebody waits for a lock in this database."""
     sql = b"SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database WHERE NOT granted"
     sql += b" AND d.datname = current_database()"
-    async with (
-        asyncio.timeout(10),
-        await psycopg.AsyncConnection.connect(url, autocommit=True) as connection,
-    ):
-        while await (await connection.execute(sql)).fetchone() is None:
-            await asyncio.sleep(0.01)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+
+        async def somebody() -> bool:
+            return await (await connection.execute(sql)).fetchone() is not None
+
+        await eventually(somebody, timeout_s=10)
 
 
 def _named(number: int) -> Invalidation:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from asgi_isr.coherence import Progress, Reached
 from asgi_isr.events import decode
+from asgi_isr.testing import eventually
 from perfcheck_chassis.identity import ConsistencyTokens
 from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import SCOPES
@@ -333,7 +334,7 @@ class Fleet:
 
 
 async def test_a_publisher_can_wait_until_it_is_applied(
-    schema_url: str, open_client: Any, no_nats_url: str, fetch: Any, until: Any
+    schema_url: str, open_client: Any, no_nats_url: str, fetch: Any
 ) -> None:
     """The answer comes with the last instance, and names each one's milliseconds."""
     fleet = Fleet("a", "b", "c")
@@ -346,7 +347,7 @@ async def test_a_publisher_can_wait_until_it_is_applied(
         async def asked() -> bool:
             return bool(fleet.asked)
 
-        await until(asked)
+        await eventually(asked, timeout_s=20)
         [(number, _, _)] = _outbox(fetch, client)
         assert fleet.asked == [("api", number)]
         for name in ("a", "b", "c"):

@@ -3,14 +3,13 @@ from typing import Any
 
 import pytest
 from asgi_isr.events import Invalidation
+from asgi_isr.testing import eventually
 from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_chassis.secret import Secret
 
 
-async def test_publishing_moves_the_metrics(
-    *, schema_url: str, open_client: Any, until: Any
-) -> None:
+async def test_publishing_moves_the_metrics(*, schema_url: str, open_client: Any) -> None:
     """Who publishes is active, and counts each event with its batch and its lag in seconds."""
     async with open_client(schema_url) as client:
 
@@ -21,12 +20,12 @@ async def test_publishing_moves_the_metrics(
             metrics = await client.metrics()
             return bool(metrics["perfcheck_outbox_publish_lag_seconds_count"] == 2)
 
-        await until(active)
+        await eventually(active, timeout_s=20)
         before = await client.metrics()
         assert before["perfcheck_outbox_publish_lag_seconds_count"] == 0
         for _ in range(2):
             assert (await client.post("/invalidations", {"tags": ["x"]})).status == 202
-        await until(counted)
+        await eventually(counted, timeout_s=20)
         after = await client.metrics()
     assert 0 < after["perfcheck_outbox_publish_lag_seconds_sum"] < 20
     assert after['perfcheck_outbox_publish_lag_seconds_bucket{le="+Inf"}'] == 2
@@ -37,7 +36,7 @@ async def test_publishing_moves_the_metrics(
 
 
 async def test_what_waits_is_shown_where_nobody_publishes(
-    *, schema_url: str, open_client: Any, no_nats_url: str, until: Any
+    *, schema_url: str, open_client: Any, no_nats_url: str
 ) -> None:
     """Without NATS no relay is active, and the backlog shows how many rows wait, and how long."""
     async with connect_to_database(
@@ -49,7 +48,7 @@ async def test_what_waits_is_shown_where_nobody_publishes(
         async def looked() -> bool:
             return not math.isnan((await client.metrics())["perfcheck_outbox_unpublished_rows"])
 
-        await until(looked)
+        await eventually(looked, timeout_s=20)
         metrics = await client.metrics()
     assert metrics["perfcheck_relay_active"] == 0
     assert metrics["perfcheck_outbox_unpublished_rows"] == 3

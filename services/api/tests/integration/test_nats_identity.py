@@ -12,6 +12,7 @@ import pytest
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, Invalidation
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream, inbox_prefix
+from asgi_isr.testing import eventually
 from nats.aio.client import Client
 from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
@@ -69,11 +70,11 @@ async def _answered(log: NatsLog) -> bool:
     return True
 
 
-async def test_a_bff_follows_the_log_and_gets_marks(relay: str, own: Servers, until: Any) -> None:
+async def test_a_bff_follows_the_log_and_gets_marks(relay: str, own: Servers) -> None:
     """With its own user it reads the relay's events in order, and the relay answers it."""
     log = NatsLog(own.nats_urls[BFF], source=BFF, timeout_s=5)
     try:
-        await until(partial(_answered, log))
+        await eventually(partial(_answered, log), timeout_s=20)
         mark = await log.mark()
         assert await log.stamp(mark.seq) is not None
         assert (await log.bounds()).last >= mark.seq
@@ -215,7 +216,7 @@ async def test_a_late_answer_is_let_through_and_a_second_is_not(clients: dict[st
 
 
 async def test_a_wrong_password_is_told_and_not_shown(
-    schema_url: str, own: Servers, caplog: pytest.LogCaptureFixture, until: Any
+    schema_url: str, own: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Health and log name the server and the reason; the password is in neither."""
     url = f"nats://api:hunter2@{own.nats_url.rpartition('@')[2]}"
@@ -226,7 +227,7 @@ async def test_a_wrong_password_is_told_and_not_shown(
 
     with caplog.at_level(logging.DEBUG):
         async with background_tasks(relay=relay.run()):
-            await until(told)
+            await eventually(told, timeout_s=20)
     trouble = await relay.unhealthy_reason()
     assert trouble is not None
     assert str(urlsplit(url).port) in trouble

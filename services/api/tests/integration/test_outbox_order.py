@@ -4,6 +4,7 @@ from typing import Any
 import psycopg
 import pytest
 from asgi_isr.events import Invalidation
+from asgi_isr.testing import eventually
 from perfcheck_api import outbox
 from perfcheck_api.db import Connection
 from perfcheck_api.db import connect as connect_to_database
@@ -27,7 +28,7 @@ async def _write(connection: Connection, *reasons: str) -> list[int]:
     return [row.source_seq for row in await outbox.append_many(connection, events)]
 
 
-async def test_ids_are_in_the_order_of_commits(*, schema_url: str, fetch: Any, until: Any) -> None:
+async def test_ids_are_in_the_order_of_commits(*, schema_url: str, fetch: Any) -> None:
     """Who appends while another has, and has not committed, waits and gets the higher ids."""
 
     async def other_waits() -> bool:
@@ -41,7 +42,7 @@ async def test_ids_are_in_the_order_of_commits(*, schema_url: str, fetch: Any, u
         async with one.transaction():
             first = await _write(one, "first")
             waiting = asyncio.ensure_future(append_and_commit(two))
-            await until(other_waits)
+            await eventually(other_waits, timeout_s=20)
             first += await _write(one, "after the other came")
             assert fetch(schema_url, VISIBLE) == [(None,)]
         second = await waiting

@@ -1,6 +1,5 @@
 """Receipts: written with the event, put together from parts, listed, pruned."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,6 +11,7 @@ import msgspec
 import psycopg
 import pytest
 from asgi_isr.events import Invalidation
+from asgi_isr.testing import eventually
 from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError, NotFoundError
 from perfcheck_api import outbox
@@ -343,14 +343,12 @@ def _batch(*receipts: Receipt) -> bytes:
 
 
 async def _publish(js: JetStreamContext, body: bytes) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                await js.publish(RECEIPTS_SUBJECT, body, stream=RECEIPTS_STREAM)
-            except NoStreamResponseError:
-                await asyncio.sleep(0.02)  # the app creates the stream
-            else:
-                return
+    # The app creates the stream.
+    await eventually(
+        partial(js.publish, RECEIPTS_SUBJECT, body, stream=RECEIPTS_STREAM),
+        timeout_s=10,
+        ignoring=(NoStreamResponseError,),
+    )
 
 
 async def _left(js: JetStreamContext) -> int:
@@ -359,7 +357,7 @@ async def _left(js: JetStreamContext) -> int:
 
 
 async def test_batches_are_taken_in(
-    receipts_stream: JetStreamContext, schema_url: str, open_client: Any, until: Any
+    receipts_stream: JetStreamContext, schema_url: str, open_client: Any
 ) -> None:
     """What revalidators publish is merged and leaves the stream; bad ones harm no others."""
     js = receipts_stream
@@ -369,7 +367,7 @@ async def test_batches_are_taken_in(
             health = (await client.send("GET", "/health")).json()
             return bool(health["checks"]["receipts"]["detail"] == "")
 
-        await until(ready)
+        await eventually(ready, timeout_s=20)
         await _publish(js, b"{")
         await _publish(js, _batch(*PARTS, Receipt(id="big", seq=2**70), Receipt(id="")))
         await _publish(js, _batch(Receipt(id="nul", source="a", reason="\0", tags=["\0"])))
@@ -377,14 +375,14 @@ async def test_batches_are_taken_in(
         async def taken_in() -> bool:
             return await _left(js) == 0
 
-        await until(taken_in)
+        await eventually(taken_in, timeout_s=20)
         assert await _receipt(client, "e1") == WHOLE
         assert (await _receipt(client, "nul")).reason == "\ufffd"
         assert (await client.get("/invalidations/big")).status == 404
 
 
 async def test_a_stream_of_another_configuration_is_refused(
-    receipts_stream: JetStreamContext, schema_url: str, open_client: Any, until: Any
+    receipts_stream: JetStreamContext, schema_url: str, open_client: Any
 ) -> None:
     """The health page names each field that would lose receipts, or lead them elsewhere."""
     await receipts_stream.add_stream(
@@ -397,11 +395,11 @@ async def test_a_stream_of_another_configuration_is_refused(
             detail = health["checks"]["receipts"]["detail"]
             return all(text in detail for text in (RECEIPTS_STREAM, "subjects is", "retention is"))
 
-        await until(refused)
+        await eventually(refused, timeout_s=20)
 
 
 async def test_batches_wait_while_postgres_is_away(
-    receipts_stream: JetStreamContext, schema_url: str, open_client: Any, until: Any
+    receipts_stream: JetStreamContext, schema_url: str, open_client: Any
 ) -> None:
     """A batch whose merge failed stays in the stream, and is merged when that is possible again."""
     js = receipts_stream
@@ -412,7 +410,7 @@ async def test_batches_wait_while_postgres_is_away(
             answer = await client.get("/invalidations/first")
             return bool(answer.status == 200)
 
-        await until(first)
+        await eventually(first, timeout_s=20)
         # Not by `fetch`: it would keep the app from ending what holds a lock on the table.
         await _execute(schema_url, "ALTER TABLE receipts RENAME TO away")
         await _publish(js, _batch(*PARTS))
@@ -421,12 +419,14 @@ async def test_batches_wait_while_postgres_is_away(
             health = (await client.send("GET", "/health")).json()
             return "not storing receipts" in health["checks"]["receipts"]["detail"]
 
-        await until(troubled)
+        await eventually(troubled, timeout_s=20)
         assert await _left(js) == 1
         await _execute(schema_url, "ALTER TABLE away RENAME TO receipts")
-        async with asyncio.timeout(60):
-            while await _left(js):
-                await asyncio.sleep(0.1)
+
+        async def taken_in() -> bool:
+            return await _left(js) == 0
+
+        await eventually(taken_in, timeout_s=60)
         assert await _receipt(client, "e1") == WHOLE
 
 

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
 import psycopg
 import pytest
 from asgi_isr.logs.nats import close, connect
+from asgi_isr.testing import eventually
 from nats.aio.client import Client as NatsClient
 from nats.errors import Error as NatsError
 from perfcheck_api.db import connect as connect_to_database
@@ -50,14 +52,12 @@ async def _publisher(url: str) -> AsyncIterator[NatsClient]:
 async def _publish(client: NatsClient, number: int) -> None:
     """Publish a batch until the stream has it, as a revalidator does."""
     js = client.jetstream(timeout=2)
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await js.publish(RECEIPTS_SUBJECT, _batch(number), stream=RECEIPTS_STREAM)
-            except (NatsError, OSError, TimeoutError):
-                await asyncio.sleep(0.05)
-            else:
-                return
+    await eventually(
+        partial(js.publish, RECEIPTS_SUBJECT, _batch(number), stream=RECEIPTS_STREAM),
+        timeout_s=30,
+        poll_s=0.05,
+        ignoring=(NatsError, OSError, TimeoutError),
+    )
 
 
 async def _stored(url: str) -> int:
@@ -67,9 +67,12 @@ async def _stored(url: str) -> int:
 
 
 async def _all_taken_in(own: Servers) -> None:
-    async with asyncio.timeout(60), _publisher(own.nats_url) as client:
-        while (await client.jetstream().stream_info(RECEIPTS_STREAM)).state.messages:
-            await asyncio.sleep(0.05)
+    async with _publisher(own.nats_url) as client:
+
+        async def taken_in() -> bool:
+            return not (await client.jetstream().stream_info(RECEIPTS_STREAM)).state.messages
+
+        await eventually(taken_in, timeout_s=60, poll_s=0.05)
     assert await _stored(own.database_url) == BATCHES * EACH
 
 

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, Invalidation, decode
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
+from asgi_isr.testing import eventually
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from perfcheck_api import outbox
@@ -60,7 +61,7 @@ async def test_events_are_published_once_and_in_order(
 
 
 async def test_a_write_reaches_the_log_at_once(
-    *, copy_url: str, open_client: Any, js: Any, published: Any, until: Any
+    *, copy_url: str, open_client: Any, js: Any, published: Any
 ) -> None:
     """The commit wakes the relay; the message carries the event's id, tags and attributes."""
     async with open_client(copy_url) as client:
@@ -69,7 +70,7 @@ async def test_a_write_reaches_the_log_at_once(
             answer = await client.send("GET", "/health")
             return bool(answer.json()["status"] == "pass")
 
-        await until(publishing)
+        await eventually(publishing, timeout_s=20)
         start = await _end(js) + 1
         answer = await client.patch(f"/days/{LAST}", {"rates": {"USD": 2}})
         async with asyncio.timeout(0.9):  # less than the relay's poll
@@ -99,7 +100,7 @@ async def test_one_of_several_relays_publishes(
 
 
 async def test_marks_follow_what_was_committed_before(
-    *, relay_on: Any, schema_url: str, running: Servers, js: Any, fetch: Any, until: Any
+    *, relay_on: Any, schema_url: str, running: Servers, js: Any, fetch: Any
 ) -> None:
     """A request gets the sequence of a mark that lies beyond every event committed before it."""
     async with relay_on(schema_url, running.nats_url):
@@ -109,7 +110,7 @@ async def test_marks_follow_what_was_committed_before(
             return bool(fetch(schema_url, "SELECT count(*) FROM relay_state") != [(0,)])
 
         await _append(schema_url, "first")
-        await until(answered)
+        await eventually(answered, timeout_s=20)
         await _append(schema_url, *(str(number) for number in range(50)))
         given = await asyncio.gather(*(log.mark() for _ in range(20)))
         marks = [mark.seq for mark in given]
@@ -127,7 +128,7 @@ async def test_marks_follow_what_was_committed_before(
 
 
 async def test_a_failed_pass_answers_no_mark(
-    *, relay_on: Any, schema_url: str, running: Servers, fetch: Any, until: Any
+    *, relay_on: Any, schema_url: str, running: Servers, fetch: Any
 ) -> None:
     """While rows cannot be read, a request for a mark gets no answer: nothing is proven."""
     async with relay_on(schema_url, running.nats_url):
@@ -136,7 +137,7 @@ async def test_a_failed_pass_answers_no_mark(
         async def published_one() -> bool:
             return bool(fetch(schema_url, UNPUBLISHED) == [(0,)])
 
-        await until(published_one)
+        await eventually(published_one, timeout_s=20)
         fetch(schema_url, "ALTER TABLE outbox RENAME TO hidden")
         client = await connect(running.nats_url, name="test")
         with pytest.raises(Exception, match=r"timeout|no responders"):
@@ -150,7 +151,7 @@ async def test_a_failed_pass_answers_no_mark(
                 return False
             return bool(json.loads(reply.data)["seq"] > 0)
 
-        await until(mark)
+        await eventually(mark, timeout_s=20)
         await close(client)
 
 
@@ -178,9 +179,7 @@ async def test_writes_go_on_while_nats_is_killed(
         answer = await client.patch(f"/days/{LAST}", {"rates": {"USD": 9}})
         ids.append(answer.json()["event_id"])
         await all_published(copy_url)
-    async with asyncio.timeout(20):
-        while not js._nc.is_connected:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: js._nc.is_connected, timeout_s=20)
     assert [identity for _, identity, _ in await published(start)] == ids
 
 
@@ -253,7 +252,6 @@ async def test_a_log_that_lost_its_end_is_replaced(
     overwritten: bool,
     all_published: Any,
     copy_of_log: Any,
-    until: Any,
 ) -> None:
     """Events that the broker lost after acknowledging them are found, and published again.
 
@@ -285,7 +283,7 @@ async def test_a_log_that_lost_its_end_is_replaced(
         return first > acknowledged and log.state.last_seq >= first + len(lost) - 1
 
     async with relay_on(schema_url, own.nats_url):
-        await until(replaced)
+        await eventually(replaced, timeout_s=20)
         await all_published(schema_url)
     state = (await context.stream_info(STREAM)).state
     found = [

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from asgi_isr.events import SEQUENCE_HEADER, STREAM, Invalidation
+from asgi_isr.testing import eventually
 from nats.js import JetStreamContext
 from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
@@ -116,9 +117,11 @@ async def _next_row_s(js: JetStreamContext, *, within_s: float) -> float:
     """Return how long it takes until the log has grown."""
     started = time.monotonic()
     end = (await js.stream_info(STREAM)).state.last_seq
-    async with asyncio.timeout(within_s):
-        while (await js.stream_info(STREAM)).state.last_seq == end:
-            await asyncio.sleep(0.01)
+
+    async def grown() -> bool:
+        return bool((await js.stream_info(STREAM)).state.last_seq > end)
+
+    await eventually(grown, timeout_s=within_s)
     return time.monotonic() - started
 
 
@@ -138,15 +141,13 @@ async def _check(js: JetStreamContext, start: int, rows: list[tuple[int, str, in
     assert identities == [identity for _, identity, _ in rows]
 
 
-async def _two(
-    instance: Callable[[str], Instance], until: Callable[..., Awaitable[None]]
-) -> tuple[Instance, Instance]:
+async def _two(instance: Callable[[str], Instance]) -> tuple[Instance, Instance]:
     """Return the one that publishes and one that stands by."""
     one = instance("one")
-    await until(one.active)
+    await eventually(one.active, timeout_s=20)
     two = instance("two")
 
-    await until(two.up)
+    await eventually(two.up, timeout_s=20)
     return one, two
 
 
@@ -163,13 +164,12 @@ async def test_a_standby_takes_over(
     schema_url: str,
     js: JetStreamContext,
     fetch: Any,
-    until: Any,
     all_published: Any,
     number: int,
     within_s: float,
 ) -> None:
     """Nothing is lost, order is kept, and one that thaws stands by and disturbs nobody."""
-    first, second = await _two(instance, until)
+    first, second = await _two(instance)
     start = (await js.stream_info(STREAM)).state.last_seq + 1
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -179,14 +179,14 @@ async def test_a_standby_takes_over(
         first.signal(number)
         # Twice: what was under way in the first one may still come.
         gap_s = await _next_row_s(js, within_s=10) + await _next_row_s(js, within_s=10)
-        await until(second.active)
+        await eventually(second.active, timeout_s=20)
         if number == signal.SIGSTOP:
             first.signal(signal.SIGCONT)
 
             async def stands_by() -> bool:
                 return not await first.active()
 
-            await until(stands_by)
+            await eventually(stands_by, timeout_s=20)
             await _next_row_s(js, within_s=5)
             assert await second.active()
         stop.set()

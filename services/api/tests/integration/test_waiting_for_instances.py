@@ -12,7 +12,7 @@ from asgi_isr import CacheSettings, PageCache
 from asgi_isr.logs.nats import NatsLog
 from asgi_isr.ports import LogMessage
 from asgi_isr.reports import INSTANCES_STREAM, Report
-from asgi_isr.testing import ready
+from asgi_isr.testing import eventually, ready
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from perfcheck_embedded import Servers, servers
@@ -65,7 +65,7 @@ def plain(names: Iterable[str]) -> set[str]:
     return {name.rpartition("-")[0] or name for name in names}
 
 
-async def _observed(client: Any, until: Any, *names: str) -> None:
+async def _observed(client: Any, *names: str) -> None:
     """Wait until the app knows exactly these instances."""
 
     async def known() -> bool:
@@ -73,18 +73,18 @@ async def _observed(client: Any, until: Any, *names: str) -> None:
         applied = answer.json()["applied"]
         return "unknown" not in applied and plain(applied["each"]) == set(names)
 
-    await until(known)
+    await eventually(known, timeout_s=20)
 
 
 @pytest.mark.usefixtures("nobody")
 async def test_a_write_waits_for_every_real_instance(
-    stack: AsyncExitStack, running: Servers, schema_url: str, open_client: Any, until: Any
+    stack: AsyncExitStack, running: Servers, schema_url: str, open_client: Any
 ) -> None:
     """Invalidations and days name both instances, soon after the slower one has applied them."""
     async with open_client(schema_url) as client:
         for name in ("one", "two"):
             await _instance(stack, running.nats_url, name)
-        await _observed(client, until, "one", "two")
+        await _observed(client, "one", "two")
         beyond_ms = []
         for _ in range(20):
             started = time.monotonic()
@@ -107,30 +107,30 @@ async def test_a_write_waits_for_every_real_instance(
 
 @pytest.mark.usefixtures("nobody")
 async def test_a_frozen_instance_is_missing_until_it_goes_on(
-    stack: AsyncExitStack, running: Servers, schema_url: str, open_client: Any, until: Any
+    stack: AsyncExitStack, running: Servers, schema_url: str, open_client: Any
 ) -> None:
     """The answer comes at the time limit and names it; once it goes on, nobody is missing."""
     async with open_client(schema_url) as client:
         await _instance(stack, running.nats_url, "prompt")
         log = await _instance(stack, running.nats_url, "frozen")
-        await _observed(client, until, "prompt", "frozen")
+        await _observed(client, "prompt", "frozen")
         log.gate.clear()
         answer = await client.post("/invalidations?wait=applied&timeout_s=0.5", USD)
         log.gate.set()
         assert answer.status == 202
         assert plain(answer.json()["applied"]["missing"]) == {"frozen"}
         assert plain(answer.json()["applied"]["each"]) == {"prompt"}
-        await _observed(client, until, "prompt", "frozen")
+        await _observed(client, "prompt", "frozen")
 
 
 @pytest.mark.usefixtures("nobody")
 async def test_a_dead_instance_is_waited_for_until_its_lease_is_over(
-    stack: AsyncExitStack, running: Servers, schema_url: str, open_client: Any, until: Any
+    stack: AsyncExitStack, running: Servers, schema_url: str, open_client: Any
 ) -> None:
     """It is missing first, then vanished: it serves nothing that it had before."""
     async with open_client(schema_url) as client:
         await _instance(stack, running.nats_url, "one")
-        await _observed(client, until, "one")
+        await _observed(client, "one")
         dead = NatsLog(running.nats_url)
         await dead.register(Report(instance="dead", position=1, lease_s=2.0))
         await dead.close()
@@ -141,7 +141,7 @@ async def test_a_dead_instance_is_waited_for_until_its_lease_is_over(
             missing.extend(answer.json()["applied"].get("missing", []))
             return bool(missing)
 
-        await until(known)
+        await eventually(known, timeout_s=20)
         assert set(missing) == {"dead"}
         answer = await client.post("/invalidations?wait=applied&timeout_s=20", USD)
         applied = answer.json()["applied"]
@@ -151,13 +151,13 @@ async def test_a_dead_instance_is_waited_for_until_its_lease_is_over(
 
 
 async def test_without_nats_the_answer_says_that_nothing_is_known(
-    stack: AsyncExitStack, schema_url: str, open_client: Any, until: Any, fetch: Any
+    stack: AsyncExitStack, schema_url: str, open_client: Any, fetch: Any
 ) -> None:
     """The event is committed: 202 at the time limit, everybody missing, and the reason."""
     with servers(postgres=False, valkey=False) as own:
         async with open_client(schema_url, nats_url=own.nats_urls["api"]) as client:
             await _instance(stack, own.nats_url, "one")
-            await _observed(client, until, "one")
+            await _observed(client, "one")
             await own.kill("nats")
             before = len(fetch(schema_url, "SELECT id FROM outbox"))
             answer = await client.post("/invalidations?wait=applied&timeout_s=1", USD)
@@ -167,5 +167,5 @@ async def test_without_nats_the_answer_says_that_nothing_is_known(
             assert applied["unknown"]
             assert len(fetch(schema_url, "SELECT id FROM outbox")) == before + 1
             await own.restart("nats")
-            await _observed(client, until, "one")
+            await _observed(client, "one")
         await stack.aclose()
