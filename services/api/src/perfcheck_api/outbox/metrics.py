@@ -7,7 +7,7 @@ import math
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
+_PUBLISH_LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
 _ROWS_BUCKETS = (1, 4, 16, 64, 256)
 
 
@@ -18,7 +18,7 @@ class RelayMetrics:
         self._lag_s = Histogram(
             "perfcheck_outbox_publish_lag_seconds",
             "From the writing of an event, just before its commit, until it is in the log.",
-            buckets=_LAG_BUCKETS_S,
+            buckets=_PUBLISH_LAG_BUCKETS_S,
             registry=registry,
         )
         self._batch_rows = Histogram(
