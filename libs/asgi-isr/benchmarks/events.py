@@ -183,12 +183,12 @@ async def _followed(url: str, events: int) -> dict[str, float]:
     turns: list[float] = []
     try:
         async with cache, asyncio.TaskGroup() as tasks:
-            await _until(lambda: cache.follower.joined)
+            await _until(lambda: cache.session.follower.joined)
             await asyncio.to_thread(ready.wait, LIMIT_S)
             ticking = tasks.create_task(_turns(turns))
             before, cpu_before = time.perf_counter(), time.thread_time()
             start.set()
-            await _until(lambda: len(cache.index) == tags)
+            await _until(lambda: len(cache.session.index) == tags)
             seconds, cpu_s = time.perf_counter() - before, time.thread_time() - cpu_before
             ticking.cancel()
     except TimeoutError:

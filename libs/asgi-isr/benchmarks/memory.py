@@ -96,7 +96,7 @@ async def _page_bytes(pages: int) -> dict[str, int]:
     async with cache, asyncio.timeout(LIMIT_S):
         while "; hit" not in (await request(app, "/warm/0")).cache_status:  # noqa: ASYNC110  it joins
             await asyncio.sleep(0)
-        held = cache.local.bytes
+        held = cache.session.local.bytes
         before = _rss()
         paths = [f"/pairs/{number}" for number in range(pages)]
         for path in paths:
@@ -107,12 +107,12 @@ async def _page_bytes(pages: int) -> dict[str, int]:
                 reply = await request(app, path, headers={"accept-encoding": coding})
                 if "; hit" not in reply.cache_status:
                     raise BenchmarkError(f"{path} is not held: {reply.cache_status}")
-        entries = [entry for key, entry in cache.local.entries.items() if key in set(paths)]
+        entries = [entry for key, entry in cache.session.local.entries.items() if key in set(paths)]
         return {
             "stored": sum(_stored(entry.page) for entry in entries),
             "held": kept,
             "held after hits": _rss() - before,
-            "own account": cache.local.bytes - held,
+            "own account": cache.session.local.bytes - held,
         }
 
 

@@ -77,6 +77,7 @@ class Exchange:
         limit = asyncio.timeout(patience_s)
         try:
             async with limit:
+                await self._instance.serves()
                 await self._instance.asgi(asking.scope(self._page), self._receive, self._send)
         except TimeoutError:
             if not limit.expired():

@@ -5,6 +5,7 @@ import random
 
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.coherence import Rules
+from asgi_isr.engine.session import Session
 
 from simulation.application import Application
 from simulation.asking import written
@@ -54,8 +55,10 @@ class Instance:
             settings, log=self.link, store=self.store, clock=clock, rules=rules,
             jitter=random.Random(world.rng.random()).random,
         )  # fmt: skip
-        self.link.rejoins = lambda: self.cache.follower.counters.rejoins
+        self.link.rejoins = lambda: self.cache.counters.rejoins
         self.asgi = CacheMiddleware(Application(world, name), self.cache, read_your_writes=written)
+        self.session: Session | None = None  # once it is open
+        self._serving = asyncio.Event()
         self._stopped = asyncio.Event()
 
     @property
@@ -66,24 +69,34 @@ class Instance:
     @property
     def position(self) -> int:
         """How far it has consumed the log; -1 before it has reached it."""
-        return -1 if self.cache.follower.position is None else self.cache.follower.position
+        if self.session is None or self.session.follower.position is None:
+            return -1
+        return self.session.follower.position
 
     @property
     def ready(self) -> bool:
         """Whether it has joined and has a lease."""
-        return self.cache.follower.joined and self.cache.lease.valid
+        return (
+            self.session is not None and self.session.follower.joined and self.session.lease.valid
+        )
 
     async def run(self) -> None:
         """Live until told to stop."""
         self._world.tally["instance: starts"] += 1
         self._world.note(self.name, "", "starts")
         async with self.cache:
+            self.session = session = self.cache.session
+            self._serving.set()
             await self._stopped.wait()
         self._world.tally["change: unannounced"] += self.cache.counters.unannounced
         self._world.tally["instance: awaits"] += self.cache.counters.awaited
-        self._world.tally["instance: evicts"] += self.cache.local.evicted
-        self._world.tally["instance: prunes"] += self.cache.index.prunes
+        self._world.tally["instance: evicts"] += session.local.evicted
+        self._world.tally["instance: prunes"] += session.index.prunes
         self._world.note(self.name, "", "is gone" if self.gone else "has stopped")
+
+    async def serves(self) -> None:
+        """Wait until it listens: a server does once the lifespan has begun."""
+        await self._serving.wait()
 
     def stop(self) -> None:
         """End in good order: what renders is cancelled, locks are given back."""
@@ -97,7 +110,7 @@ class Instance:
 
     def remains(self) -> list[str]:
         """Return what it has left undone after its end."""
-        renders = self.cache.renders
+        renders = self.cache.session.renders
         left = {
             "flights": len(renders._flights),  # noqa: SLF001  what must be empty is not public
             "tasks": len(renders._flying),  # noqa: SLF001

@@ -76,7 +76,8 @@ async def crash(fleet: Fleet) -> None:
 async def snapshot(fleet: Fleet) -> None:
     """The revalidator writes a snapshot of where an instance stands."""
     world, instance = fleet.world, fleet.world.rng.choice(fleet.living)
-    taken = instance.cache.follower.snapshot()
+    session = instance.session
+    taken = session.follower.snapshot() if session is not None else None
     if taken is None:
         return
     world.announced.write_snapshot((taken.position, taken.stamp), instance.known)

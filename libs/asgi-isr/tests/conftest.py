@@ -63,7 +63,7 @@ class Site:
         """Wait until every instance has consumed what the log holds."""
         last = (await self.log.bounds()).last
         for cache in self.caches:
-            if not await cache.follower.wait_for(last, 5.0):
+            if not await cache.applied(last, timeout_s=5.0):
                 raise TimeoutError(f"an instance has not applied event {last}")
 
 

@@ -5,12 +5,40 @@
     app = CacheMiddleware(app, PageCache(CacheSettings()))
 
 No instance serves, as fresh, a page older than an invalidation that it has seen. The rules are in
-`docs/adr/0002-coherence-protocol.md`.
+`docs/coherence.md`. What is imported from elsewhere in this package than its public modules, which
+the README names, may change with each version.
 """
 
 from asgi_isr.asgi.middleware import CacheMiddleware
 from asgi_isr.engine.cache import PageCache
+from asgi_isr.engine.status import InstanceStatus, LocalPagesStatus
+from asgi_isr.errors import (
+    AlreadyOpenError,
+    InvalidEventError,
+    IsrError,
+    LogUnavailableError,
+    NotOpenError,
+    StoreUnavailableError,
+)
 from asgi_isr.events import Invalidation
+from asgi_isr.ports import Clock, Log, Store, SystemClock
 from asgi_isr.settings import CacheSettings
 
-__all__ = ["CacheMiddleware", "CacheSettings", "Invalidation", "PageCache"]
+__all__ = [
+    "AlreadyOpenError",
+    "CacheMiddleware",
+    "CacheSettings",
+    "Clock",
+    "InstanceStatus",
+    "InvalidEventError",
+    "Invalidation",
+    "IsrError",
+    "LocalPagesStatus",
+    "Log",
+    "LogUnavailableError",
+    "NotOpenError",
+    "PageCache",
+    "Store",
+    "StoreUnavailableError",
+    "SystemClock",
+]

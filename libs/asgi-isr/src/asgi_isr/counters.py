@@ -4,7 +4,10 @@ import msgspec
 
 
 class Counters(msgspec.Struct):
-    """What the cache has answered since it started. Each request counts once in the first group."""
+    """What the cache has done since it was made, over all its openings.
+
+    Each request counts once in the first group; the follower counts in the last.
+    """
 
     hits: int = 0
     not_modified: int = 0  # hits answered with 304; counted in hits as well
@@ -29,3 +32,13 @@ class Counters(msgspec.Struct):
     invalidated: int = 0  # local pages that an event made unusable or stale
     corrupt: int = 0  # shared entries that could not be read
     store_failures: int = 0
+
+    events: int = 0  # messages consumed from the log, marks included
+    unreadable: int = 0  # messages whose body is no event; their position counts, nothing else
+    rejoins: int = 0
+    log_failures: int = 0
+    lease_failures: int = 0
+
+    def counted(self) -> dict[str, int]:
+        """Return every count by its name, as it is now."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}

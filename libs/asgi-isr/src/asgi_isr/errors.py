@@ -34,6 +34,14 @@ class LogGapError(IsrError):
     """The log skipped a sequence that was not seen: what was cached can no longer be judged."""
 
 
+class NotOpenError(IsrError, RuntimeError):
+    """A request or call came to a cache that was never opened, or is closed."""
+
+
+class AlreadyOpenError(IsrError, RuntimeError):
+    """A cache is opened a second time while it is open, or left in another event loop."""
+
+
 class RenderTimeoutError(IsrError):
     """The app did not finish a response within `render_timeout_s`."""
 

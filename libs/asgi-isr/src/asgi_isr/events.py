@@ -7,6 +7,7 @@ mode). Any publisher can write it:
 """
 
 import re
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -92,8 +93,30 @@ _names_decoder = msgspec.json.Decoder(_Names)
 _encoder = msgspec.json.Encoder()
 
 
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def names(field: str, given: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags or paths that are `given` for `field` of an event.
+
+    Raises `InvalidEventError` for a plain string, and for what is no collection.
+    """
+    if isinstance(given, str | bytes):
+        raise InvalidEventError(
+            field,
+            f"expected a tuple or list of strings, got {_kind(given)} alone: write [{given!r}]",
+        )
+    if not isinstance(given, Iterable):
+        raise InvalidEventError(field, f"expected several strings, got {_kind(given)}")
+    return tuple(given)
+
+
 def check(event: Invalidation) -> None:
-    """Raise `InvalidEventError` if `event` must not be published."""
+    """Raise `InvalidEventError` if `event` must not be published, `TypeError` if it is none."""
+    if not isinstance(event, Invalidation):
+        raise TypeError(f"event: expected an Invalidation, got {_kind(event)}")
+    _check_types(event)
     if not event.tags and not event.paths:
         raise InvalidEventError("tags", "name at least one tag or path; '*' is everything")
     if len(event.tags) + len(event.paths) > NAMES_MAX:
@@ -106,16 +129,33 @@ def check(event: Invalidation) -> None:
         raise InvalidEventError("reason", f"has more than {REASON_CHARS_MAX} characters")
     if not event.reason.isascii() and any("\ud800" <= char <= "\udfff" for char in event.reason):
         raise InvalidEventError("reason", "is not Unicode text")
-    for position, tag in enumerate(event.tags):
-        if problem := tag_problem(tag):
-            raise InvalidEventError(f"tags[{position}]", problem)
-    for position, path in enumerate(event.paths):
-        if problem := path_problem(path):
-            raise InvalidEventError(f"paths[{position}]", problem)
+    for field, named, problem_of in (
+        ("tags", event.tags, tag_problem), ("paths", event.paths, path_problem),
+    ):  # fmt: skip
+        for position, name in enumerate(named):
+            if problem := problem_of(name):
+                raise InvalidEventError(f"{field}[{position}]", problem)
+
+
+def _check_types(event: Invalidation) -> None:
+    """Raise `InvalidEventError` for a field whose type nothing has checked: structs do not."""
+    for field, given in (("tags", event.tags), ("paths", event.paths)):
+        if not isinstance(given, Collection):
+            raise InvalidEventError(field, f"expected several strings, got {_kind(given)}")
+        for position, name in enumerate(names(field, given)):
+            if not isinstance(name, str):
+                raise InvalidEventError(
+                    f"{field}[{position}]", f"expected a string, got {_kind(name)}"
+                )
+    if not isinstance(event.reason, str):
+        raise InvalidEventError("reason", f"expected a string, got {_kind(event.reason)}")
 
 
 def encode(event: Invalidation) -> bytes:
-    """Return the JSON body of `event`; raise `InvalidEventError` if it must not be published."""
+    """Return the JSON body of `event`.
+
+    Raises `InvalidEventError` if it must not be published, `TypeError` if it is no `Invalidation`.
+    """
     check(event)
     body = _encoder.encode(event)
     if len(body) > EVENT_BYTES_MAX:
@@ -126,8 +166,8 @@ def encode(event: Invalidation) -> bytes:
 def decode(body: bytes) -> Invalidation:
     """Read an event leniently: unknown fields are ignored, a mode that is not known counts as hard.
 
-    Raises `InvalidEventError` when `body` is not JSON, or tags and paths cannot be read. A body
-    without names (`{}`) is a mark: it moves positions and invalidates nothing.
+    Raises `InvalidEventError` when `body` is no bytes, is not JSON, or tags and paths cannot be
+    read. A body without names (`{}`) is a mark: it moves positions and invalidates nothing.
     """
     try:
         try:
@@ -135,7 +175,7 @@ def decode(body: bytes) -> Invalidation:
         except msgspec.ValidationError:
             names = _names_decoder.decode(body)  # rule 9: readable names count, as hard
             return Invalidation(tags=names.tags or (), paths=names.paths or ())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
         raise InvalidEventError("body", str(error)) from error
 
 

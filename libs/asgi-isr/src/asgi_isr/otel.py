@@ -7,18 +7,18 @@ They are read when a reader collects, so a request costs nothing more. Names and
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
 
 from asgi_isr.engine.cache import PageCache
+from asgi_isr.engine.status import InstanceStatus
 
 __all__ = ["INSTRUMENTS", "OUTCOME", "Instrument", "publish"]
 
 OUTCOME = "asgi_isr.outcome"
 
-_Status = dict[str, Any]
-_Read = Callable[[_Status], Sequence[Observation]]
+_Read = Callable[[InstanceStatus], Sequence[Observation]]
 
 
 class Instrument(NamedTuple):
@@ -46,23 +46,23 @@ _OUTCOMES = {
 }
 
 
-def _requests(status: _Status) -> list[Observation]:
-    counters = dict(status["counters"])
+def _requests(status: InstanceStatus) -> list[Observation]:
+    counters = status.counters.copy()
     counters["hits"] -= counters["not_modified"]
     return [Observation(counters[name], {OUTCOME: outcome}) for name, outcome in _OUTCOMES.items()]
 
 
 def _counter(name: str, unit: str, description: str) -> Instrument:
     return Instrument(
-        "counter", unit, description, lambda status: [Observation(status["counters"][name])]
+        "counter", unit, description, lambda status: [Observation(status.counters[name])]
     )
 
 
-def _gauge(kind: str, unit: str, description: str, *path: str) -> Instrument:
-    def read(status: _Status) -> list[Observation]:
-        value: Any = status
-        for name in path:
-            value = value[name]
+def _gauge(
+    kind: str, unit: str, description: str, of: Callable[[InstanceStatus], float | None]
+) -> Instrument:
+    def read(status: InstanceStatus) -> list[Observation]:
+        value = of(status)
         return [] if value is None else [Observation(value)]
 
     return Instrument(kind, unit, description, read)
@@ -113,17 +113,22 @@ INSTRUMENTS: dict[str, Instrument] = {
         "lease_failures", "{failure}", "Renewals of the lease that failed"
     ),
     "asgi_isr.local.pages": _gauge(
-        "up_down_counter", "{page}", "Pages in this process", "local", "pages"
+        "up_down_counter", "{page}", "Pages in this process", lambda status: status.local.pages
     ),
     "asgi_isr.local.size": _gauge(
-        "up_down_counter", "By", "Bytes of pages in this process", "local", "bytes"
+        "up_down_counter", "By", "Bytes of pages in this process", lambda status: status.local.bytes
     ),
-    "asgi_isr.index.tags": _gauge("gauge", "{tag}", "Tags in the index", "tags"),
+    "asgi_isr.index.tags": _gauge(
+        "gauge", "{tag}", "Tags in the index", lambda status: status.tags
+    ),
     "asgi_isr.log.position": _gauge(
-        "gauge", "{event}", "Sequence of the last event consumed", "position"
+        "gauge", "{event}", "Sequence of the last event consumed", lambda status: status.position
     ),
     "asgi_isr.lease.remaining": _gauge(
-        "gauge", "s", "How long pages may still count as fresh", "lease_remaining_s"
+        "gauge",
+        "s",
+        "How long pages may still count as fresh",
+        lambda status: status.lease_remaining_s,
     ),
 }
 

@@ -51,7 +51,10 @@ class Store(Protocol):
         """Give the lock back if `owner` still holds it; else do nothing."""
 
     async def close(self) -> None:
-        """Close what was opened. The store is not used afterwards."""
+        """Close what was opened, in the event loop that opened it.
+
+        The next call opens anew, in that loop or another. A store is used in one loop at a time.
+        """
 
 
 class Bounds(NamedTuple):
@@ -112,4 +115,7 @@ class Log(Protocol):
         """Tell whoever listens which popular pages an event made old; may be lost."""
 
     async def close(self) -> None:
-        """Close what was opened. The log is not used afterwards."""
+        """End all readings and close what was opened, in the event loop that opened it.
+
+        The next call opens anew, in that loop or another. A log is used in one loop at a time.
+        """

@@ -164,6 +164,18 @@ async def drop_stream(js: JetStreamContext) -> None:
         return
 
 
+@pytest.fixture
+def drop_stream_of() -> Callable[[str], None]:
+    """Give a function that deletes the stream of a server, in an event loop of its own."""
+
+    async def drop(url: str) -> None:
+        client = await connect(url, name="test")
+        await drop_stream(client.jetstream())
+        await close(client)
+
+    return lambda url: asyncio.run(drop(url))
+
+
 @dataclass(frozen=True)
 class LogCase:
     """A log, and what its port does not offer: appending bytes, and losing everything."""

@@ -82,7 +82,7 @@ async def main(fleet: Fleet) -> None:
             if command.do == "ask":
                 tasks.create_task(ask(app, command.count))
             elif command.do == "wait":
-                say(reached=await cache.follower.wait_for(command.position, ANSWER_S_MAX))
+                say(reached=await cache.applied(command.position, timeout_s=ANSWER_S_MAX))
             elif command.do == "hold":
                 recording.gate.clear()
                 tasks.create_task(ask(app, 1))

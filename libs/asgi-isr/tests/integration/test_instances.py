@@ -153,7 +153,7 @@ async def test_nothing_is_certain_while_the_connection_is_down(
         PageCache(CacheSettings(instance="one", lease_s=10), log=log) as cache,
     ):
         await until(lambda: names(observer) == {"one"})
-        position = cache.follower.position or 0
+        position = cache.session.follower.position or 0
         await until(lambda: observer.applied(Reached("", position)).everywhere)
         await nats_server.kill("nats")
         await until(lambda: not observer.applied(Reached("", position)).everywhere)

@@ -81,7 +81,7 @@ class Pair:
         fields = {SEQUENCE_HEADER: str(number)} if counted else None
         body = encode(Invalidation(paths=(PAGE,)))
         ack = await self._js.publish(subject_of(SOURCE), body, headers=fields)
-        assert await self.prompt.cache.follower.wait_for(ack.seq, 10.0)
+        assert await self.prompt.cache.applied(ack.seq, timeout_s=10.0)
 
     async def mark(self, number: int) -> None:
         """Publish a mark that says how far the source has come."""

@@ -4,8 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from asgi_isr import CacheMiddleware, Invalidation
-from asgi_isr.logs.nats import NatsLog
+from asgi_isr import CacheMiddleware
 from asgi_isr.testing import RecordingApp, ready, request
 from nats.js import JetStreamContext
 from perfcheck_embedded import Servers
@@ -39,7 +38,6 @@ async def test_cache_of_the_readme_serves_and_forgets(
         app = CacheMiddleware(RecordingApp(), cache)
         await request(app, "/readme/page")
         assert "; hit" in (await request(app, "/readme/page")).cache_status
-        assert isinstance(cache.log, NatsLog)
-        position = await cache.log.publish(Invalidation(paths=("/readme/*",)))
-        assert await cache.follower.wait_for(position, 10)
+        position = await cache.invalidate(paths=("/readme/*",))
+        assert await cache.applied(position, timeout_s=10)
         assert "stored" in (await request(app, "/readme/page")).cache_status

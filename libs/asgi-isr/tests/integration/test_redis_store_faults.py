@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.stores.redis import FENCE_MAX, RedisStore
+from asgi_isr.testing import eventually
 from perfcheck_embedded import Servers, free_port
 from redis.asyncio import Redis
 
@@ -209,13 +210,24 @@ async def test_nobody_at_the_address(new_store: NewStore) -> None:
     assert "secret" not in str(refused.value)
 
 
-async def test_closed_store_refuses(new_store: NewStore, store_server: Servers) -> None:
-    """After `close` no connection is open and none is opened."""
+async def test_closed_store_opens_again(new_store: NewStore, store_server: Servers) -> None:
+    """After `close` no connection is open, until the next call opens one."""
+    admin = Redis.from_url(store_server.valkey_url)
+
+    async def clients() -> int:
+        return len(await admin.client_list())
+
+    async def alone() -> bool:
+        return await clients() == 1
+
+    await eventually(alone)
     store = new_store(store_server.valkey_url)
-    await store.get("a")
-    await store.close()
-    with pytest.raises(StoreUnavailableError, match="closed"):
-        await store.get("a")
+    for _ in range(3):
+        assert await store.get("a") is None
+        assert await clients() == 2
+        await store.close()
+        await eventually(alone)
+    await admin.aclose()
 
 
 @pytest.mark.parametrize("fence", [-1, FENCE_MAX + 1])

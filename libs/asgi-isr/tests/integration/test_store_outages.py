@@ -57,18 +57,18 @@ async def costs_little(app: RecordingApp, cache: PageCache, name: str) -> None:
     # By then the breaker is open: the probes of this time alone have waited.
     spent_s = time.monotonic() - started
     assert spent_s < (FAILURES_MAX + spent_s / OPEN_S + 1) * TIMEOUT_S + SLACK_S
-    assert cache.shared is not None
-    assert cache.shared.failing
+    assert cache.session.shared is not None
+    assert cache.session.shared.failing
     _, reply = await ask(app, cache, f"/{name}/0")
     assert "detail=local" in reply.cache_status
 
 
 async def recovers(app: RecordingApp, cache: PageCache, new_cache: NewCache) -> None:
     """Assert that the store is used again without anybody's doing, for all instances."""
-    assert cache.shared is not None
+    assert cache.session.shared is not None
     number = 0
     async with asyncio.timeout(RECOVERY_S_MAX):
-        while cache.shared.failing:
+        while cache.session.shared.failing:
             number += 1
             await ask(app, cache, f"/recovery/{number}")
             await asyncio.sleep(0.05)

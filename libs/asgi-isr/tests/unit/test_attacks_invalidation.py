@@ -40,7 +40,7 @@ async def test_page_at_an_odd_path_ends_with_its_change(site: Any, path: str) ->
         await request(instance, path)
         assert "hit" in (await request(instance, path)).cache_status
     await request(app, path, method="POST")
-    assert await site.caches[1].follower.wait_for((await site.log.bounds()).last, 5.0)
+    assert await site.caches[1].session.follower.wait_for((await site.log.bounds()).last, 5.0)
     for instance in (app, other):
         assert "uri-miss" in (await request(instance, path)).cache_status
 
@@ -59,7 +59,7 @@ async def test_long_paths_weigh_no_more_than_tags(site: Any) -> None:
     app = await site.instance()
     await request(app, path)
     await request(app, path, method="POST")
-    assert max(map(len, site.caches[0].index.hard)) <= TAG_CHARS_MAX
+    assert max(map(len, site.caches[0].session.index.hard)) <= TAG_CHARS_MAX
     assert "uri-miss" in (await request(app, path)).cache_status
     await site.publish(path.rpartition("/")[0] + "/*")
     assert "uri-miss" in (await request(app, path)).cache_status
@@ -150,9 +150,9 @@ async def test_page_of_an_instance_that_is_ahead_is_judged_by_the_change(
     lagging = await site.instance()
     link, last = site.log, (await log.mark()).seq
     for cache in site.caches:
-        assert await cache.follower.wait_for(last, 5.0)
+        assert await cache.applied(last, timeout_s=5.0)
     link.delivering.clear()
-    assert await site.caches[0].follower.wait_for((await log.mark()).seq, 5.0)
+    assert await site.caches[0].session.follower.wait_for((await log.mark()).seq, 5.0)
     await request(ahead, "/a")
     await until(lambda: len(site.store) == 1)
     await request(lagging, "/a", method="POST")
@@ -163,14 +163,14 @@ async def test_change_is_announced_although_its_client_leaves(site: Any, until: 
     """A client that goes away while its change is announced keeps nobody from hearing of it."""
     site.app, site.log = Shop(), Link(site.log)
     app = await site.instance()
-    position = site.caches[0].follower.position
+    position = site.caches[0].session.follower.position
     site.log.taking.clear()
     async with asyncio.TaskGroup() as tasks:
         leaving = tasks.create_task(request(app, "/a", method="POST"))
         await site.log.announcing.wait()
         leaving.cancel()
     site.log.taking.set()
-    await until(lambda: site.caches[0].follower.position > position)
+    await until(lambda: site.caches[0].session.follower.position > position)
 
 
 async def test_log_that_breaks_its_promise_spoils_no_change(site: Any) -> None:

@@ -13,17 +13,17 @@ async def test_page_of_the_last_lost_event_is_mistrusted(site: Any) -> None:
     last = 0
     for _ in range(20):
         last = (await site.log.mark()).seq
-    assert await site.caches[0].follower.wait_for(last, 5.0)
+    assert await site.caches[0].applied(last, timeout_s=5.0)
     await request(app, "/a")
     site.log.truncate(last - 15)
     async with asyncio.timeout(5.0):
-        while site.caches[0].follower.counters.rejoins < 2:
+        while site.caches[0].counters.rejoins < 2:
             await asyncio.sleep(0.01)
     site.app.bodies["/a"] = b"new"
     assert await site.publish("/a") < last
     while (await site.log.mark()).seq <= last + 1:
         pass
-    assert await site.caches[0].follower.wait_for(last + 2, 5.0)
+    assert await site.caches[0].applied(last + 2, timeout_s=5.0)
     await ready(*site.caches)
     assert (await request(app, "/a")).body == b"new"
 
@@ -34,9 +34,9 @@ async def test_newcomer_mistrusts_pages_from_beyond_a_lost_tail(site: Any) -> No
     last = 0
     for _ in range(20):
         last = (await site.log.mark()).seq
-    assert await site.caches[0].follower.wait_for(last, 5.0)
+    assert await site.caches[0].applied(last, timeout_s=5.0)
     await request(app, "/a")
-    snapshot = site.caches[0].follower.snapshot()
+    snapshot = site.caches[0].session.follower.snapshot()
     await site.store.put(snapshot_key("isr"), encode_snapshot(snapshot), fence=last, ttl_s=60.0)
     site.log.truncate(last - 15)
     newcomer = await site.instance()

@@ -95,7 +95,7 @@ async def test_lease_runs_out_without_marks(site: Any) -> None:
     assert reply.headers["cache-control"] == "no-store"
     site.log.marks_down = False
     async with asyncio.timeout(5):
-        while app.cache.lease.until < site.clock.monotonic():
+        while app.cache.session.lease.until < site.clock.monotonic():
             await asyncio.sleep(0.01)
     assert (await request(app, PAGE)).cache_status.startswith("asgi-isr; hit; ttl=")
 
@@ -117,10 +117,10 @@ async def test_recreated_log_means_one_cold_cache(site: Any) -> None:
     site.app.bodies[PAGE] = b"new"
     site.log.recreate(5_000)
     async with asyncio.timeout(5):
-        while app.cache.follower.position != 4_999:
+        while app.cache.session.follower.position != 4_999:
             await asyncio.sleep(0.01)
     assert (await request(app, PAGE)).body == b"new"
-    assert app.cache.follower.counters.rejoins == 2
+    assert app.cache.counters.rejoins == 2
 
 
 async def test_render_across_a_rejoin_is_not_kept(site: Any) -> None:
@@ -130,14 +130,14 @@ async def test_render_across_a_rejoin_is_not_kept(site: Any) -> None:
     async with asyncio.TaskGroup() as tasks:
         reply = tasks.create_task(request(app, PAGE))
         await site.app.started.wait()
-        rejoins = app.cache.follower.counters.rejoins
+        rejoins = app.cache.counters.rejoins
         site.log.recreate(5_000)
         async with asyncio.timeout(5):
-            while app.cache.follower.counters.rejoins == rejoins:
+            while app.cache.counters.rejoins == rejoins:
                 await asyncio.sleep(0.01)
         site.app.gate.set()
     assert reply.result().headers["cache-control"] == "no-store"
-    assert KEY not in app.cache.local.entries
+    assert KEY not in app.cache.session.local.entries
 
 
 async def test_log_that_lost_what_was_seen_is_noticed(site: Any) -> None:
@@ -147,11 +147,11 @@ async def test_log_that_lost_what_was_seen_is_noticed(site: Any) -> None:
     await site.publish("b")
     await request(app, PAGE)
     site.app.bodies[PAGE] = b"new"
-    site.log.truncate(site.caches[0].follower.position - 2)
+    site.log.truncate(site.caches[0].session.follower.position - 2)
     for _ in range(3):
         await site.publish("c", seen=False)
     async with asyncio.timeout(5):
-        while app.cache.follower.counters.rejoins < 2:
+        while app.cache.counters.rejoins < 2:
             await asyncio.sleep(0.01)
     assert (await request(app, PAGE)).body == b"new"
 
@@ -165,10 +165,10 @@ async def test_events_during_a_broken_connection_are_caught_up(site: Any) -> Non
     await asyncio.sleep(0)
     site.log.down = False
     seq = await site.publish(PAGE, seen=False)
-    assert await app.cache.follower.wait_for(seq, 5)
-    assert app.cache.follower.counters.rejoins == 1
-    assert KEY not in app.cache.local.entries
-    assert "test/other" in app.cache.local.entries
+    assert await app.cache.applied(seq, timeout_s=5)
+    assert app.cache.counters.rejoins == 1
+    assert KEY not in app.cache.session.local.entries
+    assert "test/other" in app.cache.session.local.entries
 
 
 async def test_unreadable_event_moves_the_position_only(site: Any) -> None:
@@ -176,9 +176,9 @@ async def test_unreadable_event_moves_the_position_only(site: Any) -> None:
     app = await site.instance()
     await request(app, PAGE)
     seq = site.log.publish(b"\xff not json")
-    assert await app.cache.follower.wait_for(seq, 2)
+    assert await app.cache.applied(seq, timeout_s=2)
     assert "hit" in (await request(app, PAGE)).cache_status
-    assert app.cache.follower.counters.unreadable == 1
+    assert app.cache.counters.unreadable == 1
 
 
 @pytest.mark.parametrize("mode", ["hard", "purge-harder"])
@@ -187,8 +187,8 @@ async def test_unknown_mode_counts_as_hard(site: Any, mode: str) -> None:
     app = await site.instance()
     await request(app, PAGE)
     seq = site.log.publish(f'{{"paths":["{PAGE}"],"mode":"{mode}","new":1}}'.encode())
-    assert await app.cache.follower.wait_for(seq, 2)
-    assert KEY not in app.cache.local.entries
+    assert await app.cache.applied(seq, timeout_s=2)
+    assert KEY not in app.cache.session.local.entries
 
 
 async def test_full_index_forgets_by_raising_its_base(site: Any) -> None:
@@ -197,8 +197,8 @@ async def test_full_index_forgets_by_raising_its_base(site: Any) -> None:
     await request(app, PAGE)
     for number in range(6):
         await site.publish(f"tag:{number}")
-    assert len(app.cache.index) <= 4
-    assert app.cache.index.base > 0
+    assert len(app.cache.session.index) <= 4
+    assert app.cache.session.index.base > 0
     site.app.bodies[PAGE] = b"new"
     assert (await request(app, PAGE)).body == b"new"
 
@@ -208,13 +208,13 @@ async def test_new_instance_starts_from_the_snapshot(site: Any) -> None:
     one = await site.instance()
     await site.publish("unrelated")
     await request(one, PAGE)
-    snapshot = one.cache.follower.snapshot()
+    snapshot = one.cache.session.follower.snapshot()
     data = encode_snapshot(snapshot)
     await site.store.put(snapshot_key("isr"), data, fence=snapshot.position, ttl_s=100)
     await site.publish("later")
     two = await site.instance()
     assert "detail=shared" in (await request(two, PAGE)).cache_status
-    assert two.cache.follower.counters.rejoins == 0
+    assert two.cache.counters.rejoins == 0
 
 
 async def test_another_release_renders_its_own_pages(site: Any) -> None:
@@ -243,4 +243,4 @@ async def test_before_joining_nothing_is_cached(site: Any) -> None:
         reply = await request(CacheMiddleware(site.app, cache), PAGE)
         assert "detail=not-joined" in reply.cache_status
         assert reply.headers["cache-control"] == "no-store"
-        assert not cache.follower.joined
+        assert not cache.session.follower.joined

@@ -10,9 +10,8 @@ import msgspec
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings
 from asgi_isr.http.policy import Use
-from asgi_isr.logs import MemoryLog
 from asgi_isr.otel import INSTRUMENTS
-from asgi_isr.testing import invalidate, ready, request
+from asgi_isr.testing import ready, request
 
 LIBRARY = Path(__file__).parents[2]
 EXAMPLES = re.findall(
@@ -53,7 +52,6 @@ async def test_app_of_an_example_is_cached(example: str, tmp_path: Path) -> None
     """Its page, asked for twice, is a hit; after the event of its tag it is rendered again."""
     app = run(example, tmp_path).app
     assert isinstance(app, CacheMiddleware)
-    assert isinstance(app.cache.log, MemoryLog)
     async with app.cache:
         await ready(app.cache)
         first = await request(app, "/products/42")
@@ -62,7 +60,7 @@ async def test_app_of_an_example_is_cached(example: str, tmp_path: Path) -> None
         second = await request(app, "/products/42")
         assert second.cache_status.startswith("asgi-isr; hit")
         assert second.body == first.body
-        await invalidate(app.cache.log, app.cache, tags=("product:42",))
+        await app.cache.invalidate(tags=("product:42",))
         assert "stored" in (await request(app, "/products/42")).cache_status
 
 

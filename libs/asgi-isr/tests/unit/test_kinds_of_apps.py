@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, PageCache
-from asgi_isr.testing import request
+from asgi_isr.testing import ready, request
 from asgi_isr.types import App, Message, Receive, Scope, Send
 
 PAGE = "/page"
@@ -112,8 +112,7 @@ async def test_app_without_lifespan_is_cached(site: Any, fault: OSError | None) 
     app = CacheMiddleware(plain, cache)
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(app({"type": "lifespan"}, receive, send))
-        while not cache.follower.joined or cache.lease.until < site.clock.monotonic():
-            await asyncio.sleep(0)
+        await ready(cache)
         assert events == ["lifespan.startup.complete"]
         await request(app, PAGE)
         assert "hit" in (await request(app, PAGE)).cache_status
@@ -137,7 +136,7 @@ async def test_server_hears_of_the_end_when_the_cache_is_closed(site: Any) -> No
 
     async def send(message: Message) -> None:
         if message["type"] == "lifespan.shutdown.complete":
-            was_open.append(cache.renders.refusal(PAGE) is None)
+            was_open.append(cache.session.renders.refusal(PAGE) is None)
 
     cache = PageCache(log=site.log, clock=site.clock)
     app = CacheMiddleware(living, cache)
@@ -241,7 +240,7 @@ async def test_host_cannot_reach_into_another_page(
         await app({**scope, "headers": fields}, receive, send)
 
     await request(forged, path)
-    assert not app.cache.local.entries
+    assert not app.cache.session.local.entries
     assert (await request(app, "/a/b")).body == b"page /a/b"
 
 

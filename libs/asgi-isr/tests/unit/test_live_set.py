@@ -175,10 +175,10 @@ async def test_nothing_is_fresh_after_the_last_word() -> None:
     log = MemoryLog()
     async with PageCache(CacheSettings(lease_s=60.0), log=log) as cache:
         async with asyncio.timeout(5):
-            while cache.lease.until < cache.clock.monotonic():
+            while cache.session.lease.until < cache.clock.monotonic():
                 await asyncio.sleep(0.001)
     assert log.live.names() == frozenset()
-    assert cache.lease.until < cache.clock.monotonic()
+    assert cache.session.lease.until < cache.clock.monotonic()
 
 
 class DeafLog(MemoryLog):
@@ -207,9 +207,9 @@ async def test_fault_of_the_log_does_not_break_the_shutdown() -> None:
     """Whatever a log raises when an instance leaves, the instance ends in order."""
     async with PageCache(CacheSettings(), log=FailingLog()) as cache:
         async with asyncio.timeout(5):
-            while cache.lease.until < cache.clock.monotonic():
+            while cache.session.lease.until < cache.clock.monotonic():
                 await asyncio.sleep(0.001)
-    assert cache.lease.until < cache.clock.monotonic()
+    assert cache.session.lease.until < cache.clock.monotonic()
 
 
 async def test_no_lease_without_a_registration() -> None:
@@ -217,12 +217,12 @@ async def test_no_lease_without_a_registration() -> None:
     log = DeafLog()
     async with PageCache(CacheSettings(instance="a/1", lease_s=0.3), log=log) as cache:
         async with asyncio.timeout(5):
-            while cache.follower.counters.lease_failures < 2:
+            while cache.counters.lease_failures < 2:
                 await asyncio.sleep(0.001)
-        assert cache.lease.until < cache.clock.monotonic()
+        assert cache.session.lease.until < cache.clock.monotonic()
         log.deaf = False
         async with asyncio.timeout(5):
-            while cache.lease.until < cache.clock.monotonic():
+            while cache.session.lease.until < cache.clock.monotonic():
                 await asyncio.sleep(0.001)
         (name,) = log.live.names()
         assert name.startswith("a-1-")

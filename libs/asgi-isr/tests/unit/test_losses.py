@@ -69,11 +69,11 @@ async def test_event_between_the_store_and_the_answer(site: Any) -> None:
     site.app.bodies[PAGE] = b"new"
     cache, reply = two.cache, asyncio.ensure_future(request(two, PAGE))
     async with asyncio.timeout(5):
-        while cache.renders.under_way(KEY) is None:
+        while cache.session.renders.under_way(KEY) is None:
             await asyncio.sleep(0)
-        flight = cache.renders.under_way(KEY)
+        flight = cache.session.renders.under_way(KEY)
         # The callbacks of a future run in order: this one before the request that waits goes on.
-        flight.done.add_done_callback(lambda _: cache.follower._apply(_events(site)))
+        flight.done.add_done_callback(lambda _: cache.session.follower._apply(_events(site)))
         assert (await reply).body == b"new"
 
 
@@ -120,7 +120,7 @@ async def test_requests_of_the_last_moment_are_answered(site: Any) -> None:
         await site.app.started.wait()
         unstarted = asyncio.ensure_future(request(app, "/unstarted"))
         await asyncio.sleep(0)  # its render is to begin at the next turn, and will be cancelled
-        assert cache.renders.under_way("test/unstarted")
+        assert cache.session.renders.under_way("test/unstarted")
     site.app.gate.set()
     site.clock.advance(20)
     async with asyncio.timeout(5):
@@ -147,7 +147,7 @@ async def test_lock_is_given_back_at_shutdown(site: Any) -> None:
 
 async def test_waits_that_ended_leave_room_for_others(site: Any) -> None:
     """Clients that wait for positions far ahead do not use up the places of others."""
-    follower = (await site.instance()).cache.follower
+    follower = (await site.instance()).cache.session.follower
     for _ in range(WAITERS_MAX + 10):
         assert not await follower.wait_for(10**18, 0)
     following = asyncio.ensure_future(follower.wait_for(follower.position + 1, 5))
@@ -161,4 +161,4 @@ async def test_logs_own_error_does_not_end_the_lease_for_good(site: Any) -> None
     site.log = FaultyLog(first_seq=1_000)
     async with PageCache(CacheSettings(lease_s=0.1), log=site.log, clock=site.clock) as cache:
         await ready(cache)
-    assert cache.follower.counters.lease_failures == 2
+    assert cache.counters.lease_failures == 2

@@ -21,17 +21,17 @@ async def test_rejoin_in_a_shorter_log_trusts_no_page_from_before(site: Any) -> 
     site.app.cache_control = "max-age=100, stale-while-revalidate=60"
     app = await site.instance()
     await request(app, PAGE)  # stored for all
-    fence = app.cache.follower.position
+    fence = app.cache.session.follower.position
     site.app.bodies[PAGE] = b"new"
     await site.publish(PAGE)
-    consumed = app.cache.follower.position
+    consumed = app.cache.session.follower.position
     site.log.marks_down = True  # the relay has not noticed yet
-    rejoins = app.cache.follower.counters.rejoins
+    rejoins = app.cache.counters.rejoins
     site.log.truncate(fence)
     async with asyncio.timeout(5):
-        while app.cache.follower.counters.rejoins == rejoins:
+        while app.cache.counters.rejoins == rejoins:
             await asyncio.sleep(0.01)  # the follower's own pause before it tries again
-    assert app.cache.index.base >= consumed
+    assert app.cache.session.index.base >= consumed
     assert (await request(app, PAGE)).body == b"new"
 
 
@@ -96,11 +96,11 @@ async def test_lost_mark_gives_no_lease(site: Any) -> None:
     link = SlowLink(log)
     cache = PageCache(CacheSettings(lease_s=0.6), log=link, clock=site.clock)
     async with cache, asyncio.timeout(20):
-        while cache.lease.until < site.clock.monotonic():
+        while cache.session.lease.until < site.clock.monotonic():
             await asyncio.sleep(0.001)
         app = CacheMiddleware(site.app, cache)
         await request(app, PAGE)
-        consumed = cache.follower.position
+        consumed = cache.session.follower.position
         assert consumed is not None
         link.delivers.clear()
         site.app.bodies[PAGE] = b"new"
@@ -110,15 +110,15 @@ async def test_lost_mark_gives_no_lease(site: Any) -> None:
         await link.marked.wait()
         await asyncio.sleep(0)
         last = (await log.bounds()).last
-        failures = cache.follower.counters.lease_failures
+        failures = cache.counters.lease_failures
         log.marks_down = True
         log.truncate(consumed)
         for _ in range(last - consumed):
             log.publish(encode(Invalidation(tags=("other",))))
         link.cut = True
         link.delivers.set()
-        while cache.follower.counters.lease_failures == failures:
+        while cache.counters.lease_failures == failures:
             await asyncio.sleep(0.001)
-        assert cache.follower.position == last
-        assert cache.lease.until <= site.clock.monotonic()
+        assert cache.session.follower.position == last
+        assert cache.session.lease.until <= site.clock.monotonic()
         assert (await request(app, PAGE)).body == b"new"

@@ -84,7 +84,7 @@ async def test_page_over_the_limit_passes_through(site: Any) -> None:
     for _ in range(2):
         assert (await request(app, PAGE)).body == b"x" * 1001
     assert len(site.app.renders) == 2
-    assert app.cache.local.bytes == 0
+    assert app.cache.session.local.bytes == 0
 
 
 async def test_stream_reaches_the_client_as_it_comes() -> None:
@@ -99,7 +99,7 @@ async def test_stream_reaches_the_client_as_it_comes() -> None:
         await send({"type": "http.response.body", "body": b"two", "more_body": False})
 
     async with PageCache() as cache:
-        while not cache.follower.joined:
+        while not cache.status().joined:
             await asyncio.sleep(0)
         app = CacheMiddleware(stream, cache)
 
@@ -122,7 +122,7 @@ async def test_request_with_credentials_is_rendered_for_itself(site: Any) -> Non
     """Without a word that it is for all, a page is neither stored for credentials nor used."""
     app = await site.instance()
     await request(app, PAGE, headers={"Authorization": "x"})
-    assert app.cache.local.bytes == 0
+    assert app.cache.session.local.bytes == 0
     await request(app, PAGE)
     await request(app, PAGE, headers={"Authorization": "x"})
     assert len(site.app.renders) == 3
@@ -132,7 +132,7 @@ async def test_request_for_a_part_of_no_page_goes_to_the_app(site: Any) -> None:
     """A part of a page that is not here is the app's to give, and leaves nothing behind."""
     app = await site.instance()
     await request(app, PAGE, headers={"Range": "bytes=0-1"})
-    assert app.cache.local.bytes == 0
+    assert app.cache.session.local.bytes == 0
     assert dict(site.app.scopes[0]["headers"])[b"range"] == b"bytes=0-1"
 
 

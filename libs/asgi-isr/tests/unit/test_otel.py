@@ -2,9 +2,9 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from asgi_isr import PageCache
-from asgi_isr.coherence import FollowerCounters
 from asgi_isr.counters import Counters
 from asgi_isr.otel import INSTRUMENTS, OUTCOME, publish
 from asgi_isr.testing import request
@@ -60,7 +60,7 @@ async def test_gauges_follow_the_cache(site: Any) -> None:
     seq = await site.publish("a", "b")
     site.clock.advance(10)
     assert collected.value("asgi_isr.local.pages") == 1
-    assert collected.value("asgi_isr.local.size") == app.cache.local.bytes > 1000
+    assert collected.value("asgi_isr.local.size") == app.cache.session.local.bytes > 1000
     assert collected.value("asgi_isr.index.tags") == 2
     assert collected.value("asgi_isr.log.position") == seq
     assert collected.value("asgi_isr.lease.remaining") == pytest.approx(20, abs=0.01)
@@ -103,14 +103,14 @@ async def test_no_position_before_the_first_event(site: Any) -> None:
 async def test_every_counter_is_published(site: Any) -> None:
     """A counter that the engine has and nobody publishes is found here."""
     status = (await site.instance()).cache.status()
-    names = [*Counters.__struct_fields__, *FollowerCounters.__struct_fields__]
+    names = Counters.__struct_fields__
     untold = []
     for name in names:
         counters = dict.fromkeys(names, 0) | {name: 7}
         read = [
             observation.value
             for instrument in INSTRUMENTS.values()
-            for observation in instrument.read({**status, "counters": counters})
+            for observation in instrument.read(msgspec.structs.replace(status, counters=counters))
         ]
         if 7 not in read:
             untold.append(name)

@@ -102,7 +102,9 @@ async def test_soft_invalidation_serves_stale_once_refreshed(site: Any, until: A
     assert stale.body == b"page /pairs/usd/eur"
     assert "detail=stale-while-revalidate" in stale.cache_status
     assert stale.headers["cache-control"] == "no-store"
-    await until(lambda: len(site.app.renders) == 2 and not app.cache.renders.under_way(PAGE_KEY))
+    await until(
+        lambda: len(site.app.renders) == 2 and not app.cache.session.renders.under_way(PAGE_KEY)
+    )
     fresh = await request(app, PAGE)
     assert fresh.body == b"new"
 
@@ -125,7 +127,9 @@ async def test_lifetime_ends(site: Any, until: Any) -> None:
     await request(app, PAGE)
     site.clock.advance(101)
     assert "stale-while-revalidate" in (await request(app, PAGE)).cache_status
-    await until(lambda: len(site.app.renders) == 2 and not app.cache.renders.under_way(PAGE_KEY))
+    await until(
+        lambda: len(site.app.renders) == 2 and not app.cache.session.renders.under_way(PAGE_KEY)
+    )
     assert "hit; ttl=100" in (await request(app, PAGE)).cache_status
     site.clock.advance(161)
     assert "fwd=" in (await request(app, PAGE)).cache_status

@@ -253,7 +253,7 @@ async def test_a_rejoin_forgets_what_was_reached(site: Any) -> None:
     site.log.recreate(5_000)
     write(site, 8)
     async with asyncio.timeout(5):
-        while app.cache.follower.counters.rejoins < 2:
+        while app.cache.counters.rejoins < 2:
             await asyncio.sleep(0)
     assert "detail=read-your-writes" in (await ask(app, 7)).cache_status
     write(site, 9)
@@ -264,7 +264,7 @@ async def test_not_joined(site: Any) -> None:
     """Before an instance has reached the log the app answers, as it does for all."""
     app = await instance(site, consistency_wait_s=AT_ONCE_S)
     site.app.bodies[PAGE] = b"new"
-    app.cache.follower.position = None
+    app.cache.session.follower.position = None
     reply = await ask(app, 7)
     assert (reply.body, "fwd=bypass" in reply.cache_status) == (b"new", True)
 

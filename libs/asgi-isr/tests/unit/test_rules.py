@@ -1,5 +1,6 @@
 """The decisions of the protocol: documented, asked by the engine, and inlined rightly."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "coherence.md"
 PACKAGE = Path(__file__).parents[2] / "src" / "asgi_isr"
-INLINED = {"fresh"}  # in `PageCache.hit`, and said of pages in general
+INLINED = {"fresh"}  # in `Lookup.hit`, and said of pages in general
 
 
 def documented() -> Iterator[tuple[str, int]]:
@@ -74,17 +75,22 @@ def test_hit_is_what_the_rules_call_fresh(
     soft_since: float | None,
 ) -> None:  # fmt: skip
     """The hot path has `fresh` inlined: for every page, index, lease and moment they agree."""
-    cache = PageCache(clock=FakeClock())
     entry = Entry(page_at(fence), now=0.0, wall=0.0)
     entry.expires, entry.soft_since = expires, soft_since
-    cache.local.put(entry)
-    cache.index.base, cache.lease.until = base, lease_until
+
+    async def hit() -> Entry | None:
+        async with PageCache(clock=FakeClock()) as cache:
+            session = cache.session
+            session.local.put(entry)
+            session.index.base, session.lease.until = base, lease_until
+            return cache.hit("/page", now, [])
+
     trusted = RULES.trusted(fence, base)
     fresh = RULES.fresh(
         trusted=trusted, invalidated=soft_since is not None, now=now, expires=expires,
         lease_until=lease_until,
     )  # fmt: skip
-    assert (cache.hit("/page", now, []) is entry) is fresh
+    assert (asyncio.run(hit()) is entry) is fresh
     assert (trusted and entry.use(now, lease_until) is Use.FRESH) is fresh
 
 

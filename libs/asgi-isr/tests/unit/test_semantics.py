@@ -102,7 +102,7 @@ async def test_case(site: Any, until: Any, case: Case) -> None:
                 reply = await request(
                     instance, path, method=method, query=query, headers=_pairs(step.fields)
                 )
-            await until(lambda renders=instance.cache.renders: not renders._flying)
+            await until(lambda renders=instance.cache.session.renders: not renders._flying)
             await site.quiet()
             _check_answer(step, reply)
             _check_app(step, app.seen)

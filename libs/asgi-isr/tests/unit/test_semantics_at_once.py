@@ -311,9 +311,9 @@ async def test_a_change_at_an_instance_that_lags(site: Any, until: Any) -> None:
     lagging = await site.instance()
     site.log.gate.clear()
     noise = [log.publish(encode(Invalidation(paths=(PAGE,)))) for _ in range(5)]
-    assert await ahead.cache.follower.wait_for(noise[-1], 5.0)
+    assert await ahead.cache.applied(noise[-1], timeout_s=5.0)
     assert (await request(ahead, PAGE)).body == b"one"
-    await until(lambda: not ahead.cache.renders._flying)
+    await until(lambda: not ahead.cache.session.renders._flying)
     app.saying(200, "two", cache_control="max-age=60")
     await request(lagging, PAGE, method="POST")
     assert (await request(lagging, PAGE)).body == b"two"

@@ -26,14 +26,14 @@ async def test_store_is_used_again_when_it_is_back(site: Any) -> None:
     site.store.down = True
     for number in range(FAILURES_MAX):
         await request(one, f"/{number}")
-    assert one.cache.shared.failing
+    assert one.cache.session.shared.failing
     site.store.down = False
     failures = one.cache.counters.store_failures
     await request(one, "/while-open")
     assert one.cache.counters.store_failures == failures
     site.clock.advance(OPEN_S)
     await request(one, PAGE)
-    assert not one.cache.shared.failing
+    assert not one.cache.session.shared.failing
 
 
 async def test_frozen_store_costs_one_time_limit(site: Any) -> None:

@@ -81,8 +81,8 @@ def test_broken_at_start(play: Callable[[Scene], None], fault: Fault) -> None:
             waits = [(await world.ask(cache, f"/{number}"))[0] for number in range(20)]
             assert all(wait <= TIMEOUT_S + 0.001 for wait in waits)
             assert sum(wait > 0 for wait in waits) <= FAILURES_MAX
-            assert cache.shared is not None
-            assert cache.shared.failing
+            assert cache.session.shared is not None
+            assert cache.session.shared.failing
             took_s, reply = await world.ask(cache, "/0")
             assert (took_s, "detail=local" in reply.cache_status) == (0, True)
             await recovers(world, cache)
@@ -115,8 +115,8 @@ async def recovers(world: World, cache: PageCache) -> None:
     await asyncio.sleep(OPEN_S + TIMEOUT_S)  # a call under way at `heal` may have failed later
     for number in range(3):
         await world.ask(cache, f"/recovered/{number}")
-    assert cache.shared is not None
-    assert not cache.shared.failing
+    assert cache.session.shared is not None
+    assert not cache.session.shared.failing
     async with world.cache() as other:
         await ready(other)
         assert "detail=shared" in (await world.ask(other, "/recovered/2"))[1].cache_status

@@ -105,7 +105,7 @@ async def test_stream_that_the_cache_cuts_off_is_no_whole_response(site: Any) ->
     stream = Stream()
     async with PageCache(log=site.log, clock=site.clock) as cache:
         async with asyncio.timeout(5):
-            while not cache.follower.joined:
+            while not cache.status().joined:
                 await asyncio.sleep(0)
         reply = asyncio.ensure_future(request(CacheMiddleware(stream, cache), PAGE))
         await stream.streaming.wait()

@@ -94,7 +94,7 @@ async def _behind(site: Any, until: Any, *, deaf: bool) -> tuple[Any, Any]:
     late.deaf = deaf
     for _ in range(3):
         end = whole.publish(encode(Invalidation(tags=("another",))))
-    await until(lambda: ahead.cache.follower.position == end)
+    await until(lambda: ahead.cache.session.follower.position == end)
     assert (await request(ahead, PAGE)).body == b"old"
     await until(lambda: len(site.store) == 1)
     return behind, late
@@ -115,7 +115,7 @@ async def test_change_that_the_log_does_not_take_holds_here(site: Any, until: An
     assert (await request(behind, PAGE, method="POST")).status == 204
     assert behind.cache.counters.unannounced == 1
     late.delivery.set()
-    await until(lambda: behind.cache.follower.position >= (late.log._last))
+    await until(lambda: behind.cache.session.follower.position >= (late.log._last))
     assert (await request(behind, PAGE)).body == b"new"
 
 
@@ -139,7 +139,7 @@ async def test_render_from_before_the_change_is_not_joined(site: Any) -> None:
 def test_no_fence_is_enough_until_the_event_of_a_change_is_known() -> None:
     """Then those at the event and above are, also when the instance joined anew in between."""
     index = Index(tags_max=10)
-    number = index.change(TAGS[1:])
+    number = index.change(TAGS[1:], hard=True)
     index.reset(100)
     assert index.invalidated(TAGS, 10**15) is Invalidated.HARD
     index.announced(number, 120)
@@ -153,9 +153,9 @@ def test_no_fence_is_enough_until_the_event_of_a_change_is_known() -> None:
 def test_mark_tells_of_the_changes_before_it_was_asked_for_alone() -> None:
     """A change that came while the mark was on its way waits for the next one."""
     index = Index(tags_max=10)
-    index.change(("a",))
+    index.change(("a",), hard=True)
     asked_for = index.changes
-    index.change(("b",))
+    index.change(("b",), hard=True)
     index.marked(asked_for, 50)
     assert index.invalidated(("a",), 50) is Invalidated.NOT
     assert index.invalidated(("b",), 50) is Invalidated.HARD
@@ -164,7 +164,7 @@ def test_mark_tells_of_the_changes_before_it_was_asked_for_alone() -> None:
 def test_event_that_comes_before_its_answer_overtakes_nothing_twice() -> None:
     """A page made right behind the event stays fresh when the answer to it comes later."""
     index = Index(tags_max=10)
-    number = index.change(("a",))
+    number = index.change(("a",), hard=True)
     index.apply(("a",), 12, hard=True)
     index.announced(number, 12)
     index.apply((), 13, hard=True)
@@ -174,7 +174,7 @@ def test_event_that_comes_before_its_answer_overtakes_nothing_twice() -> None:
 def test_too_many_changes_count_as_one_of_everything() -> None:
     """What the log cannot be told is bounded."""
     index = Index(tags_max=10)
-    index.change(f"tag:{number}" for number in range(OWN_MAX + 1))
+    index.change((f"tag:{number}" for number in range(OWN_MAX + 1)), hard=True)
     assert len(index) == 1
     assert index.invalidated(TAGS, 10**15) is Invalidated.HARD
     index.marked(index.changes, 30)

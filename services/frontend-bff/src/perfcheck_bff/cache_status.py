@@ -50,8 +50,19 @@ def cache_report(
     instance: str, cache: PageCache, *, applied: bool | None = None, tokens_refused: int = 0
 ) -> CacheReport:
     """Return the present state of `cache`."""
-    here = {"instance": instance, "applied": applied, "tokens_refused": tokens_refused}
-    return msgspec.convert({**cache.status(), **here}, CacheReport)
+    status = cache.status()
+    return CacheReport(
+        instance=instance,
+        joined=status.joined,
+        position=status.position,
+        base=status.base,
+        tags=status.tags,
+        lease_remaining_s=status.lease_remaining_s,
+        local=LocalReport(pages=status.local.pages, bytes=status.local.bytes),
+        counters=status.counters,
+        applied=applied,
+        tokens_refused=tokens_refused,
+    )
 
 
 def cache_routes(instance: str, cache: PageCache, own_writes: OwnWrites) -> list[HTTPRouteHandler]:
@@ -65,7 +76,8 @@ def cache_routes(instance: str, cache: PageCache, own_writes: OwnWrites) -> list
         applied = None
         if position is not None:
             # A longer wait would not be answered within the limit on a whole request.
-            applied = await cache.follower.wait_for(position, min(timeout_s, WAIT_S_MAX))
+            bound_s = min(timeout_s, WAIT_S_MAX)
+            applied = await cache.applied(position, timeout_s=bound_s)
         report = cache_report(instance, cache, applied=applied, tokens_refused=own_writes.refused)
         answer = json_answer(report)
         answer.headers["X-Content-Type-Options"] = "nosniff"

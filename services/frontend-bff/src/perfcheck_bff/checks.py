@@ -14,11 +14,11 @@ def log_check(cache: PageCache) -> Check:
     """Return the check that the cache has joined the log; before that it cannot judge any page."""
 
     async def check() -> str | None:
-        if cache.follower.joined:
+        status = cache.status()
+        if status.joined:
             return None
         found = "the page cache has not joined the invalidation log; is PERFCHECK_NATS_URL right?"
-        reason = cache.follower.unhealthy_reason
-        return f"{found} ({reason})" if reason else found
+        return f"{found} ({status.log_failure})" if status.log_failure else found
 
     return check
 
@@ -27,7 +27,7 @@ def lease_check(cache: PageCache) -> Check:
     """Return the check that pages may count as fresh: a mark has come through the log recently."""
 
     async def check() -> str | None:
-        if cache.lease.valid:
+        if cache.status().lease_remaining_s > 0:
             return None
         return (
             "the lease has expired: no mark has come through the invalidation log recently, so no "

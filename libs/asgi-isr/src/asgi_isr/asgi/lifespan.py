@@ -1,6 +1,7 @@
 """The lifespan of the cache around that of the app, also for an app that knows no lifespan."""
 
 import logging
+from contextlib import AsyncExitStack
 
 from asgi_isr.engine.cache import PageCache
 from asgi_isr.types import App, Message, Receive, Scope, Send
@@ -24,7 +25,12 @@ class Lifespan:
 
     async def run(self, app: App, scope: Scope, cache: PageCache) -> None:
         """Run until the server shuts down. Raises what an app raises that took part."""
-        async with cache:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(cache)
+            except Exception as error:
+                await self._refuse(str(error))
+                raise
             try:
                 await app(scope, self._hear, self._say)
             except Exception as error:
@@ -35,6 +41,11 @@ class Lifespan:
                 await self._stand_in()
         if self._last is not None:
             await self._send(self._last)
+
+    async def _refuse(self, reason: str) -> None:
+        """Tell the server why it must not start; it would take an error alone for no lifespan."""
+        await self._receive()
+        await self._send({"type": "lifespan.startup.failed", "message": reason})
 
     async def _hear(self) -> Message:
         message = await self._receive()

@@ -20,7 +20,7 @@ from asgi_isr.http.cache_control import cache_control
 from asgi_isr.http.codings import accepted
 from asgi_isr.http.fields import values
 from asgi_isr.keys import PATH_CHARS_MAX, page_key
-from asgi_isr.pages.entry import Entry, Ready
+from asgi_isr.pages.entry import Entry
 from asgi_isr.rendering.app_render import AppRender
 from asgi_isr.rendering.outcomes import Answer
 from asgi_isr.rendering.request import PageRequest
@@ -66,7 +66,6 @@ class CacheMiddleware:
         self._targeted = settings.forward_cdn_cache_control
         self._counters = cache.counters
         self._monotonic = cache.clock.monotonic
-        self._ready = Ready()
         self._read_your_writes = read_your_writes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,7 +106,7 @@ class CacheMiddleware:
             written = self._read_your_writes(scope["headers"])
             if written is not None:
                 send = sender_to_one(send)
-                reached = await self.cache.reached(*written)
+                reached = await self.cache.session.lookup.reached(*written)
         now = self._monotonic()
         entry = self.cache.hit(key, now, scope["headers"])
         if (
@@ -129,7 +128,11 @@ class CacheMiddleware:
         self._counters.hits += 1
         codings = accepted(headers.get(b"accept-encoding", b""))
         variant = entry.answer(
-            codings=codings, now=now, name=self._name, ready=self._ready, targeted=self._targeted
+            codings=codings,
+            now=now,
+            name=self._name,
+            ready=self.cache.ready,
+            targeted=self._targeted,
         )
         known = headers.get(b"if-none-match")
         since = headers.get(b"if-modified-since")
@@ -167,7 +170,7 @@ class CacheMiddleware:
             codings=(),
             now=self._monotonic(),
             name=self._name,
-            ready=self._ready,
+            ready=self.cache.ready,
             targeted=self._targeted,
         )
         await send_part(send, variant.fields.copy(), variant.body, asked or None)
@@ -208,10 +211,10 @@ class CacheMiddleware:
             only_if_cached="only-if-cached" in cache_control(values(fields, b"cache-control")),
             after_a_write=reached is not None,
         )
-        settings = self.cache.settings
+        settings, session = self.cache.settings, self.cache.session
         render = AppRender(
             self.app, scope, receive, send, request=request, query=query,
-            settings=settings, clock=self.cache.clock, spawn=self.cache.renders.spawn,
+            settings=settings, clock=self.cache.clock, spawn=session.renders.spawn,
         )  # fmt: skip
         alone = _for_the_app_alone(fields) or not self._keyable(scope, query)
         if alone or reached is False:
@@ -222,7 +225,7 @@ class CacheMiddleware:
                 await render.direct("request" if alone else "read-your-writes")
             return
         try:
-            outcome = await self.cache.fetch(request, render)
+            outcome = await session.lookup.fetch(request, render)
         except NotCachedError:
             await send_failure(scope, send, settings, detail="only-if-cached", text=_NO_PAGE)
         except RenderTimeoutError:

@@ -49,7 +49,7 @@ async def forward(
 ) -> None:
     """Let `app` answer an unsafe request; invalidate before its client hears of the success."""
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    settings = cache.settings
+    name, changes = cache.settings.name, cache.session.changes
 
     async def announcing(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -61,8 +61,8 @@ async def forward(
                     paths=_paths(scope["path"], host.decode("latin-1"), headers),
                     reason=f"{scope['method'][:_METHOD_CHARS_MAX]} succeeded",
                 )
-                await cache.changed_here(event)
-            status = cache_status(settings.name, "fwd=method")
+                await changes.take(event)
+            status = cache_status(name, "fwd=method")
             message = {**message, "headers": [*headers, status]}
         await send(message)
 

@@ -1,6 +1,6 @@
 """The coherence protocol: index, follower, lease, live set. No HTTP, no bytes of pages."""
 
-from asgi_isr.coherence.follower import Follower, FollowerCounters
+from asgi_isr.coherence.follower import Follower
 from asgi_isr.coherence.index import Index
 from asgi_isr.coherence.lease import Lease
 from asgi_isr.coherence.live_set import LiveSet, Observer, Progress, Reached
@@ -16,7 +16,6 @@ from asgi_isr.coherence.snapshot import (
 __all__ = [
     "RULES",
     "Follower",
-    "FollowerCounters",
     "Index",
     "Invalidated",
     "Lease",

@@ -12,13 +12,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 
-import msgspec
-
 from asgi_isr.backoff import Backoff, Jitter
 from asgi_isr.coherence.index import Index
 from asgi_isr.coherence.rules import RULES, Rules
 from asgi_isr.coherence.snapshot import Snapshot
 from asgi_isr.coherence.waiters import Waiters
+from asgi_isr.counters import Counters
 from asgi_isr.errors import InvalidEventError, LogGapError, LogUnavailableError
 from asgi_isr.events import decode
 from asgi_isr.ports import Bounds, Log, LogMessage
@@ -32,23 +31,14 @@ WAITERS_MAX = 10_000
 MARKS_MAX = 4096  # the last marks consumed: ours is among them when its sequence is reached
 
 
-class FollowerCounters(msgspec.Struct):
-    """What a follower and its lease have done since they started."""
-
-    events: int = 0  # messages consumed, marks included
-    unreadable: int = 0  # messages whose body is no event; their position counts, nothing else
-    rejoins: int = 0
-    log_failures: int = 0
-    lease_failures: int = 0
-
-
 class Follower:
     """One instance's place in the log.
 
     `load_snapshot` gives the latest snapshot of the shared store, or None. After the index was
     raised and before the position is, `on_event(tags, hard, seq)` is called; `on_rejoin()` when
     everything held so far must be dropped, the lease included; `on_move()` with each move of the
-    position. All three are synchronous: no request runs between index and pages.
+    position. All three are synchronous: no request runs between index and pages. What it does is
+    counted in `counters`.
     """
 
     def __init__(
@@ -60,6 +50,7 @@ class Follower:
         on_event: Callable[[frozenset[str], bool, int], None] = lambda _tags, _hard, _seq: None,
         on_rejoin: Callable[[], None] = lambda: None,
         on_move: Callable[[], None] = lambda: None,
+        counters: Counters | None = None,
         rules: Rules = RULES,
         jitter: Jitter = random.random,
     ) -> None:
@@ -80,7 +71,7 @@ class Follower:
         self._beyond = 0  # more than every position ever reached, here or by a snapshot
         self.source_seqs: dict[str, int] = {}  # by source: all its events up to it are applied
         self.marks: deque[str] = deque(maxlen=MARKS_MAX)  # ids of the last ones consumed
-        self.counters = FollowerCounters()
+        self.counters = counters or Counters()
         self.position: int | None = None
         self.joined = False
         self.unhealthy_reason: str | None = "has not reached the log yet"
@@ -234,7 +225,8 @@ class Follower:
                     self.marks.append(event.mark)
             self.counters.events += 1
             self.position, self._stamp = message.seq, message.stamp
-            if message.source_seq is not None:
+            # Whatever a log of somebody else's yields, this task must not stumble over it for ever.
+            if isinstance(message.source_seq, int) and isinstance(message.source, str):
                 known = self.source_seqs.get(message.source, -1)
                 if known >= 0 or len(self.source_seqs) < SOURCES_MAX:
                     self.source_seqs[message.source] = max(known, message.source_seq)

@@ -79,7 +79,7 @@ class Index:
         self.own_hard = self._rules.own_after_joining(self.own_hard, base)
         self.own_soft = self._rules.own_after_joining(self.own_soft, base)
 
-    def change(self, tags: Iterable[str], *, hard: bool = True) -> int:
+    def change(self, tags: Iterable[str], *, hard: bool) -> int:
         """Note that `tags` were changed through this instance just now; return the change's number.
 
         No page is as new as that, whatever its fence, until `announced` or `marked` says from which

@@ -82,7 +82,7 @@ class Rules:
     def fresh(
         *, trusted: bool, invalidated: bool, now: float, expires: float, lease_until: float
     ) -> bool:
-        """Rule 8: say whether a page may be called fresh now; `PageCache.hit` has this inlined."""
+        """Rule 8: say whether a page may be called fresh now; `Lookup.hit` has this inlined."""
         return trusted and not invalidated and now < expires and now < lease_until
 
     @staticmethod

@@ -5,12 +5,12 @@ import logging
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from heapq import nlargest
 from operator import itemgetter
+from typing import NamedTuple
 
-from asgi_isr.coherence.follower import Follower
 from asgi_isr.counters import Counters
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.http.vary import primary
@@ -47,25 +47,36 @@ def path_of(key: str) -> str:
     return path if path.startswith("/") else "/" + path.split("/", 3)[-1]
 
 
+class Standing(NamedTuple):
+    """How far an instance has come: its position, and of each source the number up to which."""
+
+    position: int
+    source_seqs: Mapping[str, int]
+
+
 class Reporter:
-    """Reports for the instance `name`. No report holds up the log, a request or the lease."""
+    """Reports for the instance `name`. No report holds up the log, a request or the lease.
+
+    `standing` says how far the instance is, None before it has reached the log; `end_lease` is
+    called before its last word goes out.
+    """
 
     def __init__(
-        self, log: Log, follower: Follower, counters: Counters, *, name: str, lease_s: float,
-        end_lease: Callable[[], None],
+        self, log: Log, counters: Counters, *, name: str, lease_s: float,
+        standing: Callable[[], Standing | None], end_lease: Callable[[], None],
     ) -> None:  # fmt: skip
         self._log = log
-        self._follower = follower
         self._counters = counters
         self._name = name
         self._lease_s = lease_s
+        self._standing = standing
         self._end_lease = end_lease
         self._report_seq = 0
         self._moved = asyncio.Event()
         self._popular: deque[PopularPages] = deque(maxlen=POPULAR_MAX)
 
     def moved(self) -> None:
-        """Report the new position soon."""
+        """Report the position soon: it has moved."""
         self._moved.set()
 
     async def register(self) -> None:
@@ -75,7 +86,7 @@ class Reporter:
             raise LogUnavailableError("has no position to register with yet")
         await self._log.register(report)
 
-    def hit(self, entries: list[Entry], seq: int) -> None:
+    def note_popular(self, entries: list[Entry], seq: int) -> None:
         """Name the pages that the event at `seq` made old with the next report."""
         if not entries:
             return
@@ -135,15 +146,15 @@ class Reporter:
                 logger.warning("could not leave the live set: %r", error, exc_info=True)
 
     def _report(self, *, leaving: bool = False) -> Report | None:
-        follower = self._follower
-        if follower.position is None:
+        standing = self._standing()
+        if standing is None:
             return None
         self._report_seq += 1
         return Report(
             instance=self._name,
-            position=follower.position,
+            position=standing.position,
             lease_s=self._lease_s,
             report_seq=self._report_seq,
-            source_seqs=dict(follower.source_seqs),
+            source_seqs=dict(standing.source_seqs),
             leaving=leaving,
         )

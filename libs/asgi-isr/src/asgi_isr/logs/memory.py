@@ -44,6 +44,11 @@ class MemoryLog:
         self._changed = asyncio.Event()
 
     @property
+    def last_seq(self) -> int:
+        """The sequence of the last event, or one less than that of the first to come."""
+        return self._last
+
+    @property
     def down(self) -> bool:
         """Whether the log is out of reach; setting it cuts off all readers."""
         return self._down
@@ -65,10 +70,12 @@ class MemoryLog:
         return message.stamp if message is not None else None
 
     def publish(self, body: bytes, *, source: str = "", source_seq: int | None = None) -> int:
-        """Append an event; return its sequence. Raises `LogUnavailableError` while `down`.
+        """Append the bytes of an event; return its sequence.
 
         `source` says that all its events up to its own number `source_seq` are published now.
+        Raises `LogUnavailableError` while `down`, `TypeError` for arguments of other types.
         """
+        _check(body, source, source_seq)
         self._check_up()
         self._last += 1
         self._stamps += 1
@@ -163,3 +170,14 @@ class MemoryLog:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _check(body: object, source: object, source_seq: object) -> None:
+    """Raise `TypeError`: what readers cannot read would otherwise stand in the log for good."""
+    if not isinstance(body, bytes):
+        got = type(body).__name__
+        raise TypeError(f"body: expected bytes, as `asgi_isr.events.encode` makes them, got {got}")
+    if not isinstance(source, str):
+        raise TypeError(f"source: expected a string, got {type(source).__name__}")
+    if source_seq is not None and (not isinstance(source_seq, int) or isinstance(source_seq, bool)):
+        raise TypeError(f"source_seq: expected an int or None, got {type(source_seq).__name__}")

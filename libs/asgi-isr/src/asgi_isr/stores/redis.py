@@ -47,7 +47,8 @@ class RedisStore:
 
     Each call, with the opening of a connection if it needs one, ends within `timeout_s`; then, and
     on every error, it raises `StoreUnavailableError`. Nothing is tried twice. Nothing is opened
-    before the first call. At most `connections_max` connections are open; waiting for one counts.
+    before the first call, and the first one after `close` opens again, in whatever event loop. At
+    most `connections_max` connections are open; waiting for one counts.
     Keys begin with `namespace`, those of locks with `namespace` and `lock:`. With `rediss` the
     server must show a certificate of a CA that the system trusts, or of one in the PEM file
     `tls_ca_file`.
@@ -82,9 +83,8 @@ class RedisStore:
         self._timeout_s = timeout_s
         self._value_prefix = namespace
         self._lock_prefix = f"{namespace}lock:"
-        self._slots = asyncio.Semaphore(connections_max)
-        self._idle: list[AbstractConnection] = []  # the last one returned is taken first
-        self._closed = False
+        self._connections_max = connections_max
+        self._pool: _Pool | None = None
 
     async def get(self, key: str) -> bytes | None:
         """Return the value at `key`, or None."""
@@ -114,9 +114,9 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the idle connections; those in use close when their calls end."""
-        self._closed = True
-        while self._idle:
-            await self._idle.pop().disconnect(nowait=True)
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
 
     def _value_key(self, key: str) -> bytes:
         return (self._value_prefix + key).encode()
@@ -135,17 +135,19 @@ class RedisStore:
 
         Where the server answers NOSCRIPT, send `unknown` instead.
         """
-        if self._closed:
-            raise StoreUnavailableError(f"the store at {self._place} was closed")
+        loop = asyncio.get_running_loop()
+        pool = self._pool
+        if pool is None or pool.loop is not loop:
+            pool = self._pool = _Pool(loop, self._connections_max)
         try:
-            async with asyncio.timeout(self._timeout_s), self._slots:
-                connection = await self._connection()
+            async with asyncio.timeout(self._timeout_s), pool.slots:
+                connection = await pool.idle_connection() or await self._connect()
                 try:
                     return await _exchange(connection, command)
                 except NoScriptError:
                     return await _exchange(connection, unknown)
                 finally:
-                    await self._release(connection)
+                    await pool.release(connection)
         except TimeoutError as error:
             raise StoreUnavailableError(
                 f"the store at {self._place} did not answer {command[0].decode()} within"
@@ -156,8 +158,23 @@ class RedisStore:
                 f"the store at {self._place} failed {command[0].decode()}: {error}"
             ) from error
 
-    async def _connection(self) -> AbstractConnection:
-        """Return a connection with nothing to read; open one if none is idle."""
+    async def _connect(self) -> AbstractConnection:
+        connection = self._connection_type(**self._options)
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        return connection
+
+
+class _Pool:
+    """The connections from one opening to its closing, all of one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connections_max: int) -> None:
+        self.loop = loop
+        self.slots = asyncio.Semaphore(connections_max)
+        self._idle: list[AbstractConnection] = []  # the last one returned is taken first
+        self._closed = False
+
+    async def idle_connection(self) -> AbstractConnection | None:
+        """Return a connection with nothing to read, None if no such one is idle."""
         while self._idle:
             connection = self._idle.pop()
             try:
@@ -166,11 +183,9 @@ class RedisStore:
             except (RedisError, OSError):
                 pass  # the server closed it while it was idle
             await connection.disconnect(nowait=True)
-        connection = self._connection_type(**self._options)
-        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-        return connection
+        return None
 
-    async def _release(self, connection: AbstractConnection) -> None:
+    async def release(self, connection: AbstractConnection) -> None:
         """Keep `connection` if its last answer was read whole: redis-py closes it otherwise."""
         if not connection.is_connected:
             return
@@ -178,6 +193,12 @@ class RedisStore:
             await connection.disconnect(nowait=True)
         else:
             self._idle.append(connection)
+
+    async def close(self) -> None:
+        """Close those that are idle, and each of the others once its call has ended."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().disconnect(nowait=True)
 
 
 async def _exchange(connection: AbstractConnection, command: tuple[bytes, ...]) -> Any:

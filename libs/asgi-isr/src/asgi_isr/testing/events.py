@@ -17,10 +17,13 @@ async def ready(*caches: PageCache, timeout_s: float = TIMEOUT_S) -> None:
     """
     async with asyncio.timeout(timeout_s):
         for cache in caches:
-            while not (  # noqa: ASYNC110  a lease has no event; only tests wait like this
-                cache.follower.joined and cache.lease.until > cache.clock.monotonic()
-            ):
+            while not _may_answer(cache):  # noqa: ASYNC110  a lease has no event
                 await asyncio.sleep(_POLL_S)
+
+
+def _may_answer(cache: PageCache) -> bool:
+    status = cache.status()
+    return status.joined and status.lease_remaining_s > 0
 
 
 async def invalidate(
@@ -38,6 +41,6 @@ async def invalidate(
     """
     seq = log.publish(encode(Invalidation(tags=tags, paths=paths, mode=mode)))
     for cache in caches:
-        if not await cache.follower.wait_for(seq, timeout_s):
+        if not await cache.applied(seq, timeout_s=timeout_s):
             raise TimeoutError(f"an instance has not applied event {seq} within {timeout_s:g} s")
     return seq

@@ -31,7 +31,7 @@ class Warming:
         clock = self._cache.clock.monotonic
         deadline_s = clock() + asked.timeout_s
         pages: dict[str, WarmedPage] = {}
-        if not await self._cache.follower.wait_for(asked.seq, asked.timeout_s):
+        if not await self._cache.applied(asked.seq, timeout_s=asked.timeout_s):
             return WarmResult(pages=[])
         once = list(dict.fromkeys(asked.paths))
         paths = iter(once)
