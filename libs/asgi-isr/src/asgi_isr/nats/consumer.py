@@ -17,7 +17,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.nats.ack_subject import NS, ack_tokens
+from asgi_isr.nats.ack_subject import NS, ack_offset
 from asgi_isr.nats.link import Link
 
 __all__ = ["ConsumerSpec", "Delivery", "PullConsumer"]
@@ -66,10 +66,11 @@ class Delivery:
                  "stored_s", "subject")  # fmt: skip
 
     def __init__(self, client: Client, message: Msg) -> None:
-        deliveries, seq, _, stored_ns, *_ = ack_tokens(message.reply)
-        self.seq = int(seq)
-        self.deliveries = int(deliveries)
-        self.stored_s = int(stored_ns) / NS
+        tokens = message.reply.split(".")
+        at = ack_offset(tokens)
+        self.deliveries = int(tokens[at])
+        self.seq = int(tokens[at + 1])
+        self.stored_s = int(tokens[at + 3]) / NS
         self.subject = message.subject
         self.headers: Mapping[str, str] = message.headers or {}
         self.body = message.data

@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import SEQUENCE_HEADER, STREAM
-from asgi_isr.nats.ack_subject import ack_tokens
+from asgi_isr.nats.ack_subject import ack_offset
 from asgi_isr.nats.requests import request
 from asgi_isr.ports import LogMessage
 
@@ -171,8 +171,9 @@ class Reader:
             return
         if self._failure:
             return
-        _, seq_token, delivered_token, stamp, *_ = ack_tokens(reply)
-        seq, delivered = int(seq_token), int(delivered_token)
+        tokens = reply.split(".")
+        at = ack_offset(tokens)
+        seq, delivered, stamp = int(tokens[at + 1]), int(tokens[at + 2]), tokens[at + 3]
         if delivered != self._delivered + 1:
             self._fail(f"the messages after delivery {self._delivered} were lost on the way")
         elif seq <= self._position:
