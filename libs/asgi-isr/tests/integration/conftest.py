@@ -16,7 +16,7 @@ from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from asgi_isr.ports import Log, LogMessage, Store, SystemClock
 from asgi_isr.stores.memory import MemoryStore
 from asgi_isr.stores.redis import RedisStore
-from asgi_isr.testing import FaultyStore
+from asgi_isr.testing import FaultyStore, eventually
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
@@ -144,9 +144,9 @@ def freeze() -> Callable[[Servers, str], Awaitable[None]]:
     async def pause(running: Servers, name: str) -> None:
         await running.pause(name)
         threads = Path(f"/proc/{running.pids()[name]}/task")
-        async with asyncio.timeout(5):
-            while {_state(thread) for thread in threads.iterdir()} != {"T"}:  # noqa: ASYNC240 - no disk
-                await asyncio.sleep(0.001)
+        await eventually(
+            lambda: {_state(thread) for thread in threads.iterdir()} == {"T"}, timeout_s=5
+        )
 
     return pause
 

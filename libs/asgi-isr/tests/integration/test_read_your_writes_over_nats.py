@@ -17,7 +17,7 @@ from asgi_isr.events import (
 from asgi_isr.logs.nats import NatsLog, ensure_stream
 from asgi_isr.ports import LogMessage
 from asgi_isr.stores.redis import RedisStore
-from asgi_isr.testing import RecordingApp, Reply, ready, request
+from asgi_isr.testing import RecordingApp, Reply, eventually, ready, request
 from nats.js import JetStreamContext
 from perfcheck_embedded import Servers
 
@@ -125,9 +125,11 @@ async def test_the_writer_gets_its_write_from_both(start: Start) -> None:
     other = await request(pair.late, PAGE)
     assert (other.body, "; hit" in other.cache_status) == (OLD, True)
     pair.log.gate.set()
-    async with asyncio.timeout(10):
-        while "; hit" not in (await ask(pair.late, 7)).cache_status:
-            await asyncio.sleep(0.01)
+
+    async def kept() -> bool:
+        return "; hit" in (await ask(pair.late, 7)).cache_status
+
+    await eventually(kept, timeout_s=10)
     assert (await request(pair.late, PAGE)).body == NEW
 
 

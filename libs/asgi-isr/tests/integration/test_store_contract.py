@@ -4,15 +4,18 @@ import asyncio
 
 import pytest
 from asgi_isr.ports import Store
+from asgi_isr.testing import eventually
 
 WAIT_S = 5.0
 
 
 async def gone(store: Store, key: str) -> bool:
     """Wait, bounded, until `key` has no value."""
-    async with asyncio.timeout(WAIT_S):
-        while await store.get(key) is not None:
-            await asyncio.sleep(0.01)
+
+    async def absent() -> bool:
+        return await store.get(key) is None
+
+    await eventually(absent, timeout_s=WAIT_S)
     return True
 
 
@@ -80,17 +83,13 @@ async def test_only_the_owner_gives_the_lock_back(store: Store) -> None:
 async def test_lock_ends_by_itself(store: Store) -> None:
     """The lock of an owner that died is free after its time to live."""
     assert await store.lock("render", "dead", ttl_s=0.05)
-    async with asyncio.timeout(WAIT_S):
-        while not await store.lock("render", "next", ttl_s=60):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: store.lock("render", "next", ttl_s=60), timeout_s=WAIT_S)
 
 
 async def test_lock_that_ended_is_not_given_back_by_its_first_owner(store: Store) -> None:
     """An owner that was too slow does not free the lock of the one that took it after."""
     assert await store.lock("render", "slow", ttl_s=0.05)
-    async with asyncio.timeout(WAIT_S):
-        while not await store.lock("render", "next", ttl_s=60):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: store.lock("render", "next", ttl_s=60), timeout_s=WAIT_S)
     await store.unlock("render", "slow")
     assert not await store.lock("render", "third", ttl_s=60)
 

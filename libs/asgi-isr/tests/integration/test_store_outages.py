@@ -11,7 +11,7 @@ from asgi_isr.coherence.snapshot import SNAPSHOT_TIMEOUT_S
 from asgi_isr.logs import MemoryLog
 from asgi_isr.pages.breaker import FAILURES_MAX, OPEN_S
 from asgi_isr.stores.redis import RedisStore
-from asgi_isr.testing import RecordingApp, Reply, ready, request
+from asgi_isr.testing import RecordingApp, Reply, eventually, ready, request
 from perfcheck_embedded import Servers
 
 Freeze = Callable[[Servers, str], Awaitable[None]]
@@ -141,9 +141,11 @@ async def test_entry_of_another_version_or_damaged_is_a_miss(
         for path in ("/version", "/damaged"):
             await ask(app, one, path)
         keys = {path: f"isr:page::test{path}" for path in ("/version", "/damaged")}
-        async with asyncio.timeout(5):
-            while None in [await store.get(key) for key in keys.values()]:
-                await asyncio.sleep(0.01)
+
+        async def all_stored() -> bool:
+            return None not in [await store.get(key) for key in keys.values()]
+
+        await eventually(all_stored, timeout_s=5)
         good = {path: await store.get(key) or b"" for path, key in keys.items()}
         bad = {"/version": b"\xff" + good["/version"][1:], "/damaged": good["/damaged"][:-7]}
         for path, key in keys.items():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from asgi_isr import CacheMiddleware, PageCache
 from asgi_isr.coherence import encode_snapshot, snapshot_key
-from asgi_isr.testing import request
+from asgi_isr.testing import eventually, request
 
 PAGE = "/page"
 KEY = "test/page"
@@ -94,9 +94,7 @@ async def test_lease_runs_out_without_marks(site: Any) -> None:
     assert "detail=stale-while-revalidate" in reply.cache_status
     assert reply.headers["cache-control"] == "no-store"
     site.log.marks_down = False
-    async with asyncio.timeout(5):
-        while app.cache.session.lease.until < site.clock.monotonic():
-            await asyncio.sleep(0.01)
+    await eventually(lambda: app.cache.session.lease.until >= site.clock.monotonic(), timeout_s=5)
     assert (await request(app, PAGE)).cache_status.startswith("asgi-isr; hit; ttl=")
 
 
@@ -116,9 +114,7 @@ async def test_recreated_log_means_one_cold_cache(site: Any) -> None:
     await request(app, PAGE)
     site.app.bodies[PAGE] = b"new"
     site.log.recreate(5_000)
-    async with asyncio.timeout(5):
-        while app.cache.session.follower.position != 4_999:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: app.cache.session.follower.position == 4_999, timeout_s=5)
     assert (await request(app, PAGE)).body == b"new"
     assert app.cache.counters.rejoins == 2
 
@@ -132,9 +128,7 @@ async def test_render_across_a_rejoin_is_not_kept(site: Any) -> None:
         await site.app.started.wait()
         rejoins = app.cache.counters.rejoins
         site.log.recreate(5_000)
-        async with asyncio.timeout(5):
-            while app.cache.counters.rejoins == rejoins:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: app.cache.counters.rejoins != rejoins, timeout_s=5)
         site.app.gate.set()
     assert reply.result().headers["cache-control"] == "no-store"
     assert KEY not in app.cache.session.local.entries
@@ -150,9 +144,7 @@ async def test_log_that_lost_what_was_seen_is_noticed(site: Any) -> None:
     site.log.truncate(site.caches[0].session.follower.position - 2)
     for _ in range(3):
         await site.publish("c", seen=False)
-    async with asyncio.timeout(5):
-        while app.cache.counters.rejoins < 2:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: app.cache.counters.rejoins >= 2, timeout_s=5)
     assert (await request(app, PAGE)).body == b"new"
 
 

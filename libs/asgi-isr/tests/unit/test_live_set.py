@@ -1,6 +1,5 @@
 """The live set, as an observer keeps it: who is there, who has reached what, and since when."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from asgi_isr.engine.reporter import instance_name, path_of
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs import MemoryLog
 from asgi_isr.reports import INSTANCE_CHARS_MAX, Report
+from asgi_isr.testing import eventually
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -174,9 +174,7 @@ async def test_nothing_is_fresh_after_the_last_word() -> None:
     """Once an instance has left, it calls no page fresh, though its lease would still run."""
     log = MemoryLog()
     async with PageCache(CacheSettings(lease_s=60.0), log=log) as cache:
-        async with asyncio.timeout(5):
-            while cache.session.lease.until < cache.clock.monotonic():
-                await asyncio.sleep(0.001)
+        await eventually(lambda: cache.session.lease.until >= cache.clock.monotonic(), timeout_s=5)
     assert log.live.names() == frozenset()
     assert cache.session.lease.until < cache.clock.monotonic()
 
@@ -206,9 +204,7 @@ class FailingLog(MemoryLog):
 async def test_fault_of_the_log_does_not_break_the_shutdown() -> None:
     """Whatever a log raises when an instance leaves, the instance ends in order."""
     async with PageCache(CacheSettings(), log=FailingLog()) as cache:
-        async with asyncio.timeout(5):
-            while cache.session.lease.until < cache.clock.monotonic():
-                await asyncio.sleep(0.001)
+        await eventually(lambda: cache.session.lease.until >= cache.clock.monotonic(), timeout_s=5)
     assert cache.session.lease.until < cache.clock.monotonic()
 
 
@@ -216,14 +212,10 @@ async def test_no_lease_without_a_registration() -> None:
     """An instance that the live set does not know calls nothing fresh (rule 11)."""
     log = DeafLog()
     async with PageCache(CacheSettings(instance="a/1", lease_s=0.3), log=log) as cache:
-        async with asyncio.timeout(5):
-            while cache.counters.lease_failures < 2:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: cache.counters.lease_failures >= 2, timeout_s=5)
         assert cache.session.lease.until < cache.clock.monotonic()
         log.deaf = False
-        async with asyncio.timeout(5):
-            while cache.session.lease.until < cache.clock.monotonic():
-                await asyncio.sleep(0.001)
+        await eventually(lambda: cache.session.lease.until >= cache.clock.monotonic(), timeout_s=5)
         (name,) = log.live.names()
         assert name.startswith("a-1-")
     assert log.live.names() == frozenset()

@@ -9,7 +9,7 @@ from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.coherence.follower import WAITERS_MAX
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Mark
-from asgi_isr.testing import Fault, FaultyStore, ready, request
+from asgi_isr.testing import Fault, FaultyStore, eventually, ready, request
 
 PAGE = "/page"
 KEY = "test/page"
@@ -69,8 +69,9 @@ async def test_event_between_the_store_and_the_answer(site: Any) -> None:
     site.app.bodies[PAGE] = b"new"
     cache, reply = two.cache, asyncio.ensure_future(request(two, PAGE))
     async with asyncio.timeout(5):
-        while cache.session.renders.under_way(KEY) is None:
-            await asyncio.sleep(0)
+        await eventually(
+            lambda: cache.session.renders.under_way(KEY) is not None, timeout_s=5, poll_s=0
+        )
         flight = cache.session.renders.under_way(KEY)
         # The callbacks of a future run in order: this one before the request that waits goes on.
         flight.done.add_done_callback(lambda _: cache.session.follower._apply(_events(site)))

@@ -11,7 +11,7 @@ from asgi_isr.events import encode
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage, Mark
 from asgi_isr.reports import PopularPages, Report
-from asgi_isr.testing import request
+from asgi_isr.testing import eventually, request
 
 PAGE = "/page"
 
@@ -28,9 +28,8 @@ async def test_rejoin_in_a_shorter_log_trusts_no_page_from_before(site: Any) -> 
     site.log.marks_down = True  # the relay has not noticed yet
     rejoins = app.cache.counters.rejoins
     site.log.truncate(fence)
-    async with asyncio.timeout(5):
-        while app.cache.counters.rejoins == rejoins:
-            await asyncio.sleep(0.01)  # the follower's own pause before it tries again
+    # the follower's own pause before it tries again
+    await eventually(lambda: app.cache.counters.rejoins != rejoins, timeout_s=5)
     assert app.cache.session.index.base >= consumed
     assert (await request(app, PAGE)).body == b"new"
 
@@ -96,8 +95,7 @@ async def test_lost_mark_gives_no_lease(site: Any) -> None:
     link = SlowLink(log)
     cache = PageCache(CacheSettings(lease_s=0.6), log=link, clock=site.clock)
     async with cache, asyncio.timeout(20):
-        while cache.session.lease.until < site.clock.monotonic():
-            await asyncio.sleep(0.001)
+        await eventually(lambda: cache.session.lease.until >= site.clock.monotonic(), timeout_s=20)
         app = CacheMiddleware(site.app, cache)
         await request(app, PAGE)
         consumed = cache.session.follower.position
@@ -117,8 +115,7 @@ async def test_lost_mark_gives_no_lease(site: Any) -> None:
             log.publish(encode(Invalidation(tags=("other",))))
         link.cut = True
         link.delivers.set()
-        while cache.counters.lease_failures == failures:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: cache.counters.lease_failures != failures, timeout_s=20)
         assert cache.session.follower.position == last
         assert cache.session.lease.until <= site.clock.monotonic()
         assert (await request(app, PAGE)).body == b"new"

@@ -7,7 +7,7 @@ import pytest
 from asgi_isr import CacheMiddleware
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.http.fields import for_one_client
-from asgi_isr.testing import Reply, request
+from asgi_isr.testing import Reply, eventually, request
 
 PAGE = "/page"
 TAG = "rate:usd"
@@ -252,9 +252,7 @@ async def test_a_rejoin_forgets_what_was_reached(site: Any) -> None:
     await ask(app, 7)
     site.log.recreate(5_000)
     write(site, 8)
-    async with asyncio.timeout(5):
-        while app.cache.counters.rejoins < 2:
-            await asyncio.sleep(0)
+    await eventually(lambda: app.cache.counters.rejoins >= 2, timeout_s=5, poll_s=0)
     assert "detail=read-your-writes" in (await ask(app, 7)).cache_status
     write(site, 9)
     assert "stored" in (await ask(app, 7)).cache_status

@@ -9,7 +9,7 @@ import pytest
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import LogMessage
-from asgi_isr.testing import Reply, request
+from asgi_isr.testing import Reply, eventually, request
 from asgi_isr.types import Receive, Scope, Send
 
 PAGE = "/page"
@@ -258,9 +258,11 @@ async def test_pages_are_kept_again_after_a_change_without_the_log(site: Any) ->
     await request(instance, PAGE, method="DELETE")
     assert (await request(instance, PAGE)).body == b"two"
     site.log.down = False
-    async with asyncio.timeout(10):
-        while "hit" not in (await request(instance, PAGE)).cache_status:
-            await asyncio.sleep(0.01)
+
+    async def holds() -> bool:
+        return "hit" in (await request(instance, PAGE)).cache_status
+
+    await eventually(holds, timeout_s=10)
     assert instance.cache.counters.unannounced == 1
 
 

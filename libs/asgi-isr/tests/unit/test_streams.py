@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from asgi_isr import CacheMiddleware, PageCache
-from asgi_isr.testing import request
+from asgi_isr.testing import eventually, request
 from asgi_isr.types import Message, Receive, Scope, Send
 
 PAGE = "/events"
@@ -104,9 +104,7 @@ async def test_stream_that_the_cache_cuts_off_is_no_whole_response(site: Any) ->
     """When the cache closes first, the server hears of an error, so that it ends no body well."""
     stream = Stream()
     async with PageCache(log=site.log, clock=site.clock) as cache:
-        async with asyncio.timeout(5):
-            while not cache.status().joined:
-                await asyncio.sleep(0)
+        await eventually(lambda: cache.status().joined, timeout_s=5, poll_s=0)
         reply = asyncio.ensure_future(request(CacheMiddleware(stream, cache), PAGE))
         await stream.streaming.wait()
     with pytest.raises(ConnectionAbortedError):
