@@ -10,6 +10,7 @@ the README names, may change with each version.
 """
 
 from asgi_isr.asgi.middleware import CacheMiddleware
+from asgi_isr.coherence import LiveSet, Observer, Progress, Reached
 from asgi_isr.engine.cache import PageCache
 from asgi_isr.engine.status import InstanceStatus, LocalPagesStatus
 from asgi_isr.errors import (
@@ -17,7 +18,9 @@ from asgi_isr.errors import (
     InvalidEventError,
     IsrError,
     LogUnavailableError,
+    NotCachedError,
     NotOpenError,
+    RenderTimeoutError,
     StoreUnavailableError,
 )
 from asgi_isr.events import Invalidation
@@ -33,11 +36,17 @@ __all__ = [
     "InvalidEventError",
     "Invalidation",
     "IsrError",
+    "LiveSet",
     "LocalPagesStatus",
     "Log",
     "LogUnavailableError",
+    "NotCachedError",
     "NotOpenError",
+    "Observer",
     "PageCache",
+    "Progress",
+    "Reached",
+    "RenderTimeoutError",
     "Store",
     "StoreUnavailableError",
     "SystemClock",

@@ -1,5 +1,18 @@
 """The errors that asgi-isr raises; each is an `IsrError`."""
 
+__all__ = [
+    "AlreadyOpenError",
+    "CorruptPageError",
+    "InvalidEventError",
+    "IsrError",
+    "LogGapError",
+    "LogUnavailableError",
+    "NotCachedError",
+    "NotOpenError",
+    "RenderTimeoutError",
+    "StoreUnavailableError",
+]
+
 
 class IsrError(Exception):
     """Base of every error of this package."""

@@ -9,6 +9,22 @@ import hashlib
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
+__all__ = [
+    "EVERYTHING",
+    "PAGE_TAGS_MAX",
+    "PATH_CHARS_MAX",
+    "PATH_DEPTH_MAX",
+    "TAG_CHARS_MAX",
+    "canonical_tag",
+    "event_path_tag",
+    "event_tags",
+    "page_key",
+    "page_tags",
+    "path_problem",
+    "path_tags",
+    "tag_problem",
+]
+
 EVERYTHING = "*"
 TAG_CHARS_MAX = 256
 PAGE_TAGS_MAX = 50  # tags that a response may name in Cache-Tag; path tags come on top

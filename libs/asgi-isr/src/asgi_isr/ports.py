@@ -11,6 +11,16 @@ from typing import NamedTuple, Protocol
 from asgi_isr.events import Invalidation
 from asgi_isr.reports import PopularPages, Report
 
+__all__ = [
+    "Bounds",
+    "Clock",
+    "Log",
+    "LogMessage",
+    "Mark",
+    "Store",
+    "SystemClock",
+]
+
 
 class Clock(Protocol):
     """Time, as given to the engine. Nothing else in this package reads a clock."""

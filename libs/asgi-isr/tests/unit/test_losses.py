@@ -49,7 +49,7 @@ async def test_lock_is_given_back_when_the_page_cannot_be_stored(site: Any, unti
     app = await site.instance()
     await request(app, PAGE)
     await until(lambda: site.store.asked["unlock"] == 1)
-    assert not kept._locks
+    assert not kept.locks
 
 
 async def test_lock_whose_answer_was_lost_is_given_back(site: Any, until: Any) -> None:
@@ -59,7 +59,7 @@ async def test_lock_whose_answer_was_lost_is_given_back(site: Any, until: Any) -
     app = await site.instance()
     await request(app, PAGE)
     await until(lambda: site.store.asked["unlock"] == 1)
-    assert (site.store.failed[Fault.ANSWER_LOST], kept._locks) == (1, {})
+    assert (site.store.failed[Fault.ANSWER_LOST], kept.locks) == (1, {})
 
 
 async def test_event_between_the_store_and_the_answer(site: Any) -> None:
@@ -81,7 +81,7 @@ async def test_event_between_the_store_and_the_answer(site: Any) -> None:
 def _events(site: Any) -> list[Any]:
     log = site.log
     seq = log.publish(b'{"paths":["/page"]}')
-    return [log._messages[seq]]
+    return [log.messages[seq]]
 
 
 async def test_stored_page_helps_a_new_instance_when_the_app_fails(site: Any) -> None:
@@ -140,8 +140,8 @@ async def test_lock_is_given_back_at_shutdown(site: Any) -> None:
         site.app.gate.clear()
         waiting = asyncio.ensure_future(request(CacheMiddleware(site.app, cache), PAGE))
         await site.app.started.wait()
-        assert site.store._locks
-    assert not site.store._locks
+        assert site.store.locks
+    assert not site.store.locks
     site.app.gate.set()
     await waiting
 

@@ -162,15 +162,15 @@ def test_entry_that_is_no_page_is_a_miss(play: Callable[[Scene], None], damage: 
             await ready(one, two)
             await world.ask(one, "/page")
             await world.ask(one, "/other")
-            (key,) = (key for key in world.inner._entries if key.endswith("/page"))
-            (other,) = (key for key in world.inner._entries if key.endswith("/other"))
-            whole, fence = world.inner._entries[key].value, world.inner._entries[key].fence
+            (key,) = (key for key in world.inner.entries if key.endswith("/page"))
+            (other,) = (key for key in world.inner.entries if key.endswith("/other"))
+            whole, fence = world.inner.entries[key].value, world.inner.entries[key].fence
             await world.inner.put(
                 key,
                 {
                     "truncated": whole[: len(whole) // 2],
                     "other version": b"\x00" + whole[1:],
-                    "other page": world.inner._entries[other].value,
+                    "other page": world.inner.entries[other].value,
                     "empty": b"",
                 }[damage],
                 fence=fence,
@@ -179,7 +179,7 @@ def test_entry_that_is_no_page_is_a_miss(play: Callable[[Scene], None], damage: 
             assert "stored" in (await world.ask(two, "/page"))[1].cache_status
             # Looked at before the lock and again under it: another may have mended it meanwhile.
             assert two.counters.corrupt >= 1
-            assert world.inner._entries[key].value[:1] == whole[:1]
+            assert world.inner.entries[key].value[:1] == whole[:1]
 
     play(scene)
 

@@ -73,7 +73,7 @@ async def test_stream_gives_the_fleets_lock_back_at_once(site: Any, until: Any) 
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(request(app, PAGE))
         await stream.streaming.wait()
-        await until(lambda: not site.store._locks)
+        await until(lambda: not site.store.locks)
         stream.gate.set()
 
 

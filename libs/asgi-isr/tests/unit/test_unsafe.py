@@ -115,7 +115,7 @@ async def test_change_that_the_log_does_not_take_holds_here(site: Any, until: An
     assert (await request(behind, PAGE, method="POST")).status == 204
     assert behind.cache.counters.unannounced == 1
     late.delivery.set()
-    await until(lambda: behind.cache.session.follower.position >= (late.log._last))
+    await until(lambda: behind.cache.session.follower.position >= late.log.last_seq)
     assert (await request(behind, PAGE)).body == b"new"
 
 

@@ -173,7 +173,8 @@ class LiveSet:
     def silent(self, asked_at: float, *, answered: bool) -> list[str]:
         """Forget those who were silent until the broker was asked for a sign; return who they are.
 
-        `answered` says that it has answered, and that all was taken in which it passed on before.
+        It was at `asked_at`, in seconds of the observer's clock. `answered` says that it has
+        answered, and that all was taken in which it passed on before.
         """
         return self.expire(self._rules.silent_until(asked_at, answered=answered))
 

@@ -7,7 +7,8 @@ would from a broker, by `LogUnavailableError`.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import MappingProxyType
 
 from asgi_isr.coherence.live_set import LiveSet
 from asgi_isr.errors import LogUnavailableError
@@ -47,6 +48,11 @@ class MemoryLog:
     def last_seq(self) -> int:
         """The sequence of the last event, or one less than that of the first to come."""
         return self._last
+
+    @property
+    def messages(self) -> Mapping[int, LogMessage]:
+        """The messages that it holds, by their sequence."""
+        return MappingProxyType(self._messages)
 
     @property
     def down(self) -> bool:

@@ -5,29 +5,36 @@ a real store can lose.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from asgi_isr.errors import StoreUnavailableError
 from asgi_isr.ports import Clock
 
-__all__ = ["BYTES_MAX", "LOCKS_MAX", "MemoryStore"]
+__all__ = ["BYTES_MAX", "LOCKS_MAX", "HeldLock", "MemoryStore", "StoredValue"]
 
 BYTES_MAX = 256 * 1024 * 1024
 LOCKS_MAX = 10_000
 
 
-class _Entry(NamedTuple):
+class StoredValue(NamedTuple):
+    """A value with its fence; it `ends` at this second of `Clock.monotonic`."""
+
     value: bytes
     fence: int
-    ends: float  # Clock.monotonic, seconds
+    ends: float
 
     def size(self, key: str) -> int:
+        """Return how many bytes it counts for at `key`."""
         return len(key) + len(self.value)
 
 
-class _Lock(NamedTuple):
+class HeldLock(NamedTuple):
+    """A lock in the name of its owner; it `ends` at this second of `Clock.monotonic`."""
+
     owner: str
-    ends: float  # Clock.monotonic, seconds
+    ends: float
 
 
 class MemoryStore:
@@ -45,13 +52,23 @@ class MemoryStore:
         self._bytes_max = bytes_max
         self._locks_max = locks_max
         self._bytes = 0
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._locks: dict[str, _Lock] = {}
+        self._entries: OrderedDict[str, StoredValue] = OrderedDict()
+        self._locks: dict[str, HeldLock] = {}
 
     @property
     def bytes_held(self) -> int:
         """How many bytes of keys and values it holds."""
         return self._bytes
+
+    @property
+    def entries(self) -> Mapping[str, StoredValue]:
+        """What stands at each key, the least recently used first; some of it may have ended."""
+        return MappingProxyType(self._entries)
+
+    @property
+    def locks(self) -> Mapping[str, HeldLock]:
+        """The locks that were not given back; some may have ended."""
+        return MappingProxyType(self._locks)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -69,7 +86,7 @@ class MemoryStore:
         """Keep `value` unless one with a higher fence stands there, or it is above `bytes_max`."""
         self._check_up()
         standing = self._living(key)
-        entry = _Entry(value, fence, self._clock.monotonic() + ttl_s)
+        entry = StoredValue(value, fence, self._clock.monotonic() + ttl_s)
         if standing is not None and standing.fence > fence:
             return False
         if entry.size(key) > self._bytes_max:
@@ -95,7 +112,7 @@ class MemoryStore:
             raise StoreUnavailableError(
                 f"the memory store holds {self._locks_max} locks, its limit"
             )
-        self._locks[key] = _Lock(owner, now + ttl_s)
+        self._locks[key] = HeldLock(owner, now + ttl_s)
         return True
 
     async def unlock(self, key: str, owner: str) -> None:
@@ -119,7 +136,7 @@ class MemoryStore:
         if self.down:
             raise StoreUnavailableError("the memory store is switched off (`down` is true)")
 
-    def _living(self, key: str) -> _Entry | None:
+    def _living(self, key: str) -> StoredValue | None:
         entry = self._entries.get(key)
         if entry is not None and entry.ends <= self._clock.monotonic():
             self._drop(key)
