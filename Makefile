@@ -52,6 +52,7 @@ lint: $(SYNCED) ## style, types and architecture
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m architecture
 
 fmt: $(SYNCED) ## format, and fix what can be fixed
 	@$(BIN)/ruff check --fix
