@@ -1,4 +1,4 @@
-"""What can go wrong in the service's own words; `rates/http.py` maps it to problem details."""
+"""What can go wrong in the service's own words; `problems.py` maps it to problem details."""
 
 from typing import NamedTuple
 
@@ -22,30 +22,33 @@ class DatabaseUnavailableError(ApiError):
         self.reason = reason
 
 
-class NotFoundError(ApiError):
+class RequestError(ApiError):
+    """The request is not carried out and writes nothing; each of `faults` names a field."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(f"{fault.field}: {fault.detail}" for fault in faults))
+        self.faults = faults
+
+
+class NotFoundError(RequestError):
     """What was asked for does not exist (yet). `tags` name what would change that."""
 
     def __init__(self, kind: str, fault: Fault, *, tags: tuple[str, ...]) -> None:
-        super().__init__(f"{fault.field}: {fault.detail}")
+        super().__init__(fault)
         self.kind = kind
-        self.fault = fault
         self.tags = tags
 
 
-class BadRequestError(ApiError):
+class BadRequestError(RequestError):
     """The request makes no sense by itself: it cannot be read, whatever the data."""
 
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__("; ".join(f"{fault.field}: {fault.detail}" for fault in faults))
-        self.faults = faults
+
+class RejectedError(RequestError):
+    """The request reads well, but must not be carried out."""
 
 
-class RejectedError(ApiError):
-    """The request reads well, but must not be carried out; nothing was written."""
-
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__("; ".join(f"{fault.field}: {fault.detail}" for fault in faults))
-        self.faults = faults
+class ConflictError(RequestError):
+    """The same request is in progress."""
 
 
 class MigrationError(ApiError):
@@ -54,14 +57,6 @@ class MigrationError(ApiError):
 
 class SourceError(ApiError):
     """The file to ingest is not what it should be; nothing was written."""
-
-
-class ConflictError(ApiError):
-    """The same request is under way; nothing was written by this one."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(f"{fault.field}: {fault.detail}")
-        self.fault = fault
 
 
 class BrokerError(ApiError):

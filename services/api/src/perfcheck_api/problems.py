@@ -11,20 +11,16 @@ from perfcheck_api.errors import (
     BadRequestError,
     ConflictError,
     DatabaseUnavailableError,
-    Fault,
     NotFoundError,
     RejectedError,
+    RequestError,
 )
 
 RETRY_AFTER_S = 1
 
 
-def _fields(faults: tuple[Fault, ...]) -> list[FieldError]:
-    return [FieldError(field=fault.field, detail=fault.detail) for fault in faults]
-
-
-def _detail(faults: tuple[Fault, ...]) -> str:
-    return "; ".join(f"{fault.field}: {fault.detail}" for fault in faults)
+def _fields(error: RequestError) -> list[FieldError]:
+    return [FieldError(field=fault.field, detail=fault.detail) for fault in error.faults]
 
 
 def _send(request: AnyRequest, problem: Problem) -> Response[Any]:
@@ -37,17 +33,14 @@ def _not_found(request: AnyRequest, error: NotFoundError) -> Response[Any]:
     headers = {"Cache-Control": "no-cache", "Cache-Tag": ", ".join(error.tags)}
     if not error.tags:
         headers = {}
-    faults = (error.fault,)
     problem = Problem(
-        404, type=error.kind, detail=_detail(faults), errors=_fields(faults), headers=headers
+        404, type=error.kind, detail=str(error), errors=_fields(error), headers=headers
     )
     return _send(request, problem)
 
 
 def _bad_request(request: AnyRequest, error: BadRequestError) -> Response[Any]:
-    problem = Problem(
-        400, type="invalid-request", detail=_detail(error.faults), errors=_fields(error.faults)
-    )
+    problem = Problem(400, type="invalid-request", detail=str(error), errors=_fields(error))
     return _send(request, problem)
 
 
@@ -55,19 +48,18 @@ def _rejected(request: AnyRequest, error: RejectedError) -> Response[Any]:
     problem = Problem(
         422,
         type="rejected",
-        detail=f"nothing was written. {_detail(error.faults)}",
-        errors=_fields(error.faults),
+        detail=f"nothing was written. {error}",
+        errors=_fields(error),
     )
     return _send(request, problem)
 
 
 def _conflict(request: AnyRequest, error: ConflictError) -> Response[Any]:
-    faults = (error.fault,)
     problem = Problem(
         409,
         type="under-way",
-        detail=_detail(faults),
-        errors=_fields(faults),
+        detail=str(error),
+        errors=_fields(error),
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
     return _send(request, problem)

@@ -26,7 +26,7 @@ def test_what_can_be_no_code_is_not_found(text: str) -> None:
     """The error names the field, and carries a tag that is valid whatever was asked for."""
     with pytest.raises(NotFoundError) as caught:
         code_from(text, field="base")
-    assert (caught.value.fault.field, caught.value.tags) == ("base", ("currencies",))
+    assert (caught.value.faults[0].field, caught.value.tags) == ("base", ("currencies",))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from perfcheck_api.db import Connection
 from perfcheck_api.ingest.source import Quote
-from perfcheck_api.rates.model import WRITERS_LOCK
+from perfcheck_api.locks import RATES_LOCK
 
 LOCK_WRITERS = "SELECT pg_advisory_xact_lock(%s)"
 KNOWN_CODES = "SELECT code FROM currencies"
@@ -49,7 +49,7 @@ async def known_codes(connection: Connection) -> frozenset[str]:
 
 async def lock_writers(connection: Connection) -> None:
     """Keep other transactions from changing rates until this one ends; wait for those that do."""
-    await connection.execute(LOCK_WRITERS, (WRITERS_LOCK,))
+    await connection.execute(LOCK_WRITERS, (RATES_LOCK,))
 
 
 async def upsert(connection: Connection, quotes: Iterable[Quote]) -> tuple[int, int]:

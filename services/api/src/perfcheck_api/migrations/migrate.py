@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from perfcheck_api.db import Connection, DatabaseError
 from perfcheck_api.errors import MigrationError
+from perfcheck_api.locks import MIGRATION_LOCK
 
-_LOCK = 7_265_001  # advisory lock of everyone who migrates
 _MIGRATION_FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 _CREATE = """
@@ -139,7 +139,7 @@ async def migrate(connection: Connection, migrations: Sequence[Migration]) -> li
             which left no trace, after those before it were applied.
 
     """
-    await connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    await connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
     try:
         await connection.execute(_CREATE)
         missing = plan(await _applied(connection), migrations)
@@ -147,7 +147,7 @@ async def migrate(connection: Connection, migrations: Sequence[Migration]) -> li
             await _apply(connection, migration)
     finally:
         if not connection.closed:
-            await connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+            await connection.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
     return missing
 
 

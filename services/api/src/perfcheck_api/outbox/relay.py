@@ -28,6 +28,7 @@ from perfcheck_chassis.secret import Secret
 
 from perfcheck_api.db import Connection, connect
 from perfcheck_api.errors import BrokerError
+from perfcheck_api.locks import RELAY_LOCK
 from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker, connected
 from perfcheck_api.outbox.log_identity import verify
@@ -35,7 +36,6 @@ from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.publisher import Publisher
 from perfcheck_api.sessions import Sessions
 
-LOCK = 7_265_002  # advisory lock of the active relay
 IDLE_POLL_S = 1.0  # a lost notification costs no more
 STANDBY_S = 0.5
 BEAT_S = 0.5
@@ -200,7 +200,7 @@ async def _prune(connection: Connection) -> int:
 
 async def _try_lock(connection: Connection) -> bool:
     async with asyncio.timeout(RELAY_STEP_S_MAX):
-        row = await (await connection.execute(_TRY_LOCK, (LOCK,))).fetchone()
+        row = await (await connection.execute(_TRY_LOCK, (RELAY_LOCK,))).fetchone()
     return row is not None and bool(row[0])
 
 

@@ -18,10 +18,6 @@ YEARS_TAG = "years"
 LATEST_TAG = "latest"
 EVERYTHING_TAG = "*"
 
-# Advisory lock of whoever changes rates. All days share it: whether a day is the latest, and which
-# days are its neighbours, depends on the writes of other days.
-WRITERS_LOCK = 7_265_003
-
 
 def currency_tag(code: str) -> str:
     """Return the tag of what shows rates of `code`."""

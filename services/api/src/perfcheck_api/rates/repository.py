@@ -17,11 +17,11 @@ from perfcheck_contracts import (
 )
 
 from perfcheck_api.db import Connection, Database
+from perfcheck_api.locks import RATES_LOCK
 from perfcheck_api.rates import statements
 from perfcheck_api.rates.model import (
     BASE_NAME,
     FIRST_DAY,
-    WRITERS_LOCK,
     Neighbours,
     Series,
 )
@@ -141,7 +141,7 @@ async def known_codes(database: Database) -> frozenset[str]:
 
 async def lock_writers(connection: Connection) -> None:
     """Keep other transactions from changing rates until this one ends; wait for those that do."""
-    await connection.execute(statements.LOCK_WRITERS, {"lock": WRITERS_LOCK})
+    await connection.execute(statements.LOCK_WRITERS, {"lock": RATES_LOCK})
 
 
 async def codes_of_day(connection: Connection, day: date) -> frozenset[str]:

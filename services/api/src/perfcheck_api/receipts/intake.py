@@ -22,9 +22,9 @@ from perfcheck_contracts import RECEIPTS, ReceiptBatch
 from perfcheck_api.clock import wall_s
 from perfcheck_api.db import Connection, DataError
 from perfcheck_api.db import connect as connect_to_database
+from perfcheck_api.locks import PRUNE_LOCK
 from perfcheck_api.receipts import repository
 from perfcheck_api.receipts.model import (
-    PRUNE_LOCK,
     RECEIPT_AGE_S_MAX,
     RECEIPTS_KEPT,
     Part,

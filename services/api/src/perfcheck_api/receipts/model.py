@@ -13,7 +13,6 @@ from perfcheck_contracts import Receipt, Stage
 
 RECEIPT_AGE_S_MAX = 7 * 86_400.0
 RECEIPTS_KEPT = 1_000_000
-PRUNE_LOCK = 7_265_004  # advisory lock of whoever prunes receipts and keys
 
 LIST_LIMIT = 50
 LIST_LIMIT_MAX = 200
