@@ -138,3 +138,20 @@ async def test_who_waits_for_a_connection_is_told_of_the_close(nats_server: Serv
     assert {type(end) for end in ends} == {LogUnavailableError}
     assert (await link.client()).is_connected
     await link.close()
+
+
+def test_a_consumer_goes_on_in_another_loop(nats_server: Servers) -> None:
+    """What waited in one loop does not bind the consumer to it."""
+    link = Link(nats_server.nats_url, name="test", timeout_s=5)
+    consumer = PullConsumer(link, CONSUMER)
+
+    async def use() -> None:
+        await ensure_stream((await link.client()).jetstream(), SPEC, wall=wall)
+        assert await consumer.fetch(10, 0.1) == []
+        await link.publish(SUBJECT, b"x")
+        [delivery] = await consumer.fetch(10, 5.0)
+        await delivery.ack()
+        await link.close()
+
+    for _ in range(3):
+        asyncio.run(use())

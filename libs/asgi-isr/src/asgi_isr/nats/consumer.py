@@ -143,6 +143,7 @@ class PullConsumer:
         if client is not self._client or self._subscription is None:
             self._inbox = client.new_inbox()
             self._answers.clear()
+            self._answered = asyncio.Event()  # of this event loop
             self._subscription = await client.subscribe(self._inbox, cb=self._take)
             self._client = client
             self._exists = False

@@ -140,7 +140,7 @@ class Instances:
             await asyncio.sleep(self._backoff.next_s())
 
     async def _session(self) -> None:
-        self._broken.clear()
+        self._broken = asyncio.Event()  # of this event loop
         client = self._given or await connect(
             self._url, name=self._name, timeout_s=self._timeout_s, on_change=self._broken.set,
             tls_ca_file=self._tls_ca_file,
