@@ -35,7 +35,11 @@ class Seen(NamedTuple):
 
 
 class Rules:
-    """Every decision of the protocol. `Rules(keepable=...)` replaces one; that is for tests."""
+    """Every decision of the protocol. `Rules(keepable=...)` replaces one; that is for tests.
+
+    Times (`now`, `expires`, `until`, `lease_until`, `asked_at`, `acknowledged_at`, `heard_at`) are
+    seconds on one monotonic clock.
+    """
 
     def __init__(self, **replaced: Callable[..., Any]) -> None:
         if unknown := replaced.keys() - names():
