@@ -61,16 +61,14 @@ def build(
         EmbeddedError: when a server's program is missing, or its data cannot be prepared.
 
     """
-    for module in SERVICE_MODULES:
-        if importlib.util.find_spec(module) is None:
-            raise TargetError(f"{module} is not installed beside this command: run `make setup`")
+    _check_installed()
     binaries = find_binaries(environ)
     database_port, valkey_port, nats_port, *ports = choose_ports(5 + bffs)
     database = postgres(state, binaries, port=database_port, restart=True)
     store = valkey(state, binaries, port=valkey_port, restart=True)
     log = nats(state, binaries, port=nats_port, restart=True)
     api_port, revalidator_port, *bff_ports = ports
-    api_url = _url(api_port)
+    api_url, bff_urls = _url(api_port), [_url(port) for port in bff_ports]
     token_key = kept_secret(state, "token.key")
     # As Standard Webhooks write a secret; what is kept is 43 random characters.
     webhook_secret = f"whsec_{b64encode(kept_secret(state, 'webhook.secret').encode()).decode()}"
@@ -85,7 +83,7 @@ def build(
         **shared,
         "PERFCHECK_NATS_URL": log.urls["revalidator"],
         "PERFCHECK_VALKEY_URL": store.url,
-        "PERFCHECK_BFF_URL": _url(bff_ports[0]),
+        "PERFCHECK_BFF_URL": bff_urls[0],
     }
     bff_env = {
         **shared,
@@ -99,32 +97,21 @@ def build(
         log.process,
         _oneshot("migrate", ("postgres", "nats"), api_env),
         _oneshot("ingest", ("migrate",), api_env, "--if-empty"),
-        _service("api", "perfcheck_api", ("ingest", "nats"), api_env, api_port),
-        _service(
-            "revalidator",
-            "perfcheck_revalidator",
-            ("api", "valkey"),
-            revalidator_env,
-            revalidator_port,
-        ),
+        _service("api", ("ingest", "nats"), api_env, api_port),
+        _service("revalidator", ("api", "valkey"), revalidator_env, revalidator_port),
         *(
-            _service(f"bff-{number}", "perfcheck_bff", ("api", "valkey"), bff_env, port)
+            _service(f"bff-{number}", ("api", "valkey"), bff_env, port)
             for number, port in enumerate(bff_ports, start=1)
         ),
     ]
-    urls = {
-        "api": api_url,
-        "bff": [_url(port) for port in bff_ports],
-        "revalidator": _url(revalidator_port),
-    }
     facts = {
-        "urls": urls,
-        "nats_url": log.url,
-        "nats_urls": dict(log.urls),
+        "urls": {"api": api_url, "bff": bff_urls, "revalidator": _url(revalidator_port)},
         "token_key": token_key,
         "webhook_secret": webhook_secret,
-        "valkey_url": store.url,
         "database_url": database.url,
+        "valkey_url": store.url,
+        "nats_url": log.url,
+        "nats_urls": dict(log.urls),
     }
     return Stack(processes=parts, facts=facts)
 
@@ -188,6 +175,12 @@ async def unless_stopped(supervisor: Supervisor, work: Callable[[], Awaitable[T]
     return await unless(stop, work)
 
 
+def _check_installed() -> None:
+    for module in SERVICE_MODULES:
+        if importlib.util.find_spec(module) is None:
+            raise TargetError(f"{module} is not installed beside this command: run `make setup`")
+
+
 def _url(port: int) -> str:
     return f"http://{LOOPBACK}:{port}"
 
@@ -199,12 +192,10 @@ def _oneshot(name: str, needs: tuple[str, ...], env: Mapping[str, str], *options
     )
 
 
-def _service(
-    name: str, module: str, needs: tuple[str, ...], env: Mapping[str, str], port: int
-) -> Process:
+def _service(name: str, needs: tuple[str, ...], env: Mapping[str, str], port: int) -> Process:
     return Process(
         name=name,
-        argv=[sys.executable, "-m", module],
+        argv=[sys.executable, "-m", f"perfcheck_{name.partition('-')[0]}"],  # bff-2: perfcheck_bff
         env={**env, "PERFCHECK_PORT": str(port), "PERFCHECK_INSTANCE_ID": name},
         needs=needs,
         ready=http_ready(f"{_url(port)}/api/health"),
