@@ -65,6 +65,7 @@ class Exchange:
         self._asking = asking or Asking()
         self._arrived: Versions = dict(instance.known.any)
         self._changed = instance.known.own.get(page.path)
+        self._made: Versions = dict(instance.known.made_any)
         self._data = needed(page, world.writers.versions)
         self._range = b""
         self._heard = False
@@ -141,13 +142,16 @@ class Exchange:
             overdue = self._world.announced.overdue(self._world.loop.time())
             applied = self._world.observer.versions
             yardsticks = {"seen": known.any, "lease": overdue, "everywhere": applied}
+            made = known.made_any
         elif self.kind in STALE:
             yardsticks = {"stale": known.hard}
+            made = known.made_hard
         else:
             yardsticks = {"arrived": self._arrived}
-            changed = self._changed
+            changed, made = self._changed, self._made
         for invariant, versions in yardsticks.items():
             self._require(invariant, vector, needed(page, versions), status)
+        self._require("made", vector, needed(page, made), status)
         if changed is not None:
             self._require("unsafe", vector, changed, status)
         if self._asking.written is not None:

@@ -111,6 +111,22 @@ FAULTS = {
         "a request takes a render older than what was changed", "unsafe",
         may_take=_may_take_changed,
     ),
+    "invalidate-hard": _fault(
+        "what an instance was told to invalidate is not held against older pages", "made",
+        invalidated=lambda tags, fence, **known: RULES.invalidated(
+            tags, fence, **(known | {"own_hard": {}})
+        ),
+    ),
+    "invalidate-soft": _fault(
+        "the same, where it was told to do so softly", "made",
+        invalidated=lambda tags, fence, **known: RULES.invalidated(
+            tags, fence, **(known | {"own_soft": {}})
+        ),
+    ),
+    "applied": _fault(
+        "an instance says that it has applied what it has not", "seen",
+        applied=lambda _position, _seq: True,
+    ),
     "variant": _fault(
         "a request takes a render of another variant", "variant", is_for=_is_for_any_variant
     ),

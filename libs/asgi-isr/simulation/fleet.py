@@ -3,15 +3,18 @@
 import asyncio
 
 from asgi_isr.coherence import Rules
+from asgi_isr.errors import LogUnavailableError
 
 from simulation.asking import Asking, draw
 from simulation.client import exchange_of
 from simulation.instance import Instance
-from simulation.pages import PAGES, Page
+from simulation.known import Change
+from simulation.pages import CHANGES, PAGES, Page
 from simulation.profile import ANSWER_S_MAX
 from simulation.world import World
 
 BURST_MAX = 4
+APPLIED_S_MAX = 1.0
 
 
 class Fleet:
@@ -67,6 +70,37 @@ class Fleet:
         """Send one request."""
         exchange = exchange_of(self.world, instance, page, asking)
         self._clients.create_task(exchange.run(patience_s=patience_s))
+
+    def invalidate(self, instance: Instance, kind: int, page: Page, *, soft: bool) -> None:
+        """Change data, and have an instance invalidate it; then wait for it at another one."""
+        _, tags, paths = CHANGES[kind]
+
+        async def change_and_invalidate() -> None:
+            await instance.serves()
+            if instance not in self.living:
+                return
+            change = self.world.writers.change_here(kind, soft=soft)
+            instance.known.made(change)
+            mode = "soft" if soft else "hard"
+            self.world.note(instance.name, "", f"invalidates {change.versions} ({mode})")
+            try:
+                seq = await instance.cache.invalidate(tags=tags, paths=paths, soft=soft)
+            except LogUnavailableError:
+                self.world.tally["change: invalidated here alone"] += 1
+                return
+            await self._wait_for(seq, change, page)
+
+        self._clients.create_task(change_and_invalidate())
+
+    async def _wait_for(self, seq: int, change: Change, page: Page) -> None:
+        """Wait until an instance has applied a change; from then on it is held to it."""
+        other = self.world.rng.choice(self.living)
+        await other.serves()
+        if other in self.living and await other.cache.applied(seq, timeout_s=APPLIED_S_MAX):
+            self.world.tally["change: applied elsewhere"] += 1
+            self.world.note(other.name, "", f"has applied {seq}")
+            other.known.take(change)
+            await exchange_of(self.world, other, page, Asking()).run()
 
     def ask_later(self, instance: Instance, page: Page, asking: Asking, *, after_s: float) -> None:
         """Send one request after a while."""

@@ -28,20 +28,29 @@ class Known:
     """The newest version of each name that was announced: by any event, and by hard ones alone.
 
     `own` are the versions of each page, by path, that unsafe requests through the instance made,
-    whose clients have heard of their success. No other instance takes them over.
+    whose clients have heard of their success; `made_any` and `made_hard` what the instance was told
+    to invalidate by the verb. No other instance takes these over.
     """
 
-    __slots__ = ("any", "hard", "own")
+    __slots__ = ("any", "hard", "made_any", "made_hard", "own")
 
     def __init__(self) -> None:
         self.any: Versions = {}
         self.hard: Versions = {}
         self.own: dict[str, Vector] = {}
+        self.made_any: Versions = {}
+        self.made_hard: Versions = {}
 
     def changed(self, page: Page, vector: Vector) -> None:
         """Note that a client was told of a change of `page` through this instance."""
         before = self.own.get(page.path, vector)
         self.own[page.path] = tuple(map(max, before, vector))
+
+    def made(self, change: Change) -> None:
+        """Note that the instance itself was told to invalidate what changed."""
+        raise_to(self.made_any, change.versions)
+        if change.hard:
+            raise_to(self.made_hard, change.versions)
 
     def take(self, change: Change) -> None:
         """Hear of a change."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from asgi_isr.coherence import RULES, Rules
 
-from simulation import steps
+from simulation import plots, steps, troubles
 from simulation.fleet import Fleet
 from simulation.loop import SimulatedLoop, StuckError
 from simulation.pages import PAGES, WEIGHTS
@@ -14,13 +14,25 @@ from simulation.profile import LEASE_S, draw
 from simulation.quiet import judge, settle
 from simulation.tally import Tally
 from simulation.trace import Trace
-from simulation.troubles import TROUBLES
 from simulation.world import World
 
 CORE = (
     (30, steps.request), (5, steps.write), (8, steps.change), (8, steps.publish),
     (0.5, steps.repeat), (0.3, steps.garbage), (1.5, steps.crash), (1.5, steps.snapshot),
     (0.5, steps.old_snapshot),
+)  # fmt: skip
+
+# How often each comes in a schedule that was drawn for it; what delays events finds most.
+TROUBLES: tuple[tuple[float, steps.Step], ...] = (
+    (3, troubles.lag), (3, troubles.trickle), (2, troubles.freeze), (1, troubles.cut),
+    (1, troubles.slow), (1, troubles.log_down), (1.5, troubles.relay_dead),
+    (1.5, troubles.log_lost), (1.5, troubles.tail_lost), (1, troubles.stranger),
+    (1, troubles.store_cleared), (2, troubles.old_values), (1.5, troubles.puts_lost),
+    (1, troubles.answers_lost), (1, troubles.store_errs), (1, troubles.store_slow),
+    (1, troubles.store_frozen), (1, troubles.store_down), (2, troubles.vary),
+    (4, plots.changed_apart), (1.5, troubles.observer_breaks), (1, troubles.observer_freezes),
+    (1, troubles.observer_restarts), (1.5, troubles.reports_lost), (2, plots.asked_at_the_end),
+    (2, plots.unseen), (2, plots.wrote_softly), (3, plots.invalidated_here),
 )  # fmt: skip
 
 

@@ -1,13 +1,10 @@
 """What can happen to links, log and store: for a while, or once and for all."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
-from asgi_isr.coherence.rules import MARGIN_S
 from asgi_isr.errors import LogUnavailableError, StoreUnavailableError
 
-from simulation.asking import Asking
 from simulation.fleet import Fleet
 from simulation.network import Link
 from simulation.pages import CHANGES, PAGES
@@ -18,7 +15,9 @@ LASTS_S_MAX = LEASE_S * 2.5
 TAIL_MAX = 4  # events that a broker loses which it had acknowledged
 
 
-def _begin(fleet: Fleet, name: str, begin: Callable[[], None], end: Callable[[], None]) -> None:
+def for_a_while(
+    fleet: Fleet, name: str, begin: Callable[[], None], end: Callable[[], None]
+) -> None:
     """Let something go on for a while."""
     world = fleet.world
     world.tally[name] += 1
@@ -28,9 +27,9 @@ def _begin(fleet: Fleet, name: str, begin: Callable[[], None], end: Callable[[],
     world.loop.call_later(lasts_s, end)
 
 
-def _switch(fleet: Fleet, name: str, thing: object, attribute: str, *, to: bool) -> None:
+def switch(fleet: Fleet, name: str, thing: object, attribute: str, *, to: bool) -> None:
     """Let a switch stand the other way for a while."""
-    _begin(
+    for_a_while(
         fleet, name,
         lambda: setattr(thing, attribute, to),
         lambda: setattr(thing, attribute, not to),
@@ -45,7 +44,7 @@ async def lag(fleet: Fleet) -> None:
     """Events reach one instance late; what it asks is answered."""
     link = _link(fleet)
     fleet.world.note(link.name, "", "hears no events")
-    _begin(fleet, "link: lags", link.delivery.close, link.delivery.open)
+    for_a_while(fleet, "link: lags", link.delivery.close, link.delivery.open)
 
 
 async def trickle(fleet: Fleet) -> None:
@@ -60,7 +59,7 @@ async def trickle(fleet: Fleet) -> None:
     def end() -> None:
         link.trickle_s = 0.0
 
-    _begin(fleet, "link: trickles", begin, end)
+    for_a_while(fleet, "link: trickles", begin, end)
 
 
 async def freeze(fleet: Fleet) -> None:
@@ -76,24 +75,24 @@ async def freeze(fleet: Fleet) -> None:
         link.requests.open()
         link.delivery.open()
 
-    _begin(fleet, "link: freezes", begin, end)
+    for_a_while(fleet, "link: freezes", begin, end)
 
 
 async def cut(fleet: Fleet) -> None:
     """One instance's link fails at once."""
     link = _link(fleet)
     fleet.world.note(link.name, "", "cannot reach the log")
-    _switch(fleet, "link: cut", link, "cut", to=True)
+    switch(fleet, "link: cut", link, "cut", to=True)
 
 
 async def log_down(fleet: Fleet) -> None:
     """The broker is out of reach for all."""
-    _switch(fleet, "log: down", fleet.world.writers.log, "down", to=True)
+    switch(fleet, "log: down", fleet.world.writers.log, "down", to=True)
 
 
 async def relay_dead(fleet: Fleet) -> None:
     """Nobody publishes rows, nobody answers for marks."""
-    _switch(fleet, "log: relay dead", fleet.world.writers, "alive", to=False)
+    switch(fleet, "log: relay dead", fleet.world.writers, "alive", to=False)
 
 
 async def log_lost(fleet: Fleet) -> None:
@@ -146,85 +145,47 @@ async def old_values(fleet: Fleet) -> None:
 
 async def puts_lost(fleet: Fleet) -> None:
     """The store acknowledges what it then loses."""
-    _switch(fleet, "store: puts get lost", fleet.world.weather, "loses_puts", to=True)
+    switch(fleet, "store: puts get lost", fleet.world.weather, "loses_puts", to=True)
 
 
 async def answers_lost(fleet: Fleet) -> None:
     """The store does what it is asked, and its answer is lost."""
-    _switch(fleet, "store: answers get lost", fleet.world.weather, "loses_answers", to=True)
+    switch(fleet, "store: answers get lost", fleet.world.weather, "loses_answers", to=True)
 
 
 async def store_errs(fleet: Fleet) -> None:
     """The store raises what its contract does not know."""
-    _switch(fleet, "store: errs", fleet.world.weather, "errs", to=True)
+    switch(fleet, "store: errs", fleet.world.weather, "errs", to=True)
 
 
 async def store_slow(fleet: Fleet) -> None:
     """The store answers around its time limit."""
-    _switch(fleet, "store: slow", fleet.world.weather, "slow", to=True)
+    switch(fleet, "store: slow", fleet.world.weather, "slow", to=True)
 
 
 async def store_frozen(fleet: Fleet) -> None:
     """The store takes what is asked and does not answer."""
     gate = fleet.world.weather.gate
-    _begin(fleet, "store: frozen", gate.close, gate.open)
+    for_a_while(fleet, "store: frozen", gate.close, gate.open)
 
 
 async def store_down(fleet: Fleet) -> None:
     """The store refuses everything."""
-    _switch(fleet, "store: down", fleet.world.store, "down", to=True)
+    switch(fleet, "store: down", fleet.world.store, "down", to=True)
 
 
 async def slow(fleet: Fleet) -> None:
     """What one instance asks is answered late."""
     link = _link(fleet)
     fleet.world.note(link.name, "", "gets answers late")
-    _begin(
+    for_a_while(
         fleet, "link: slow",
         lambda: setattr(link, "slow_s", SLOW_S), lambda: setattr(link, "slow_s", 0.0),
     )  # fmt: skip
 
 
-async def changed_apart(fleet: Fleet) -> None:
-    """A page is changed through an instance that cannot reach the log, which is perhaps lost.
-
-    It gets back to the log soon, and finds in the store what others rendered between this change
-    and the one before.
-    """
-    world, rng = fleet.world, fleet.world.rng
-    instance, page = rng.choice(fleet.living), rng.choice(PAGES)
-    link = instance.link
-    world.tally["change: apart from the log"] += 1
-    world.note(link.name, "", "cannot reach the log for a moment")
-    apart = rng.choice(("cut", "frozen", "slow", "slow"))
-    if apart == "slow":
-        link.slow_s = SLOW_S
-        await asyncio.sleep(rng.uniform(0.0, 0.4))
-    else:
-        if rng.random() < 0.5:
-            _switch(fleet, "log: relay dead", world.writers, "alive", to=False)
-        link.cut = apart == "cut"
-        if apart == "frozen":
-            link.requests.close()
-            link.delivery.close()
-        if rng.random() < 0.5:
-            await log_lost(fleet)
-    world.writers.change(page, whole=False)
-    world.writers.tell(page)
-    with suppress(LogUnavailableError):
-        await world.writers.publish(len(world.writers.outbox) - 1)
-    await asyncio.sleep(rng.uniform(0.0, 0.3))
-    for other in fleet.living:
-        if other is not instance:
-            fleet.ask(other, page, Asking())
-    await asyncio.sleep(rng.uniform(0.0, 0.2))
-    fleet.ask(instance, page, Asking("POST"))
-    back_s = rng.uniform(0.0, 0.3)
-    world.loop.call_later(back_s, lambda: _reach(link))
-    fleet.ask_later(instance, page, Asking(), after_s=back_s + rng.uniform(0.0, 0.3))
-
-
-def _reach(link: Link) -> None:
+def reach(link: Link) -> None:
+    """Let an instance reach the log again."""
     link.cut = False
     link.slow_s = 0.0
     link.requests.open()
@@ -234,13 +195,13 @@ def _reach(link: Link) -> None:
 async def observer_breaks(fleet: Fleet) -> None:
     """The observer's connection breaks, and comes back."""
     observer = fleet.world.observer
-    _begin(fleet, "observer: breaks", observer.detach, observer.reattach)
+    for_a_while(fleet, "observer: breaks", observer.detach, observer.reattach)
 
 
 async def observer_freezes(fleet: Fleet) -> None:
     """Nothing reaches the observer for a while, and nothing tells it so."""
     observer = fleet.world.observer
-    _begin(
+    for_a_while(
         fleet, "observer: freezes", lambda: setattr(observer, "frozen", True), observer.thaw
     )  # fmt: skip
 
@@ -254,57 +215,7 @@ async def observer_restarts(fleet: Fleet) -> None:
 
 async def reports_lost(fleet: Fleet) -> None:
     """The observer hears registrations alone."""
-    _switch(fleet, "observer: hears no reports", fleet.world.observer, "deaf", to=True)
-
-
-async def asked_at_the_end(fleet: Fleet) -> None:
-    """An instance stops in order; a client whose connection it still holds asks it once more."""
-    world, rng = fleet.world, fleet.world.rng
-    instance, page = rng.choice(fleet.living), rng.choice(PAGES)
-    world.tally["instance: asked at its end"] += 1
-    fleet.ask(instance, page, Asking())
-    await asyncio.sleep(rng.uniform(0.0, 0.4))
-    fleet.end(instance, kill=False)
-    fleet.start()
-    world.writers.commit(rng.randrange(len(CHANGES)), mode="hard")
-    with suppress(LogUnavailableError):
-        await world.writers.publish(len(world.writers.outbox) - 1)
-    fleet.ask_later(instance, page, Asking(), after_s=rng.uniform(0.05, LEASE_S))
-
-
-async def unseen(fleet: Fleet) -> None:
-    """An instance gets its lease while the observer hears nothing, and falls behind afterwards."""
-    world, rng = fleet.world, fleet.world.rng
-    observer, page = world.observer, rng.choice(PAGES)
-    breaks = rng.random() < 0.6
-    world.tally["observer: breaks" if breaks else "observer: freezes"] += 1
-    world.note("trouble", "", f"the observer hears nothing ({breaks=})")
-    if breaks:
-        observer.detach()
-    else:
-        observer.frozen = True
-    if rng.random() < 0.5:
-        fleet.end(rng.choice(fleet.living), kill=True)
-        instance = fleet.start()
-    else:
-        instance = rng.choice(fleet.living)
-    await asyncio.sleep(rng.uniform(0.1, 0.5) + rng.choice((0.0, LEASE_S + MARGIN_S)))
-    fleet.ask(instance, page, Asking())
-    await asyncio.sleep(rng.uniform(0.0, 0.4))
-    instance.link.requests.close()
-    instance.link.delivery.close()
-    if breaks:
-        observer.reattach()
-    world.writers.commit(rng.randrange(len(CHANGES)), mode="hard")
-    with suppress(LogUnavailableError):
-        await world.writers.publish(len(world.writers.outbox) - 1)
-    fleet.ask_later(instance, page, Asking(), after_s=rng.uniform(0.05, LEASE_S))
-
-    def end() -> None:
-        _reach(instance.link)
-        observer.thaw()
-
-    world.loop.call_later(LEASE_S, end)
+    switch(fleet, "observer: hears no reports", fleet.world.observer, "deaf", to=True)
 
 
 async def vary(fleet: Fleet) -> None:
@@ -314,17 +225,6 @@ async def vary(fleet: Fleet) -> None:
     world.varying[path] = not world.varying[path]
     world.tally["render: begins to vary" if world.varying[path] else "render: stops to vary"] += 1
     world.note("app", path, f"varies: {world.varying[path]}")
-
-
-# How often each comes in a schedule that was drawn for it; what delays events finds most.
-TROUBLES: tuple[tuple[float, Callable[[Fleet], Awaitable[None]]], ...] = (
-    (3, lag), (3, trickle), (2, freeze), (1, cut), (1, slow),
-    (1, log_down), (1.5, relay_dead), (1.5, log_lost), (1.5, tail_lost), (1, stranger),
-    (1, store_cleared), (2, old_values), (1.5, puts_lost), (1, answers_lost), (1, store_errs),
-    (1, store_slow), (1, store_frozen), (1, store_down), (2, vary), (4, changed_apart),
-    (1.5, observer_breaks), (1, observer_freezes), (1, observer_restarts), (1.5, reports_lost),
-    (2, asked_at_the_end), (2, unseen),
-)  # fmt: skip
 
 
 def heal(fleet: Fleet) -> None:
@@ -340,4 +240,4 @@ def heal(fleet: Fleet) -> None:
     weather.gate.open()
     for instance in (*fleet.living, *fleet.ended):
         instance.link.trickle_s = 0.0
-        _reach(instance.link)
+        reach(instance.link)

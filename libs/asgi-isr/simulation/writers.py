@@ -74,6 +74,12 @@ class Writers:
         self.strange.append(self._told(page.tags if whole else (), (page.path,), "hard"))
         return tuple(self.versions[name] for name in page.names)
 
+    def change_here(self, kind: int, *, soft: bool) -> Change:
+        """Change data of which an instance itself is told next, and nobody else until all heals."""
+        change = self._change(kind, "soft" if soft else "hard")
+        self.strange.append(change)
+        return change
+
     def tell(self, page: Page) -> None:
         """Write an outbox row about a page that was changed, for the relay."""
         self._insert(self._told((), (page.path,), "hard"))
@@ -99,7 +105,7 @@ class Writers:
         stamp = await self.log.stamp(seq)
         self._acknowledged.append(Acknowledged(seq, stamp, None))
         if stamp is not None:
-            self.announced_by[stamp] = Change(b"", versions, hard=True)
+            self.announced_by[stamp] = Change(b"", versions, hard=event.hard)
         return seq
 
     def told_by(self, message: LogMessage) -> Change | None:

@@ -93,7 +93,7 @@ class Follower:
 
         False at once where `waiters_max` others wait.
         """
-        if self.position is not None and self.position >= position:
+        if self.position is not None and self._rules.applied(self.position, position):
             return True
         if len(self._waiters) >= waiters_max:
             return False

@@ -58,6 +58,11 @@ class Rules:
         return seq <= position + 1
 
     @staticmethod
+    def applied(position: int, seq: int) -> bool:
+        """Rule 2: say whether an instance at `position` has applied the event at `seq`."""
+        return position >= seq
+
+    @staticmethod
     def trusted(fence: int, base: int) -> bool:
         """Rule 5: say whether an index, complete above `base`, can judge a page at all."""
         return fence >= base
