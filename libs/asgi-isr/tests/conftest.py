@@ -12,7 +12,7 @@ from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Store
 from asgi_isr.stores import MemoryStore
-from asgi_isr.testing import FakeClock, RecordingApp, invalidate, ready
+from asgi_isr.testing import FakeClock, RecordingApp, eventually, invalidate, ready
 from hypothesis import settings
 
 HERE = Path(__file__).parent
@@ -68,12 +68,8 @@ class Site:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let other tasks run until `condition` holds; fail after many turns."""
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("the condition did not come true")
+    """Let other tasks run until `condition` holds."""
+    await eventually(condition, poll_s=0)
 
 
 @pytest.fixture
