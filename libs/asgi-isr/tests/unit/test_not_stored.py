@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from asgi_isr.asgi.middleware import CacheMiddleware
 from asgi_isr.engine.cache import PageCache
-from asgi_isr.testing import request
+from asgi_isr.testing import eventually, request
 from asgi_isr.types import Receive, Scope, Send
 
 PAGE = "/page"
@@ -99,8 +99,7 @@ async def test_stream_reaches_the_client_as_it_comes() -> None:
         await send({"type": "http.response.body", "body": b"two", "more_body": False})
 
     async with PageCache() as cache:
-        while not cache.status().joined:
-            await asyncio.sleep(0)
+        await eventually(lambda: cache.status().joined, poll_s=0)
         app = CacheMiddleware(stream, cache)
 
         async def watching(scope: Scope, receive: Receive, send: Send) -> None:

@@ -81,8 +81,7 @@ async def test_an_instance_behind_is_waited_for(site: Any) -> None:
     await request(app, PAGE)
     async with asyncio.TaskGroup() as tasks:
         reply = tasks.create_task(ask(app, 7))
-        while not app.cache.counters.awaited:
-            await asyncio.sleep(0)
+        await eventually(lambda: app.cache.counters.awaited, poll_s=0)
         write(site, 7)
     assert reply.result().body == b"new"
     assert "stored" in reply.result().cache_status
