@@ -9,6 +9,7 @@ import httpx
 import psycopg
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import Instances, close, connect
+from asgi_isr.testing import eventually
 from nats.js import JetStreamContext
 from perfcheck import environment
 from perfcheck.stack import tokens
@@ -66,7 +67,5 @@ async def observing(run: Run, *, instances: int) -> AsyncGenerator[Observed, Non
         http = await stack.enter_async_context(
             httpx.AsyncClient(timeout=30, headers={"Authorization": f"Bearer {token}"})
         )
-        async with asyncio.timeout(_JOIN_S):
-            while len(watcher.reports()) < instances:
-                await asyncio.sleep(0.05)
+        await eventually(lambda: len(watcher.reports()) >= instances, timeout_s=_JOIN_S)
         yield Observed(run, watcher, writers, client.jetstream(), http)

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -263,13 +264,16 @@ async def test_changes_of_the_connection_are_logged_once(
     assert "reconnected" in lines[-1]
 
 
+def _is_disconnected(client: Client) -> bool:
+    return not client.is_connected
+
+
 async def test_closing_while_the_server_goes_away_is_quiet(nats_server: Servers) -> None:
     """A connection that breaks while it is closed closes at once, and cancels nobody."""
     for turns in range(8):
         client = await connect(nats_server.nats_url, name="test", timeout_s=10)
         await nats_server.kill("nats")
-        while client.is_connected:
-            await asyncio.sleep(0)
+        await eventually(partial(_is_disconnected, client), poll_s=0)
         for _ in range(turns):
             await asyncio.sleep(0)
         async with asyncio.timeout(SLACK_S):

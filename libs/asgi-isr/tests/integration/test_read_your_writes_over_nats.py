@@ -141,8 +141,7 @@ async def test_the_writer_waits_for_what_is_only_late(start: Start) -> None:
     rendered = len(pair.app.renders)
     async with asyncio.TaskGroup() as tasks:
         reply = tasks.create_task(ask(pair.late, 7))
-        while not pair.late.cache.counters.awaited:
-            await asyncio.sleep(0)
+        await eventually(lambda: pair.late.cache.counters.awaited, poll_s=0)
         pair.log.gate.set()
     assert reply.result().body == NEW
     assert "detail=shared" in reply.result().cache_status
@@ -157,7 +156,7 @@ async def test_a_mark_tells_that_a_write_has_come(start: Start) -> None:
     await pair.write(7, counted=False)
     async with asyncio.TaskGroup() as tasks:
         waiting = [tasks.create_task(ask(one, 7)) for one in (pair.prompt, pair.late)]
-        while not all(one.cache.counters.awaited for one in (pair.prompt, pair.late)):
-            await asyncio.sleep(0)
+        await eventually(lambda: pair.prompt.cache.counters.awaited, poll_s=0)
+        await eventually(lambda: pair.late.cache.counters.awaited, poll_s=0)
         await pair.mark(8)
     assert [task.result().body for task in waiting] == [NEW, NEW]
