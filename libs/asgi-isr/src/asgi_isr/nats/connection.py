@@ -152,12 +152,25 @@ class _Journal:
         self.last_error = ""
         self._client = client
         self._on_change = on_change
+        task = asyncio.current_task()
+        self._cancelling = 0 if task is None else task.cancelling()
 
     async def error(self, error: Exception) -> None:
+        if not self.established:
+            self._end_if_cancelled()
         text = str(error) or type(error).__name__
         if text != self.last_error and self.established:
             _logger.warning("NATS at %s: %s", self.place, text)
         self.last_error = text
+
+    def _end_if_cancelled(self) -> None:
+        """End connecting for the first time, of which nats-py has swallowed the cancellation.
+
+        It would try for ever, past the time limit. It calls `error` in the task that connects.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling() > self._cancelling:
+            raise asyncio.CancelledError
 
     async def disconnected(self) -> None:
         if not self._client.is_closed:
