@@ -22,6 +22,7 @@ from asgi_isr.types import Message
 PAGE = "/page"
 CLIENTS = 8
 OPENINGS = 50
+LOOK_EVERY = 10  # openings: a look at the memory goes through every object of the process
 # Over 40 openings: events that a given log keeps, and values of fields that pages share.
 GROWTH_BYTES_MAX = 256 * 1024
 OF_ONE_OPENING = (Session, Follower, Entry, asyncio.Task, asyncio.AbstractEventLoop)
@@ -35,7 +36,6 @@ async def use(app: CacheMiddleware) -> None:
     assert sum("collapsed" in reply.cache_status for reply in replies) == CLIENTS - 1
     assert "hit" in (await request(app, PAGE)).cache_status
     seq = await cache.invalidate(paths=(PAGE,))
-    assert "stored" not in (await request(app, "/other")).cache_status or seq
     waits = [cache.applied(seq + ahead, timeout_s=5) for ahead in (0, 0)]
     assert await asyncio.gather(*waits) == [True, True]
     assert "stored" in (await request(app, PAGE)).cache_status
@@ -65,16 +65,17 @@ def test_one_cache_lives_in_one_loop_after_another(given: str) -> None:
     kept: list[tuple[int, int]] = []
     tracemalloc.start()
     try:
-        for _ in range(OPENINGS):
+        for opening in range(1, OPENINGS + 1):
             asyncio.run(live(app))
             recording.scopes.clear()
             recording.renders.clear()
-            kept.append(held())
-            used.append(tracemalloc.get_traced_memory()[0])
+            if opening % LOOK_EVERY == 0:
+                kept.append(held())
+                used.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
     assert set(kept) == {kept[0]}
-    assert used[-1] - used[OPENINGS // 5] < GROWTH_BYTES_MAX
+    assert used[-1] - used[0] < GROWTH_BYTES_MAX
 
 
 async def test_each_opening_begins_without_pages() -> None:
