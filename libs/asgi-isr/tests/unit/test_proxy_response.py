@@ -73,7 +73,7 @@ def test_content_that_ends_with_the_connection(head: bytes, complete: bool) -> N
     ],
 )
 def test_reuse(line: bytes, reusable: bool) -> None:  # noqa: FBT001  a case
-    """A connection is kept when nothing speaks against it, and nothing followed the response."""
+    """A connection is kept when nothing forbids it, and nothing followed the response."""
     reader = ResponseReader(head_only=False)
     reader.feed(line)
     assert (reader.complete, reader.reusable) == (True, reusable)
