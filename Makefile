@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 MEMBERS := libs/contracts libs/chassis libs/asgi-isr libs/embedded services/api services/frontend-bff services/revalidator cli
 SYNCED := .venv/.synced
+# The tests start our programs a hundred times: what they import is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +33,8 @@ check: $(SYNCED) ## bring the system up, measure it, print the verdict, stop it
 
 # Tests wait most of the time, so there are more processes than processors.
 test: $(SYNCED) ## run all tests, in JOBS=4 processes
-	@$(BIN)/python -m pytest -n $(or $(JOBS),4) -m 'not quiet'
 	@$(BIN)/python -m pytest -m quiet
+	@$(BIN)/python -m pytest -n $(or $(JOBS),4) -m 'not quiet'
 
 test-unit: $(SYNCED) ## run the tests that need no server
 	@$(BIN)/python -m pytest libs services cli architecture -m 'not integration'

@@ -195,7 +195,7 @@ def stack() -> Iterator[Stack]:
     with directory() as place:
         running = Stack(place).start()
         yield running
-        assert running.stop() == 0
+        assert running.stop(signal.SIGTERM) == 0
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Kill each part in the middle of a replay of a year: what is true afterwards."""
+"""Kill each part in the middle of a replay of many days: what is true afterwards."""
 
 import asyncio
 import signal
@@ -15,7 +15,7 @@ import pytest
 from asgi_isr.testing import eventually_sync
 from nats.js.api import AckPolicy, ConsumerConfig
 
-DAYS = 250
+DAYS = 100
 WRITERS = 4
 RATE_PER_S = 60.0
 WRITE_TIMEOUT_S = 90.0
@@ -148,7 +148,7 @@ def ids_in_log(stack: Any) -> list[str]:
 def test_killed_in_the_middle_of_a_replay(
     year: Any, eventually: Any, name: str, factor: float
 ) -> None:
-    """After kill -9 of a part during 250 writes all pages are right, all events have a receipt."""
+    """After kill -9 of a part during 100 writes all pages are right, all events have a receipt."""
     stack, days = year
     every = list(paths(stack, days))
     for path in every:
@@ -165,7 +165,8 @@ def test_killed_in_the_middle_of_a_replay(
     eventually(stack.healthy)
 
     assert len(set(replay.events)) == DAYS
-    eventually(lambda: set(receipts(stack).values()) <= DONE)
+    # Each look reads every receipt there is.
+    eventually(lambda: set(receipts(stack).values()) <= DONE, poll_s=0.25)
     known = set(receipts(stack))
     logged = ids_in_log(stack)
     assert set(replay.events) <= known

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from perfcheck_embedded import Servers
 from redis.asyncio.connection import AbstractConnection
 
-OPENINGS = 50
+OPENINGS = 15
 CALLERS = 8
 TIMEOUT_S = 10.0
 PAGE = "/page"
@@ -44,7 +44,7 @@ async def contend(log: NatsLog, store: RedisStore, app: CacheMiddleware) -> None
 def test_given_log_and_store_open_again_in_each_loop(
     steady_servers: Servers, drop_stream_of: Callable[[str], None]
 ) -> None:
-    """Fifty loops in turn, with contended locks and connections; nothing is left of any."""
+    """Fifteen loops in turn, with contended locks and connections; nothing is left of any."""
     drop_stream_of(steady_servers.nats_url)
     log = NatsLog(steady_servers.nats_url, publish_marks=True, timeout_s=TIMEOUT_S)
     store = RedisStore(

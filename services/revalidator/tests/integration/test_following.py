@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from asgi_isr import Invalidation
 from asgi_isr.coherence import Snapshot, read_snapshot
+from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats import NatsLog
 from asgi_isr.stores.redis import RedisStore
 from asgi_isr.testing import eventually
@@ -116,7 +117,11 @@ async def test_lost_broker_is_told_and_found_again(
         assert (await client.get("/api/health/live")).status_code == 200
         await running.restart("nats")
         await eventually(lambda: has_status(client, "pass"), timeout_s=15)
-        second = await publisher.publish(Invalidation(tags=("b",)))
+        second = await eventually(  # its own connection may come back a little later
+            lambda: publisher.publish(Invalidation(tags=("b",))),
+            timeout_s=15,
+            ignoring=(LogUnavailableError,),
+        )
         snapshot = await snapshot_at(store, second)
         assert snapshot.hard["a"] == first
 
