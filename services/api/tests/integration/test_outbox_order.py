@@ -97,3 +97,34 @@ async def test_a_write_behind_one_that_does_not_end_is_refused(
             assert "took too long" in answer.json()["detail"]
         assert (await client.get(f"/days/{LAST}")).json() == before.json()
     assert fetch(copy_url, VISIBLE) == [(first,)]
+
+
+_NOW_US = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+
+async def test_numbers_begin_with_the_time(*, schema_url: str, fetch: Any) -> None:
+    """Each statement's numbers are at least the microseconds since 1970, and follow each other."""
+    [(before,)] = fetch(schema_url, _NOW_US)
+    async with _open(schema_url) as connection:
+        first = await _write(connection, "a", "b", "c")
+        [(between,)] = fetch(schema_url, _NOW_US)
+        second = await _write(connection, "d")
+    assert first == list(range(first[0], first[0] + 3))
+    assert before < first[0] < between < second[0] < 2**53
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["SELECT setval('outbox_id_seq', 1)", "DELETE FROM outbox"],
+    ids=["the table alone", "the sequence alone"],
+)
+async def test_a_clock_that_was_ahead_repeats_no_number(
+    *, schema_url: str, fetch: Any, kept: str
+) -> None:
+    """When it is right again, numbers count on from the highest one that is known."""
+    ahead = 2**52
+    fetch(schema_url, f"SELECT setval('outbox_id_seq', {ahead})")
+    async with _open(schema_url) as connection:
+        assert await _write(connection, "ahead") == [ahead + 1]
+        fetch(schema_url, kept)
+        assert await _write(connection, "right again") == [ahead + 2]

@@ -5,6 +5,9 @@ writers of the outbox wait for each other until they commit. So no row becomes v
 that was seen, and "every row up to N is in the log" is a statement that stays true. The price is
 that transactions with events commit one after the other; append last, and they hardly meet. The
 wait is bounded by `lock_timeout`.
+
+Ids are microseconds since 1970, or one more than the id before (migration 0007): no id is given
+twice, also not by a database that was put back to an earlier state.
 """
 
 from perfcheck_api.outbox.model import OUTBOX_SOURCE, Appended

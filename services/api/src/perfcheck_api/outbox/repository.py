@@ -85,7 +85,7 @@ PRUNE = """
 DELETE FROM outbox WHERE id IN (
     SELECT id FROM outbox
     WHERE published_at < now() - make_interval(secs => %s)
-    AND id < (SELECT max(id) FROM outbox) - %s
+    AND id < (SELECT id FROM outbox ORDER BY id DESC OFFSET %s LIMIT 1)
     LIMIT %s
 )
 """
