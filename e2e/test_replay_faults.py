@@ -134,7 +134,7 @@ def ids_in_log(stack: Any) -> list[str]:
             ids: list[str] = []
             while len(ids) < count:
                 messages = await reader.fetch(min(500, count - len(ids)), timeout=5)
-                ids += [str((message.headers or {})["Nats-Msg-Id"]) for message in messages]
+                ids += [str((message.headers or {})["ce-id"]) for message in messages]
             return ids
         finally:
             await client.close()

@@ -341,7 +341,7 @@ def all_published(fetch: Fetch) -> Callable[[str], Awaitable[None]]:
 
 @pytest.fixture
 def published(js: JetStreamContext) -> Callable[[int], Awaitable[list[tuple[int, str, bytes]]]]:
-    """Give a function that returns (seq, message id, body) of every event of the log from a seq."""
+    """Give a function that returns (seq, ce-id, body) of every event of the log from a seq."""
 
     async def read(first: int) -> list[tuple[int, str, bytes]]:
         last = (await js.stream_info(STREAM)).state.last_seq
@@ -349,7 +349,7 @@ def published(js: JetStreamContext) -> Callable[[int], Awaitable[list[tuple[int,
         for seq in range(first, last + 1):
             message = await js.get_msg(STREAM, seq=seq)
             if message.subject is not None and message.subject.startswith("cache.invalidations."):
-                identity = (message.headers or {})["Nats-Msg-Id"]
+                identity = (message.headers or {})["ce-id"]
                 found.append((seq, identity, message.data or b""))
         return found
 

@@ -55,7 +55,7 @@ async def _read(context: JetStreamContext) -> list[Logged]:
         headers = message.headers or {}
         through = int(headers[SEQUENCE_HEADER])
         subject, body = message.subject or "", message.data or b""
-        return Logged(seq, subject, headers["Nats-Msg-Id"], through, body, headers)
+        return Logged(seq, subject, headers.get("ce-id", ""), through, body, headers)
 
     found: list[Logged] = []
     for start in range(state.first_seq, state.last_seq + 1, 100):

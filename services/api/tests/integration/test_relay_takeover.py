@@ -135,7 +135,7 @@ async def _check(js: JetStreamContext, start: int, rows: list[tuple[int, str, in
         message = await js.get_msg(STREAM, seq=seq)
         headers = message.headers or {}
         if message.subject == OUTBOX_SUBJECT:
-            identities.append(headers["Nats-Msg-Id"])
+            identities.append(headers["ce-id"])
             reached = number_of[identities[-1]]
         assert int(headers[SEQUENCE_HEADER]) <= reached
     assert identities == [identity for _, identity, _ in rows]

@@ -10,16 +10,27 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 
+import msgspec
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM
 from asgi_isr.logs.nats import ensure_instances_stream, ensure_stream
-from asgi_isr.nats import PubAck, close, connect, keeping_cancellation, request
+from asgi_isr.nats import (
+    NO_MESSAGE_FOUND,
+    STREAM_NOT_FOUND,
+    PubAck,
+    RefusedError,
+    close,
+    connect,
+    keeping_cancellation,
+    request,
+)
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from perfcheck_api.errors import BrokerError
+from perfcheck_api.outbox.model import MARK_SUBJECT, OUTBOX_SUBJECT
 from perfcheck_api.outbox.window import (
     BROKER_REQUEST_S_MAX,
     MESSAGE_ID_HEADER,
@@ -40,6 +51,24 @@ class LogState(NamedTuple):
     created_at: int
     first: int
     last: int
+
+
+class Held(NamedTuple):
+    """A message of this service in the log: what the log knows it by, what all do, and its body."""
+
+    message_id: str
+    event_id: str
+    body: bytes
+
+
+class _StoredMessage(msgspec.Struct, frozen=True):
+    subject: str
+    data: bytes = b""
+    hdrs: bytes = b""
+
+
+class _StoredMessageReply(msgspec.Struct, frozen=True):
+    message: _StoredMessage
 
 
 class Broker:
@@ -69,13 +98,28 @@ class Broker:
             return None
         return LogState(info.config.first_seq or 0, info.state.first_seq, info.state.last_seq)
 
-    async def message_id(self, seq: int) -> str | None:
-        """Return the id of the message at `seq`, or None if there is none."""
+    async def own_message(self, seq: int) -> Held | None:
+        """Return what this service published at `seq`; None if the log holds no such message.
+
+        What others published there is not looked into: headers may hold anything, also our ids.
+        """
+        subject = f"$JS.API.STREAM.MSG.GET.{STREAM}"
+        question = request(
+            self._client, subject, b'{"seq":%d}' % seq, _StoredMessageReply,
+            timeout_s=BROKER_REQUEST_S_MAX,
+        )  # fmt: skip
         try:
-            message = await self._bounded("read a message", self._js.get_msg(STREAM, seq=seq))
+            message = (await self._bounded("read a message", question)).message
         except _MissingError:
             return None
-        return str((message.headers or {}).get(MESSAGE_ID_HEADER, ""))
+        if message.subject not in (OUTBOX_SUBJECT, MARK_SUBJECT):
+            return None
+        fields = dict(
+            line.split(": ", 1)
+            for line in message.hdrs.decode(errors="replace").split("\r\n")
+            if ": " in line
+        )
+        return Held(fields.get(MESSAGE_ID_HEADER, ""), fields.get("ce-id", ""), message.data)
 
     async def message_bytes_max(self) -> int:
         """Return the size of the largest message that the log takes, headers and body."""
@@ -137,6 +181,10 @@ class Broker:
                 return await action
         except NotFoundError as error:
             raise _MissingError(f"cannot {what}: {error}") from error
+        except RefusedError as error:
+            missing = error.code in {NO_MESSAGE_FOUND, STREAM_NOT_FOUND}
+            kind = _MissingError if missing else BrokerError
+            raise kind(f"cannot {what}: {error}") from error
         except (LogUnavailableError, NatsError, OSError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise BrokerError(f"cannot {what}: {reason}") from error

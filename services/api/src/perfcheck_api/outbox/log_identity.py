@@ -32,7 +32,7 @@ class Recovery(Enum):
 def judge(log: LogState | None, last: Acknowledged | None, id_at_last: str | None) -> Recovery:
     """Compare `log` with the `last` acknowledged message.
 
-    `id_at_last` is the id of the message that the log holds at `last.seq`, None if it holds none.
+    `id_at_last` is the id of our message that the log holds at `last.seq`, None if it holds none.
     """
     if last is None:
         return Recovery.USE
@@ -57,8 +57,8 @@ async def verify(connection: Connection, broker: Broker) -> Acknowledged | None:
     last = await repository.last_acknowledged(connection)
     log = await broker.state()
     held = log is not None and last is not None and log.first <= last.seq <= log.last
-    id_at_last = await broker.message_id(last.seq) if held and last is not None else None
-    recovery = judge(log, last, id_at_last)
+    at_last = await broker.own_message(last.seq) if held and last is not None else None
+    recovery = judge(log, last, None if at_last is None else at_last.message_id)
     if recovery is Recovery.USE or last is None:
         await broker.ensure_log()
         return last
@@ -91,7 +91,8 @@ async def _last_found(connection: Connection, broker: Broker, log: LogState | No
         for row in rows:
             if row.seq < log.first:
                 return row.seq  # removed by age or size, after everybody could read it
-            if await broker.message_id(row.seq) == str(row.message_id):
+            held = await broker.own_message(row.seq)
+            if held is not None and held.message_id == str(row.message_id):
                 return row.seq
         if len(rows) < _ROWS_PER_LOOK:
             return 0

@@ -32,6 +32,11 @@ class RelayMetrics:
             "Events that the log will never take; in place of each, everything was invalidated.",
             registry=registry,
         )
+        self._duplicates = Counter(
+            "perfcheck_outbox_duplicates",
+            "Messages whose id the log had seen from somebody else; published again under another.",
+            registry=registry,
+        )
         self._active = Gauge(
             "perfcheck_relay_active",
             "Whether this instance is the one that publishes.",
@@ -48,6 +53,10 @@ class RelayMetrics:
     def refused(self) -> None:
         """Note an event that the log will never take."""
         self._refused.inc()
+
+    def duplicate(self) -> None:
+        """Note a message whose id somebody else had used."""
+        self._duplicates.inc()
 
     def active(self, *, now: bool) -> None:
         """Note whether this instance publishes from `now` on."""

@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from asgi_isr.events import SUBJECT_PREFIX
+from asgi_isr.events import MARK_SUBJECT_PREFIX, SUBJECT_PREFIX
 
 OUTBOX_SOURCE = "api"
 OUTBOX_SUBJECT = f"{SUBJECT_PREFIX}.{OUTBOX_SOURCE}"
+MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{OUTBOX_SOURCE}"
 
 # Version, trace id, parent id, flags; higher versions may append more, which would not be ours to
 # pass on. Ids of zeros alone, and version ff, are invalid.
@@ -30,10 +31,15 @@ class Appended(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """A row to publish; `attempts` counts this one."""
+    """A row to publish; `attempts` counts this one.
+
+    `event_id` is what everybody knows the event by, `dedup_id` what the log does. The log takes
+    an id once, whoever gives it, so this one is a secret until the row is in the log.
+    """
 
     source_seq: int
     event_id: UUID
+    dedup_id: UUID
     subject: str
     payload: bytes
     event_time: datetime
@@ -42,7 +48,7 @@ class Pending(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """A message that the log said it holds at `seq`."""
+    """A message that the log said it holds at `seq`; its id is a row's `dedup_id`, or a mark's."""
 
     seq: int
     message_id: UUID

@@ -6,6 +6,11 @@ broker refuses a row in the middle, rows after it may stand in the log before it
 and the next one publishes them again from there. Events come to no harm by that, in another order
 or twice, and `Cache-Sequence` is true all the same: rows sent ahead bear the number below the
 batch, only the last one its own.
+
+The log takes an id (`Nats-Msg-Id`) once, whoever gives it and on whatever subject, and says
+"duplicate" to all who come later. So that answer alone proves nothing. Where a row was sent before,
+the log must hold this row at the sequence that it names; else, and always on a first attempt,
+somebody else used the id, and the row is published again under another one.
 """
 
 import logging
@@ -14,7 +19,6 @@ from uuid import UUID
 
 import msgspec
 from asgi_isr.events import (
-    MARK_SUBJECT_PREFIX,
     SEQUENCE_HEADER,
     Invalidation,
     encode,
@@ -28,12 +32,18 @@ from perfcheck_api.errors import BrokerError
 from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker
 from perfcheck_api.outbox.metrics import RelayMetrics
-from perfcheck_api.outbox.model import OUTBOX_SOURCE, OUTBOX_SUBJECT, Acknowledged, Pending
+from perfcheck_api.outbox.model import (
+    MARK_SUBJECT,
+    OUTBOX_SOURCE,
+    OUTBOX_SUBJECT,
+    Acknowledged,
+    Pending,
+)
 from perfcheck_api.outbox.window import MESSAGE_ID_HEADER, Message
 
-MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{OUTBOX_SOURCE}"
 BATCH_ROWS_MAX = 256
 PAYLOADS_BYTES_MAX = 4 * 1024 * 1024  # what a broker takes well within the time limit of an answer
+REDRAWS_MAX = 3  # of a row's id in one session
 
 _log = logging.getLogger(__name__)
 
@@ -114,6 +124,9 @@ class Publisher:
         named = str(mark_id)
         headers = {MESSAGE_ID_HEADER: named, SEQUENCE_HEADER: str(self._through)}
         ack = await self._broker.publish(Message(MARK_SUBJECT, mark_body(named), headers))
+        if ack.duplicate:
+            self._metrics.duplicate()
+            raise BrokerError(f"the log has the new mark's id already, at {ack.seq}")
         self._acknowledge(ack, mark_id)
         # Recorded first: a log that loses this mark must be found out, as pages may bear its fence.
         await repository.mark_acknowledged(self._connection, Acknowledged(ack.seq, mark_id))
@@ -126,12 +139,18 @@ class Publisher:
             acks, error = await self._broker.publish_ahead(
                 [_message(row, self._through) for row in ahead]
             )
-            for row, ack in zip(ahead, acks, strict=False):
-                published.append((row, self._taken(row, ack)))
+            answered = list(zip(ahead, acks, strict=False))
+            for row, ack in answered:
+                if not ack.duplicate:
+                    self._acknowledge(ack, row.dedup_id)
+                    published.append((row, ack.seq))
             if error is not None:
                 raise error
+            for row, ack in answered:
+                if ack.duplicate:
+                    published.append(await self._settled(row, ack, self._through))
         ack = await self._broker.publish(_message(last, last.source_seq))
-        published.append((last, self._taken(last, ack)))
+        published.append(await self._settled(last, ack, last.source_seq))
 
     async def _takeable(self, row: Pending) -> Pending:
         """Return `row`, or what stands in for it because the log will never take it."""
@@ -149,16 +168,38 @@ class Publisher:
         )
         return row._replace(subject=OUTBOX_SUBJECT, payload=encode(everything))
 
-    def _taken(self, row: Pending, ack: PubAck) -> int:
-        """Note that the log has `row`; return its sequence."""
-        if ack.duplicate and row.attempts == 1:
+    async def _settled(self, row: Pending, ack: PubAck, through: int) -> tuple[Pending, int]:
+        """Return `row` as the log has it, and its sequence: after a duplicate `ack` it is ensured.
+
+        Raises:
+            BrokerError: for each id that was drawn, the log had another message.
+
+        """
+        redraws = 0
+        while ack.duplicate and not await self._holds(row, ack.seq):
+            if redraws == REDRAWS_MAX:
+                raise BrokerError(
+                    f"the log takes outbox row {row.source_seq} for a duplicate again"
+                )
+            redraws += 1
+            # First: a relay that was replaced while it stood still has no session any more.
+            row = await repository.redraw(self._connection, row)
+            self._metrics.duplicate()
             _log.error(
-                "on the first attempt the log says it already has event %s (outbox row %s), at %s:"
-                " another event has the same id, and this one may not have been published",
+                "somebody used the id that event %s (outbox row %s) was published under, at %s of"
+                " the log; it is published again under another one",
                 row.event_id, row.source_seq, ack.seq,
             )  # fmt: skip
-        self._acknowledge(ack, row.event_id)
-        return ack.seq
+            ack = await self._broker.publish(_message(row, through))
+        self._acknowledge(ack, row.dedup_id)
+        return row, ack.seq
+
+    async def _holds(self, row: Pending, seq: int) -> bool:
+        """Return whether an earlier attempt brought `row` into the log, at `seq`."""
+        if row.attempts == 1:
+            return False
+        held = await self._broker.own_message(seq)
+        return held is not None and (held.event_id, held.body) == (str(row.event_id), row.payload)
 
     def _acknowledge(self, ack: PubAck, message_id: UUID) -> None:
         """Note an acknowledged message. Raises `BrokerError` when sequences went back."""
@@ -172,6 +213,7 @@ class Publisher:
 
 def _message(row: Pending, through: int) -> Message:
     headers = event_headers(str(row.event_id), OUTBOX_SOURCE, row.event_time)
+    headers[MESSAGE_ID_HEADER] = str(row.dedup_id)
     headers[SEQUENCE_HEADER] = str(through)
     if row.traceparent is not None:
         headers["traceparent"] = row.traceparent

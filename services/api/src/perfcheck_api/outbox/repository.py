@@ -13,8 +13,8 @@ from perfcheck_api.db import Connection, Database
 from perfcheck_api.outbox.model import OUTBOX_SOURCE, Acknowledged, Backlog, Pending
 
 # `attempts` must be on record before the broker sees the event: a duplicate answer to a first
-# attempt is an error, to a second one it is not. It need not survive a crash of the server, so this
-# commit does not wait for the disk (`unhurried`); it is on the way of every invalidation.
+# attempt is another's doing, to a second one it is not. It need not survive a crash of the server,
+# so this commit does not wait for the disk (`unhurried`); it is on the way of every invalidation.
 CLAIM = """
 WITH unhurried AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
@@ -26,11 +26,16 @@ WITH unhurried AS MATERIALIZED (
         SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM oldest
     ) o WHERE bytes_before < %s
 ), claimed AS (
-    UPDATE outbox o SET attempts = attempts + 1 FROM next, unhurried WHERE o.id = next.id
-    RETURNING o.id, o.event_id, o.subject, o.payload, o.event_time, o.attempts,
+    UPDATE outbox o SET attempts = attempts + 1, dedup_id = coalesce(dedup_id, gen_random_uuid())
+    FROM next, unhurried WHERE o.id = next.id
+    RETURNING o.id, o.event_id, o.dedup_id, o.subject, o.payload, o.event_time, o.attempts,
         o.traceparent
 )
-SELECT id, event_id, subject, payload, event_time, attempts, traceparent FROM claimed ORDER BY id
+SELECT id, event_id, dedup_id, subject, payload, event_time, attempts, traceparent FROM claimed
+ORDER BY id
+"""
+REDRAW = """
+UPDATE outbox SET dedup_id = gen_random_uuid(), attempts = 1 WHERE id = %s RETURNING dedup_id
 """
 
 ACKNOWLEDGED = """
@@ -72,11 +77,16 @@ FROM (
 ) unpublished
 """
 
-# The newest published rows at or below a sequence, to find what a log still holds.
-PUBLISHED_UP_TO = "SELECT seq, event_id FROM outbox WHERE seq <= %s ORDER BY seq DESC LIMIT %s"
+# The newest published rows at or below a sequence, to find what a log still holds. Without an id of
+# the log's own, a row was published by a release that used the event's.
+PUBLISHED_UP_TO = """
+SELECT seq, coalesce(dedup_id, event_id) FROM outbox WHERE seq <= %s ORDER BY seq DESC LIMIT %s
+"""
+# The log showed what these rows were published under: they get ids that nobody has seen.
 UNPUBLISH = """
 WITH forgotten AS (DELETE FROM relay_state WHERE source = %s)
-UPDATE outbox SET published_at = NULL, seq = NULL WHERE seq > %s
+UPDATE outbox SET published_at = NULL, seq = NULL, attempts = 0, dedup_id = gen_random_uuid()
+WHERE seq > %s
 """
 
 # Published rows are kept for a day, and the newest of them for ever: a log that lost its end is
@@ -98,6 +108,14 @@ async def claim(connection: Connection, *, rows_max: int, bytes_max: int) -> lis
     """
     cursor = await connection.execute(CLAIM, (rows_max, bytes_max))
     return [Pending(*row) for row in await cursor.fetchall()]
+
+
+async def redraw(connection: Connection, row: Pending) -> Pending:
+    """Return `row` with another id for the log; the attempt with it is the first."""
+    drawn = await (await connection.execute(REDRAW, (row.source_seq,))).fetchone()
+    if drawn is None:
+        raise RuntimeError(f"outbox row {row.source_seq} is gone before it was published")
+    return row._replace(dedup_id=drawn[0], attempts=1)
 
 
 async def mark_published(
