@@ -30,6 +30,7 @@ def test_stops_in_order_and_without_its_supervisor(own_stack: Any) -> None:
         processes = family(again.process.pid)
         assert len(processes) > 8
     finally:
+        again.http.close()
         again.process.send_signal(signal.SIGKILL)
     again.process.wait()
     _, alive = psutil.wait_procs(processes, timeout=45)

@@ -59,6 +59,7 @@ def from_environment() -> ASGIApp:
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         if settings.start_fails:
             raise RuntimeError("the database has no schema")
+        logging.getLogger("sample").info("lifespan entered")
         yield
         logging.getLogger("sample").info("lifespan left")
 

@@ -94,6 +94,16 @@ def test_second_signal_ends_the_drain(start_service: Start) -> None:
     assert service.process.wait(10) == 0
 
 
+def test_stopped_while_it_starts(start_service: Start) -> None:
+    """A SIGTERM between the lifespan's start and the server's is not lost: no worker is killed."""
+    service = start_service()
+    eventually_sync(lambda: "lifespan entered" in service.log(), timeout_s=20, poll_s=0)
+    service.process.terminate()
+    assert service.process.wait(60) == 0
+    assert "lifespan left" in service.log()
+    assert "Killing" not in service.log()
+
+
 def test_interrupt_of_the_group_drains_too(start_service: Start) -> None:
     """Ctrl-C reaches main process and worker at once; the worker still waits for the drain."""
     service = start_service(drain_s="1")

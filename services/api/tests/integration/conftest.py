@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import close, connect, ensure_stream
-from asgi_isr.testing import eventually
+from asgi_isr.testing import eventually, eventually_sync
 from nats.js import JetStreamContext
 from perfcheck_api.app import create_app
 from perfcheck_api.db import connect as connect_to_database
@@ -32,6 +32,7 @@ from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import SCOPES
 from perfcheck_embedded import Servers, free_port, servers
 from prometheus_client import CollectorRegistry
+from psycopg.errors import InsufficientPrivilege
 
 TOKEN_KEY = "a key that only the tests know, of more than 32 bytes"  # noqa: S105  of tests
 TODAY = date(2026, 11, 2)  # the Monday after the last day of the data
@@ -176,8 +177,11 @@ def _create(running: Servers, database: str, template: str | None = None) -> str
 
 
 def _drop(running: Servers, database: str) -> None:
+    drop = f'DROP DATABASE "{database}" WITH (FORCE)'.encode()
     with psycopg.connect(running.database_url, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)'.encode())
+        eventually_sync(  # autovacuum may be there, which only a superuser may end
+            lambda: connection.execute(drop), timeout_s=30, ignoring=(InsufficientPrivilege,)
+        )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from asgi_isr.frameworks.granian import stoppable
 from asgi_isr.proxy.app import create_app
 from asgi_isr.proxy.options import address, place
 from asgi_isr.proxy.settings import ProxySettings
@@ -103,12 +104,13 @@ def _start_worker(settings: ProxySettings, reader: Connection, writer: Connectio
     writer.close()  # this process's copy would keep the pipe open after the main process's end
     # Ctrl-C reaches the whole foreground group; the main process decides when a worker stops.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    app = stoppable(create_app(settings))
     _configure_logs()
     watch = threading.Thread(
         target=_watch, args=(reader, settings.stop_timeout_s), name="main-process", daemon=True
     )
     watch.start()
-    return create_app(settings)
+    return app
 
 
 def _watch(reader: Connection, stop_timeout_s: float) -> None:

@@ -27,6 +27,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from asgi_isr.frameworks.granian import stoppable
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
@@ -141,9 +142,10 @@ def _start_worker(
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     configure_logging(service, settings.instance_id, settings.log_level)
     _name_process(f"{service}-worker")
-    threading.Thread(target=_watch, args=(reader,), name="main-process", daemon=True).start()
     module, _, factory = target.partition(":")
-    return getattr(importlib.import_module(module), factory)()
+    app = stoppable(getattr(importlib.import_module(module), factory)())
+    threading.Thread(target=_watch, args=(reader,), name="main-process", daemon=True).start()
+    return app
 
 
 def _watch(reader: Connection) -> None:
