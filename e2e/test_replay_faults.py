@@ -79,9 +79,9 @@ class Replay:
 
 
 def paths(stack: Any, days: list[str]) -> Iterator[str]:
-    """Name every kind of page, and each page of the days."""
+    """Name every kind of page, those of a third of the currencies, and each page of the days."""
     listed = stack.http.get(f"{stack.api}/api/v1/currencies").json()["currencies"]
-    codes = [currency["code"] for currency in listed]
+    codes = [currency["code"] for currency in listed[::3]]
     yield from ("/", "/currencies", "/years")
     yield from (f"/currencies/{code}" for code in codes)
     yield from (f"/pairs/EUR/{code}" for code in codes)
