@@ -19,6 +19,7 @@ from asgi_isr.keys import event_tags, path_problem, tag_problem
 __all__ = [
     "EVENT_BYTES_MAX",
     "EVENT_TYPE",
+    "LOG_SUBJECT_PREFIX",
     "MARK_REQUEST_SUBJECT",
     "MARK_SUBJECT_PREFIX",
     "MODES",
@@ -41,6 +42,7 @@ STREAM = "CACHE_INVALIDATIONS"
 SUBJECT_PREFIX = "cache.invalidations.v1"
 MARK_SUBJECT_PREFIX = "cache.marks.v1"
 MARK_REQUEST_SUBJECT = "cache.mark-requests.v1"
+LOG_SUBJECT_PREFIX = "cache.log.v1"  # and the whole subject of a message: how readers hear of it
 EVENT_TYPE = "cache.invalidation.v1"
 # Header of a source that counts its events, as an outbox does: every event of this source with a
 # number up to this one stands in the log up to here. Marks carry it too (rule 12).

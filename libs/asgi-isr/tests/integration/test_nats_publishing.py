@@ -1,7 +1,6 @@
 """The stream as rule 7 wants it, and what `NatsLog` publishes into it."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,7 +20,6 @@ from asgi_isr.logs.nats import (
     LogConfigurationError,
     NatsLog,
     close,
-    ensure_instances_stream,
     ensure_stream,
 )
 from asgi_isr.ports import Log, LogMessage
@@ -29,7 +27,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import StorageType, StreamConfig
+from nats.js.api import RePublish, StorageType, StreamConfig
 from perfcheck_embedded import Servers
 
 NewClient = Callable[[str], Awaitable[Client]]
@@ -75,7 +73,9 @@ async def test_stream_is_as_rule_7_says(js: JetStreamContext) -> None:
     assert (config.storage, config.retention, config.discard) == ("file", "limits", "old")
     assert (config.max_age, config.max_bytes, config.max_msgs) == (7 * 86400, 1 << 30, -1)
     assert (config.max_msgs_per_subject, config.allow_msg_ttl) == (-1, False)
-    assert config.duplicate_window == 120
+    assert config.duplicate_window == 30
+    assert config.allow_direct
+    assert config.republish == RePublish(src=">", dest="cache.log.v1.>")
     assert time.monotonic() - now < 5
     with pytest.raises(NatsError):
         await js.purge_stream(STREAM)
@@ -103,7 +103,7 @@ async def test_unfit_stream_is_refused_with_every_flaw(js: JetStreamContext) -> 
     for flaw in (
         "subjects is",
         "first_seq is",
-        "deny_delete is False, must be true",
+        "deny_delete is false, must be true",
         "deny_purge is",
         "storage is",
         "max_msgs_per_subject is 1",
@@ -266,31 +266,3 @@ def test_a_log_is_open_in_one_loop_at_a_time(steady_servers: Servers) -> None:
         first.run(log.close())
         second.run(log.bounds())
         second.run(log.close())
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"storage": StorageType.MEMORY}, "storage"),
-        ({"max_age": 60.0}, "max_age"),
-        ({"max_msgs": 10}, "max_msgs"),
-        ({"max_consumers": 1}, "max_consumers"),
-        ({"subjects": ["cache.instances.v1.a"]}, "subjects"),
-    ],
-)
-async def test_stream_of_instances_that_may_lose_one_is_refused(
-    js: JetStreamContext, change: dict[str, Any], said: str
-) -> None:
-    """An instance that nobody knows of would be waited for by nobody; the error names the field."""
-    name = "CACHE_INSTANCES"
-    config: dict[str, Any] = {"subjects": ["cache.instances.v1.>"], "max_msgs_per_subject": 1}
-    with contextlib.suppress(NatsError):
-        await js.delete_stream(name)
-    await js.add_stream(StreamConfig(name=name, **(config | change)))
-    try:
-        with pytest.raises(LogConfigurationError, match=f"{said} is .*, must be"):
-            await ensure_instances_stream(js)
-    finally:
-        await js.delete_stream(name)
-    await ensure_instances_stream(js)
-    await ensure_instances_stream(js)

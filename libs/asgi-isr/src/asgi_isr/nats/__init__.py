@@ -1,11 +1,15 @@
 """JetStream, once: connections that come back, bounded requests, pull consumers, streams.
 
-For NATS 2.10 or newer. Whatever fails because of the broker is a `LogUnavailableError`.
+For NATS 2.11 or newer. Whatever fails because of the broker is a `LogUnavailableError`.
 """
 
+from asgi_isr.nats.api import API_PREFIX, Api
 from asgi_isr.nats.cancellation import end_if_cancelled, keeping_cancellation
+from asgi_isr.nats.configuration import LogConfigurationError
 from asgi_isr.nats.connection import close, connect, inbox_prefix, without_credentials
-from asgi_isr.nats.consumer import ConsumerSpec, Delivery, PullConsumer
+from asgi_isr.nats.consumer import Delivery, PullConsumer
+from asgi_isr.nats.consumer_spec import ConsumerSpec, ensure_consumer
+from asgi_isr.nats.headers import Headers
 from asgi_isr.nats.link import Link
 from asgi_isr.nats.requests import (
     NO_MESSAGE_FOUND,
@@ -15,24 +19,27 @@ from asgi_isr.nats.requests import (
     decode_reply,
     request,
 )
-from asgi_isr.nats.streams import LogConfigurationError, StreamSpec, check_stream, ensure_stream
+from asgi_isr.nats.streams import StreamSpec, ensure_stream
 
 __all__ = [
+    "API_PREFIX",
     "NO_MESSAGE_FOUND",
     "STREAM_NOT_FOUND",
+    "Api",
     "ConsumerSpec",
     "Delivery",
+    "Headers",
     "Link",
     "LogConfigurationError",
     "PubAck",
     "PullConsumer",
     "RefusedError",
     "StreamSpec",
-    "check_stream",
     "close",
     "connect",
     "decode_reply",
     "end_if_cancelled",
+    "ensure_consumer",
     "ensure_stream",
     "inbox_prefix",
     "keeping_cancellation",

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-__all__ = ["NS", "ack_offset"]
+__all__ = ["ACK_PREFIX", "NS", "ack_offset"]
 
+ACK_PREFIX = "$JS.ACK."
 NS = 1_000_000_000  # JetStream counts times in nanoseconds
 _SHORT = 9  # tokens without a domain and an account
 

@@ -13,6 +13,7 @@ from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.nats.cancellation import keeping_cancellation
+from asgi_isr.nats.headers import Headers
 
 NATS_CONNECT_S_MAX = 2.0
 RECONNECT_WAIT_S_MIN = 0.1
@@ -44,7 +45,7 @@ async def connect(
     """
     servers = [server.strip() for server in url.split(",")]
     tls = any(server.startswith("tls://") for server in servers)
-    client = _TlsClient() if tls else Client()
+    client = _TlsClient() if tls else _Client()
     user, password = _credentials(url)
     journal = _Journal(client, without_credentials(url), on_change)
     try:
@@ -109,7 +110,14 @@ def without_credentials(url: str) -> str:
     return re.sub(r"//[^@/,]*@", "//", url)
 
 
-class _TlsClient(Client):
+class _Client(Client):
+    """A client that reads on, whatever a publisher wrote into the headers of a message."""
+
+    async def _process_headers(self, headers: bytes | None) -> Headers | None:  # type: ignore[override]  # a dict there
+        return Headers(headers) if headers else None
+
+
+class _TlsClient(_Client):
     """A client that gives its password to a server only after TLS; nats-py asks the server."""
 
     def _connect_command(self) -> bytes:

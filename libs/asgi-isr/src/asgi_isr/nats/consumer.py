@@ -1,8 +1,8 @@
 """`PullConsumer`: one durable pull consumer, shared by all who fetch from it.
 
 nats-py's own pull subscription answers a missing consumer with silence. This one sees it (503, 409)
-and creates the consumer again, so that a stream that was lost and made anew is worked on from its
-first message.
+and sets the consumer up again, so that a stream that was lost and made anew is worked on from its
+first message; or waits until its owner has.
 """
 
 import asyncio
@@ -17,41 +17,16 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.nats.ack_subject import NS, ack_offset
+from asgi_isr.nats.ack_subject import ACK_PREFIX, NS, ack_offset
+from asgi_isr.nats.api import API_PREFIX, Api
+from asgi_isr.nats.consumer_spec import ConsumerSpec, ensure_consumer
 from asgi_isr.nats.link import Link
 
-__all__ = ["ConsumerSpec", "Delivery", "PullConsumer"]
+__all__ = ["Delivery", "PullConsumer"]
 
 _ANSWER_MARGIN_S = 0.5  # beyond the time that the server was given
 _NOTHING_LEFT = frozenset({"404", "408"})  # no messages; that time is over
 _logger = logging.getLogger(__name__)
-
-
-class ConsumerSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A durable consumer of `stream` with explicit acknowledgements.
-
-    What is not acknowledged within `ack_wait_s` is handed out again, without a bound on how often:
-    at the server's `max_deliver` a message would be dropped. At most `ack_pending_max` messages are
-    handed out and not acknowledged, over all who fetch. `subject` filters; "" is every message.
-    """
-
-    stream: str
-    durable: str
-    subject: str = ""
-    ack_wait_s: float = 30.0
-    ack_pending_max: int = 1000
-
-    def config(self) -> dict[str, object]:
-        """Return it as JetStream's API takes it."""
-        return {
-            "durable_name": self.durable,
-            **({"filter_subject": self.subject} if self.subject else {}),
-            "deliver_policy": "all",
-            "ack_policy": "explicit",
-            "ack_wait": int(self.ack_wait_s * NS),
-            "max_ack_pending": self.ack_pending_max,
-            "max_deliver": -1,
-        }
 
 
 class Delivery:
@@ -107,15 +82,21 @@ class Delivery:
 
 
 class PullConsumer:
-    """Fetches from the consumer `spec` over `link`, and creates it where it is missing.
+    """Fetches from the consumer `spec` over `link`, and creates or mends it when it begins.
 
-    For one task at a time.
+    Not where it is `foreign`: then another account owns it, and this one imports its API at
+    `api_prefix`; what `spec` says beside the names is then its owner's affair. For one task at a
+    time.
     """
 
-    def __init__(self, link: Link, spec: ConsumerSpec) -> None:
+    def __init__(
+        self, link: Link, spec: ConsumerSpec, *, api_prefix: str = API_PREFIX, foreign: bool = False
+    ) -> None:
         self._link = link
         self._spec = spec
-        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}"
+        self._api = Api(api_prefix)
+        self._foreign = foreign
+        self._next = self._api.consumer("MSG.NEXT", spec.stream, spec.durable)
         self._client: Client | None = None
         self._inbox = ""
         self._subscription: Subscription | None = None
@@ -128,7 +109,8 @@ class PullConsumer:
         """Return what there is, at most `count_max`; wait `wait_s` for the first.
 
         Raises `LogUnavailableError` for a broker that is down or frozen, a stream that is missing,
-        and a consumer that is gone; the next call creates it again.
+        and a consumer that is gone; the next call creates it again. Raises `LogConfigurationError`
+        for one that is otherwise than it must be and cannot be mended.
         """
         try:
             client = await self._prepared()
@@ -147,19 +129,10 @@ class PullConsumer:
             self._subscription = await client.subscribe(self._inbox, cb=self._take)
             self._client = client
             self._exists = False
-        if not self._exists:
-            await self.create()
+        if not self._exists and not self._foreign:
+            await ensure_consumer(self._link, self._spec, self._api)
             self._exists = True
         return client
-
-    async def create(self) -> None:
-        """Create the consumer; the same one may exist. Raises `LogUnavailableError`."""
-        stream, durable = self._spec.stream, self._spec.durable
-        await self._link.request(
-            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{durable}",
-            msgspec.json.encode({"stream_name": stream, "config": self._spec.config()}),
-            msgspec.Raw,
-        )
 
     async def _take(self, message: Msg) -> None:
         self._answers.append(message)
@@ -177,7 +150,8 @@ class PullConsumer:
                         self._answered.clear()
                         await self._answered.wait()
                     message = self._answers.popleft()
-                    if not message.reply:  # a status; a message has one, whatever its own headers
+                    if not message.reply.startswith(ACK_PREFIX):
+                        # A status: a message has such a reply, whatever its own headers.
                         self._end(message, found)
                         break
                     found.append(Delivery(client, message))

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asgi_isr.events import (
+    LOG_SUBJECT_PREFIX,
     MARK_REQUEST_SUBJECT,
     MARK_SUBJECT_PREFIX,
     STREAM,
@@ -65,6 +66,7 @@ def _reads(stream: str) -> tuple[str, ...]:
     return (
         f"$JS.API.STREAM.INFO.{stream}",
         f"$JS.API.STREAM.MSG.GET.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}",
         f"$JS.API.CONSUMER.CREATE.{stream}.>",
         f"$JS.API.CONSUMER.DELETE.{stream}.*",
         f"$JS.FC.{stream}.>",
@@ -117,6 +119,7 @@ FRONTEND_BFF_USER = NatsUser(
         f"{POPULAR_SUBJECT_PREFIX}.*",
         *_reads(STREAM),
     ),
+    subscribe=(f"{LOG_SUBJECT_PREFIX}.>",),
 )
 REVALIDATOR_USER = NatsUser(
     name="revalidator",
@@ -132,6 +135,7 @@ REVALIDATOR_USER = NatsUser(
         "$JS.ACK.>",
     ),
     subscribe=(
+        f"{LOG_SUBJECT_PREFIX}.>",
         f"{INSTANCES_SUBJECT_PREFIX}.>",
         f"{POSITIONS_SUBJECT_PREFIX}.>",
         f"{POPULAR_SUBJECT_PREFIX}.>",

@@ -16,6 +16,7 @@ from asgi_isr.coherence.live_set import LiveSet, Progress, Reached
 from asgi_isr.coherence.waiters import Waiters
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats.registrations import decoded, load
+from asgi_isr.nats.api import API_PREFIX, Api
 from asgi_isr.nats.cancellation import end_if_cancelled, keeping_cancellation
 from asgi_isr.nats.connection import close, connect
 from asgi_isr.nats.link import NATS_REQUEST_S_MAX
@@ -61,7 +62,8 @@ class Instances:
     `connection` is a client of the caller's, who closes it, or a URL. Whatever may have cost a
     report (a broken connection, messages dropped) makes the live set incomplete until it was loaded
     again; until then nothing counts as applied everywhere. An instance counts as silent only while
-    the broker answers here: a frozen connection says nothing of anybody's lease.
+    the broker answers here: a frozen connection says nothing of anybody's lease. `api_prefix` is as
+    in `NatsLog`.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Instances:
         clock: Clock | None = None,
         timeout_s: float = NATS_REQUEST_S_MAX,
         tls_ca_file: str = "",
+        api_prefix: str = API_PREFIX,
     ) -> None:
         self._tls_ca_file = tls_ca_file
+        self._api = Api(api_prefix)
         self._url = connection if isinstance(connection, str) else ""
         self._given = connection if isinstance(connection, Client) else None
         self._name = name
@@ -157,7 +161,8 @@ class Instances:
                 async with keeping_cancellation():
                     await client.flush()  # the server has the subscriptions now
                 self._live.loaded(
-                    await load(client, timeout_s=self._timeout_s), self._clock.monotonic()
+                    await load(client, self._api, timeout_s=self._timeout_s),
+                    self._clock.monotonic(),
                 )
             self._unhealthy_reason = None
             self._backoff.reset()

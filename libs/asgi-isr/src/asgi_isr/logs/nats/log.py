@@ -1,46 +1,19 @@
 """`NatsLog`: the `Log` port on a JetStream stream."""
 
-from calendar import timegm
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
-from typing import TypeVar
 
-import msgspec
 from nats.aio.client import Client
 
-from asgi_isr.errors import LogUnavailableError
-from asgi_isr.events import SOURCE, STREAM, Invalidation
+from asgi_isr.events import SOURCE, Invalidation
+from asgi_isr.logs.nats.direct_gets import DirectGets
+from asgi_isr.logs.nats.leader import Leader, StreamMissingError
 from asgi_isr.logs.nats.publisher import NewId, Publisher, new_id
 from asgi_isr.logs.nats.reader import PENDING_MESSAGES_MAX, Reader
 from asgi_isr.logs.nats.streams import ensure_stream
+from asgi_isr.nats.api import API_PREFIX, Api
 from asgi_isr.nats.link import NATS_REQUEST_S_MAX, Link
-from asgi_isr.nats.requests import NO_MESSAGE_FOUND, STREAM_NOT_FOUND, RefusedError
 from asgi_isr.ports import Bounds, Clock, LogMessage, Mark, SystemClock
 from asgi_isr.reports import PopularPages, Report
-
-T = TypeVar("T")
-
-
-class StreamMissingError(LogUnavailableError):
-    """There is no stream of invalidations yet."""
-
-
-class _StreamState(msgspec.Struct, frozen=True):
-    messages: int
-    first_seq: int
-    last_seq: int
-
-
-class _StreamInfo(msgspec.Struct, frozen=True):
-    state: _StreamState
-
-
-class _StoredTime(msgspec.Struct, frozen=True):
-    time: str
-
-
-class _StoredTimeReply(msgspec.Struct, frozen=True):
-    message: _StoredTime
 
 
 class NatsLog:
@@ -50,7 +23,10 @@ class NatsLog:
     Every call but `read` ends within `timeout_s`, or three times that where it has to wait for a
     connection; failures are `LogUnavailableError`. With `publish_marks` it creates the stream if it
     is missing and publishes marks itself, for an app without a relay; else the relay does both.
-    `source` names this process in subjects and events. `tls_ca_file` is as in `connect`.
+    `source` names this process in subjects and events. `tls_ca_file` is as in `connect`,
+    `api_prefix` where the JetStream API of the stream's account is found: where another account
+    imports it, that is not `$JS.API`. Who only reads creates nothing on the server: it subscribes
+    to `cache.log.v1.>`, and asks for the stream's state and messages.
 
     After `close` it can be used again, in another event loop too; with a client of the caller's
     only as long as that client can.
@@ -67,6 +43,7 @@ class NatsLog:
         clock: Clock | None = None,
         new_id: NewId = new_id,
         tls_ca_file: str = "",
+        api_prefix: str = API_PREFIX,
     ) -> None:
         self._link = Link(
             connection,
@@ -82,6 +59,8 @@ class NatsLog:
             clock=clock or SystemClock(),
             new_id=new_id,
         )
+        self._api = Api(api_prefix)
+        self._leader = Leader(self._link, self._api)
         self._creates_stream = publish_marks
         self._timeout_s = timeout_s
         self._pending_messages_max = pending_messages_max
@@ -89,48 +68,41 @@ class NatsLog:
 
     async def bounds(self) -> Bounds:
         """Return the first and last sequence of the log."""
-        subject = f"$JS.API.STREAM.INFO.{STREAM}"
+        if not self._creates_stream:
+            return (await self._leader.state()).bounds
         try:
-            state = (await self._request(subject, b"", _StreamInfo)).state
+            state = await self._leader.state()
         except StreamMissingError:
-            if not self._creates_stream:
-                raise
-            await ensure_stream((await self._link.client()).jetstream())
-            state = (await self._request(subject, b"", _StreamInfo)).state
-        first = state.first_seq if state.messages else state.last_seq + 1
-        return Bounds(first, state.last_seq)
+            pass
+        else:
+            if state.unreadable_reason() is None:
+                return state.bounds
+        await ensure_stream((await self._link.client()).jetstream(prefix=self._api.prefix))
+        return (await self._leader.state()).bounds
 
     async def stamp(self, seq: int) -> str | None:
-        """Return the time at which the event at `seq` was stored, in ns since 1970, or None."""
-        subject = f"$JS.API.STREAM.MSG.GET.{STREAM}"
-        try:
-            reply = await self._request(subject, b'{"seq":%d}' % seq, _StoredTimeReply)
-        except RefusedError as error:
-            if error.code == NO_MESSAGE_FOUND:
-                return None
-            raise
-        return str(nanoseconds(reply.message.time))
+        """Return the time at which the event at `seq` was stored, or None."""
+        return await self._leader.stamp(seq)
 
     async def read(self, after: int) -> AsyncGenerator[Sequence[LogMessage], None]:
         """Yield batches of messages above `after`, in order, without end.
 
         Where the log no longer holds `after + 1` it goes on with its first message; the reader sees
-        the gap in the sequences. Raises `LogUnavailableError` when the log ends before `after`, and
-        after any loss, broken connection or silence: read again from the last message.
+        the gap in the sequences. Raises `LogUnavailableError` when the log ends before `after`, was
+        recreated or set back, after a broken connection and when nobody answers: read again from
+        the last message.
         """
         client = await self._link.client()
         reader = Reader(
             client,
+            self._leader,
+            DirectGets(client, self._api, timeout_s=self._timeout_s),
             after,
             timeout_s=self._timeout_s,
             pending_messages_max=self._pending_messages_max,
         )
         self._readers.add(reader)
         try:
-            # JetStream would skip what is published up to `after`, and say nothing.
-            last = (await self.bounds()).last
-            if after > last:
-                raise LogUnavailableError(f"the log ends at {last}, before position {after}")
             await reader.open()
             while True:
                 yield await reader.batch()
@@ -182,23 +154,6 @@ class NatsLog:
             reader.end("the log was closed")
         await self._link.close()
 
-    async def _request(self, subject: str, body: bytes, reply: type[T]) -> T:
-        try:
-            return await self._link.request(subject, body, reply)
-        except RefusedError as error:
-            if error.code == STREAM_NOT_FOUND:
-                raise StreamMissingError(
-                    f"the stream {STREAM} does not exist; the writers' side creates it"
-                ) from error
-            raise
-
     def _wake(self) -> None:
         for reader in self._readers:
             reader.wake()
-
-
-def nanoseconds(time: str) -> int:
-    """Return an RFC 3339 time in UTC, with up to nine digits of a second, as ns since 1970."""
-    whole, _, fraction = time.removesuffix("Z").partition(".")
-    seconds = timegm(datetime.fromisoformat(whole).timetuple())
-    return seconds * 1_000_000_000 + int(fraction.ljust(9, "0") or 0)

@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 from nats.aio.client import Client
 
+from asgi_isr.nats.api import Api
 from asgi_isr.nats.requests import NO_MESSAGE_FOUND, RefusedError, request
 from asgi_isr.reports import INSTANCES_STREAM, INSTANCES_SUBJECT_PREFIX, Report
 
@@ -31,15 +32,16 @@ class _StoredReply(msgspec.Struct):
     message: _Stored
 
 
-async def load(client: Client, *, timeout_s: float) -> list[tuple[Report, float]]:
+async def load(client: Client, api: Api, *, timeout_s: float) -> list[tuple[Report, float]]:
     """Return every registration that is kept, and its age in seconds by the broker's clock.
 
     Raises `LogUnavailableError` without the stream or its broker.
     """
-    subject = f"$JS.API.STREAM.INFO.{INSTANCES_STREAM}"
+    subject = api.stream("INFO", INSTANCES_STREAM)
     asked = msgspec.json.encode({"subjects_filter": f"{INSTANCES_SUBJECT_PREFIX}.>"})
     info = await request(client, subject, asked, _Info, timeout_s=timeout_s)
-    subject = f"$JS.API.STREAM.MSG.GET.{INSTANCES_STREAM}"
+    # Of the leader alone: what a replica that lags does not hold would be taken for nobody.
+    subject = api.stream("MSG.GET", INSTANCES_STREAM)
     found = []
     for name in info.state.subjects:
         asked = msgspec.json.encode({"last_by_subj": name})

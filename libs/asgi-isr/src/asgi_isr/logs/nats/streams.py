@@ -2,7 +2,7 @@
 
 from nats.js import JetStreamContext
 
-from asgi_isr.events import MARK_SUBJECT_PREFIX, STREAM, SUBJECT_PREFIX
+from asgi_isr.events import LOG_SUBJECT_PREFIX, MARK_SUBJECT_PREFIX, STREAM, SUBJECT_PREFIX
 from asgi_isr.nats.streams import StreamSpec
 from asgi_isr.nats.streams import ensure_stream as ensure
 from asgi_isr.ports import Clock, SystemClock
@@ -12,6 +12,10 @@ __all__ = ["ensure_instances_stream", "ensure_stream", "instances_spec", "invali
 
 INVALIDATIONS_AGE_S_MAX = 7 * 86400.0
 INVALIDATIONS_BYTES_MAX = 1 << 30
+# A message is published again when its answer did not come: after a time limit, a connection, a
+# wait: some 15 s at most. Later it would be stored twice, which costs a second invalidation; but
+# for so long whoever takes an id first keeps others from using it.
+DUPLICATE_WINDOW_S = 30.0
 INSTANCES_BYTES_MAX = 16 * 1024 * 1024
 _REGISTRATION_MARGIN_S = 60.0  # a registration is kept for longer than any lease
 
@@ -29,8 +33,10 @@ def invalidations_spec(
         subjects=(f"{SUBJECT_PREFIX}.>", f"{MARK_SUBJECT_PREFIX}.>"),
         age_s_max=age_s_max,
         bytes_max=bytes_max,
+        duplicate_window_s=DUPLICATE_WINDOW_S,
         append_only=True,
         begins_with_time=True,
+        republish_prefix=LOG_SUBJECT_PREFIX,
         replicas=replicas,
     )
 
@@ -42,7 +48,6 @@ def instances_spec(*, replicas: int = 1) -> StreamSpec:
         description="The last word of each instance of the page cache",
         subjects=(f"{INSTANCES_SUBJECT_PREFIX}.>",),
         age_s_max=LEASE_S_MAX + _REGISTRATION_MARGIN_S,
-        age_s_min=LEASE_S_MAX,
         bytes_max=INSTANCES_BYTES_MAX,
         last_of_each_subject=True,
         replicas=replicas,
@@ -57,7 +62,7 @@ async def ensure_stream(
     bytes_max: int = INVALIDATIONS_BYTES_MAX,
     clock: Clock | None = None,
 ) -> bool:
-    """Create the stream of invalidations unless it exists; return whether this call created it.
+    """Create the stream of invalidations, or mend it; return whether this call created it.
 
     Several processes may call it at once. Take 3 `replicas` in production. Raises
     `LogConfigurationError` if a stream of this name exists that must not be used, and
@@ -68,7 +73,7 @@ async def ensure_stream(
 
 
 async def ensure_instances_stream(js: JetStreamContext, *, replicas: int = 1) -> None:
-    """Create the stream of registrations unless it exists.
+    """Create the stream of registrations, or mend it.
 
     Raises `LogConfigurationError` if a stream of this name exists that must not be used, and
     `LogUnavailableError` if JetStream does not answer.
