@@ -11,7 +11,8 @@ __all__ = ["Cdn", "CdnError", "PurgeEvent"]
 class PurgeEvent(NamedTuple):
     """One event's names.
 
-    `tags` are canonical, as pages carry them in `Cache-Tag`; `*` is everything.
+    `id` is no other event's, whoever published it: what was purged is remembered by it. `tags` are
+    canonical, as pages carry them in `Cache-Tag`; `*` is everything.
     """
 
     id: str

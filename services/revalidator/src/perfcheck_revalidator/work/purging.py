@@ -44,10 +44,14 @@ class Ended(NamedTuple):
 
 
 def purge_event(event: Event) -> PurgeEvent:
-    """Return the names of `event` that a page can carry; others have nothing to purge."""
+    """Return the names of `event` that a page can carry; others have nothing to purge.
+
+    Publishers choose the ids of their events, also one that another has. So the event is known by
+    its place in the log, which a dead letter keeps.
+    """
     named = event.invalidation
     return PurgeEvent(
-        event.original.id,
+        f"{event.seq} {event.original.id}",
         tuple(dict.fromkeys(canonical_tag(tag) for tag in named.tags if not tag_problem(tag))),
         tuple(dict.fromkeys(path for path in named.paths if not path_problem(path))),
     )
