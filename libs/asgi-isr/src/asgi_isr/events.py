@@ -24,6 +24,7 @@ __all__ = [
     "MARK_SUBJECT_PREFIX",
     "MODES",
     "NAMES_MAX",
+    "ORIGIN_HEADER",
     "REASON_CHARS_MAX",
     "SEQUENCE_HEADER",
     "SOURCE",
@@ -47,6 +48,9 @@ EVENT_TYPE = "cache.invalidation.v1"
 # Header of a source that counts its events, as an outbox does: every event of this source with a
 # number up to this one stands in the log up to here. Marks carry it too (rule 12).
 SEQUENCE_HEADER = "Cache-Sequence"
+# Header of a source that reads its data from one origin: which one, as it named itself when the
+# message was published. Answers of the source bear it too (rule 13).
+ORIGIN_HEADER = "Cache-Origin"
 SOURCE = "asgi-isr"  # of a publisher that names none
 
 NAMES_MAX = 1000  # tags and paths of one event

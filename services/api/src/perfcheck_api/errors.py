@@ -61,3 +61,11 @@ class SourceError(ApiError):
 
 class BrokerError(ApiError):
     """The broker is out of reach, did not answer in time, or refused; says which."""
+
+
+class DatabaseChangedError(ApiError):
+    """Under a session the database became another, or lost rows; the next session compares it."""
+
+
+class SupersededError(ApiError):
+    """Another database has the log: this one must not be served from, nor published to the log."""

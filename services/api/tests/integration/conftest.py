@@ -5,7 +5,7 @@ import csv
 import io
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import close, connect, ensure_stream
 from asgi_isr.testing import eventually, eventually_sync
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 from perfcheck_api.app import create_app
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.ingest.load import Summary, ingest
@@ -163,6 +164,23 @@ def running() -> Iterator[Servers]:
     """Give one PostgreSQL and one NATS to all tests; each gets a database of its own."""
     with servers(valkey=False) as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def new_log(request: pytest.FixtureRequest) -> None:
+    """Begin each test without a log: the one of another test has heard of another database."""
+    if "running" not in request.fixturenames:
+        return
+
+    async def remove() -> None:
+        client = await connect(
+            request.getfixturevalue("running").nats_url, name="test", timeout_s=10
+        )
+        with suppress(NotFoundError):
+            await client.jetstream().delete_stream(STREAM)
+        await close(client)
+
+    asyncio.run(remove())
 
 
 def _at(url: str, database: str) -> str:

@@ -11,15 +11,16 @@ from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
 from asgi_isr.testing import RecordingApp, eventually, ready, request
 from nats.js import JetStreamContext
 from perfcheck_api import outbox
-from perfcheck_api.db import DatabaseError
+from perfcheck_api.db import Connection, DatabaseError
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.errors import BrokerError
 from perfcheck_api.outbox import repository
-from perfcheck_api.outbox.broker import connected
+from perfcheck_api.outbox.broker import Broker, connected
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.model import OUTBOX_SUBJECT, Acknowledged
 from perfcheck_api.outbox.publisher import Publisher
 from perfcheck_api.outbox.window import MESSAGE_ID_HEADER
+from perfcheck_api.outbox.witness import Witness
 from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers
 from prometheus_client import CollectorRegistry
@@ -57,6 +58,13 @@ async def _append(url: str, *reasons: str) -> list[UUID]:
         return [row.event_id for row in await outbox.append_many(connection, events)]
 
 
+async def _begin(
+    connection: Connection, broker: Broker, last: Acknowledged | None, registry: CollectorRegistry
+) -> Publisher:
+    database = Witness(await repository.server(connection), await repository.place(connection))
+    return await Publisher.begin(connection, broker, last, database, RelayMetrics(registry))
+
+
 async def _publish_all(url: str, nats_url: str) -> float | None:
     """Publish what waits, in one session; return how many ids were somebody else's."""
     registry = CollectorRegistry()
@@ -65,7 +73,7 @@ async def _publish_all(url: str, nats_url: str) -> float | None:
         connect_to_database(Secret(url), name="test", statement_timeout_s=20) as connection,
     ):
         last = await repository.last_acknowledged(connection)
-        publisher = await Publisher.begin(connection, broker, last, RelayMetrics(registry))
+        publisher = await _begin(connection, broker, last, registry)
         while await publisher.publish_batch():
             pass
     return registry.get_sample_value(DUPLICATES)
@@ -234,8 +242,8 @@ async def test_two_relays_that_publish_the_same_rows(
         async with connect_to_database(
             Secret(schema_url), name="frozen", statement_timeout_s=20
         ) as connection:
-            frozen = await Publisher.begin(connection, broker, None, RelayMetrics(registry))
-            rows = await repository.claim(connection, rows_max=10, bytes_max=10_000)
+            frozen = await _begin(connection, broker, None, registry)
+            _, rows = await repository.claim(connection, rows_max=10, bytes_max=10_000)
         assert await _publish_all(schema_url, running.nats_url) == 0
         with pytest.raises(DatabaseError):  # its session was ended, so that another could lead
             await frozen._publish(rows, [])
@@ -268,7 +276,7 @@ async def test_the_id_of_a_mark_that_is_taken_is_no_mark(
         connected(running.nats_url, name="test") as broker,
         connect_to_database(Secret(schema_url), name="test", statement_timeout_s=20) as connection,
     ):
-        publisher = await Publisher.begin(connection, broker, None, RelayMetrics(registry))
+        publisher = await _begin(connection, broker, None, registry)
         with pytest.raises(BrokerError, match="has the new mark's id already"):
             await publisher.mark([], taken)
         assert await repository.last_acknowledged(connection) is None

@@ -30,7 +30,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from perfcheck_api.errors import BrokerError
-from perfcheck_api.outbox.model import MARK_SUBJECT, OUTBOX_SUBJECT
+from perfcheck_api.outbox.model import MARK_SUBJECT, OUTBOX_SUBJECT, OWN_SUBJECTS
 from perfcheck_api.outbox.window import (
     BROKER_REQUEST_S_MAX,
     MESSAGE_ID_HEADER,
@@ -38,9 +38,9 @@ from perfcheck_api.outbox.window import (
     Sent,
     Window,
 )
+from perfcheck_api.outbox.witness import WITNESS_HEADER, Witness, decode
 
 BROKER_CONNECT_S_MAX = 2.0
-_EXPECTED_STREAM_HEADER = "Nats-Expected-Stream"
 
 ResultT = TypeVar("ResultT")
 
@@ -59,16 +59,31 @@ class Held(NamedTuple):
     message_id: str
     event_id: str
     body: bytes
+    seq: int
+    witness: Witness | None
 
 
 class _StoredMessage(msgspec.Struct, frozen=True):
     subject: str
+    seq: int
     data: bytes = b""
     hdrs: bytes = b""
 
 
 class _StoredMessageReply(msgspec.Struct, frozen=True):
     message: _StoredMessage
+
+
+def _expecting(newest: int | None) -> dict[str, str]:
+    """Return the headers by which the stream refuses what comes after another's message."""
+    headers = {"Nats-Expected-Stream": STREAM}
+    if newest is not None:
+        headers["Nats-Expected-Last-Subject-Sequence"] = str(newest)
+        headers["Nats-Expected-Last-Subject-Sequence-Subject"] = OWN_SUBJECTS
+    return headers
+
+
+EXPECTING_BYTES_MAX = Message("", b"", _expecting(2**63)).size_bytes
 
 
 class Broker:
@@ -79,6 +94,7 @@ class Broker:
         self._js = client.jetstream(timeout=BROKER_REQUEST_S_MAX)
         self._broken = broken
         self._window: Window | None = None
+        self._newest: int | None = None
 
     async def wait_until_broken(self) -> None:
         """Return when the connection is gone; the session must end then."""
@@ -103,9 +119,22 @@ class Broker:
 
         What others published there is not looked into: headers may hold anything, also our ids.
         """
-        subject = f"$JS.API.STREAM.MSG.GET.{STREAM}"
+        return await self._held(b'{"seq":%d}' % seq)
+
+    async def newest(self, subject: str = OWN_SUBJECTS) -> Held | None:
+        """Return the newest message of this service, or None.
+
+        From the call for all its subjects on, nothing is published here unless that one still is
+        the newest, or what was published here since.
+        """
+        held = await self._held(b'{"last_by_subj":"%s"}' % subject.encode())
+        if subject == OWN_SUBJECTS:
+            self._newest = 0 if held is None else held.seq
+        return held
+
+    async def _held(self, query: bytes) -> Held | None:
         question = request(
-            self._client, subject, b'{"seq":%d}' % seq, _StoredMessageReply,
+            self._client, f"$JS.API.STREAM.MSG.GET.{STREAM}", query, _StoredMessageReply,
             timeout_s=BROKER_REQUEST_S_MAX,
         )  # fmt: skip
         try:
@@ -119,7 +148,10 @@ class Broker:
             for line in message.hdrs.decode(errors="replace").split("\r\n")
             if ": " in line
         )
-        return Held(fields.get(MESSAGE_ID_HEADER, ""), fields.get("ce-id", ""), message.data)
+        return Held(
+            fields.get(MESSAGE_ID_HEADER, ""), fields.get("ce-id", ""), message.data,
+            message.seq, decode(fields.get(WITNESS_HEADER, "")),
+        )  # fmt: skip
 
     async def message_bytes_max(self) -> int:
         """Return the size of the largest message that the log takes, headers and body."""
@@ -136,7 +168,7 @@ class Broker:
 
     async def publish(self, message: Message) -> PubAck:
         """Publish one message and wait until the stream has it."""
-        return await self._bounded(
+        ack = await self._bounded(
             "publish",
             request(
                 self._client,
@@ -144,19 +176,31 @@ class Broker:
                 message.body,
                 PubAck,
                 timeout_s=BROKER_REQUEST_S_MAX,
-                headers={**message.headers, _EXPECTED_STREAM_HEADER: STREAM},
+                headers={**message.headers, **_expecting(self._newest)},
             ),
         )
+        self._follow(ack)
+        return ack
 
     async def publish_ahead(self, messages: Sequence[Message]) -> Sent:
         """Publish all without waiting in between, then wait until each has an answer.
 
-        Where one is refused, those after it may stand in the log all the same.
+        Where one is refused, those after it may stand in the log all the same. That nobody else
+        publishes for this service is asked with the first.
         """
         if self._window is None:
             self._window = Window(self._client)
             await self._bounded("subscribe", self._window.open())
-        return await self._bounded("publish", self._window.send(messages))
+        first, *others = messages
+        first = first._replace(headers={**first.headers, **_expecting(self._newest)})
+        sent = await self._bounded("publish", self._window.send([first, *others]))
+        for ack in sent.acks:
+            self._follow(ack)
+        return sent
+
+    def _follow(self, ack: PubAck) -> None:
+        if self._newest is not None and not ack.duplicate:
+            self._newest = ack.seq
 
     async def listen_for_mark_requests(self, accept: Callable[[str], None]) -> None:
         """Call `accept` with the reply subject of each request for a mark from now on."""

@@ -37,6 +37,16 @@ class RelayMetrics:
             "Messages whose id the log had seen from somebody else; published again under another.",
             registry=registry,
         )
+        self._went_back = Counter(
+            "perfcheck_database_went_back",
+            "How often everything was invalidated, since the database was not what the log knew.",
+            registry=registry,
+        )
+        self._superseded = Gauge(
+            "perfcheck_relay_superseded",
+            "Whether another database has taken over the log from that of this instance.",
+            registry=registry,
+        )
         self._active = Gauge(
             "perfcheck_relay_active",
             "Whether this instance is the one that publishes.",
@@ -57,6 +67,14 @@ class RelayMetrics:
     def duplicate(self) -> None:
         """Note a message whose id somebody else had used."""
         self._duplicates.inc()
+
+    def went_back(self) -> None:
+        """Note that everything was invalidated, since the database went back."""
+        self._went_back.inc()
+
+    def superseded(self, *, now: bool) -> None:
+        """Note whether another database has the log."""
+        self._superseded.set(now)
 
     def active(self, *, now: bool) -> None:
         """Note whether this instance publishes from `now` on."""

@@ -15,6 +15,7 @@ from asgi_isr.events import MARK_SUBJECT_PREFIX, SUBJECT_PREFIX
 OUTBOX_SOURCE = "api"
 OUTBOX_SUBJECT = f"{SUBJECT_PREFIX}.{OUTBOX_SOURCE}"
 MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{OUTBOX_SOURCE}"
+OWN_SUBJECTS = f"cache.*.v1.{OUTBOX_SOURCE}"  # both
 
 # Version, trace id, parent id, flags; higher versions may append more, which would not be ours to
 # pass on. Ids of zeros alone, and version ff, are invalid.

@@ -11,6 +11,9 @@ The log takes an id (`Nats-Msg-Id`) once, whoever gives it and on whatever subje
 "duplicate" to all who come later. So that answer alone proves nothing. Where a row was sent before,
 the log must hold this row at the sequence that it names; else, and always on a first attempt,
 somebody else used the id, and the row is published again under another one.
+
+Marks and the last message of a batch bear a witness of the database, which the next session
+compares with it (rule 13).
 """
 
 import logging
@@ -19,6 +22,7 @@ from uuid import UUID
 
 import msgspec
 from asgi_isr.events import (
+    ORIGIN_HEADER,
     SEQUENCE_HEADER,
     Invalidation,
     encode,
@@ -28,9 +32,9 @@ from asgi_isr.events import headers as event_headers
 from asgi_isr.nats import PubAck
 
 from perfcheck_api.db import Connection
-from perfcheck_api.errors import BrokerError
+from perfcheck_api.errors import BrokerError, DatabaseChangedError
 from perfcheck_api.outbox import repository
-from perfcheck_api.outbox.broker import Broker
+from perfcheck_api.outbox.broker import EXPECTING_BYTES_MAX, Broker
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.model import (
     MARK_SUBJECT,
@@ -40,6 +44,8 @@ from perfcheck_api.outbox.model import (
     Pending,
 )
 from perfcheck_api.outbox.window import MESSAGE_ID_HEADER, Message
+from perfcheck_api.outbox.witness import WITNESS_HEADER, Place, Witness
+from perfcheck_api.outbox.writer import append
 
 BATCH_ROWS_MAX = 256
 PAYLOADS_BYTES_MAX = 4 * 1024 * 1024  # what a broker takes well within the time limit of an answer
@@ -57,6 +63,7 @@ class Publisher:
         broker: Broker,
         *,
         acknowledged: Acknowledged | None,
+        database: Witness,
         through: int,
         message_bytes_max: int,
         metrics: RelayMetrics,
@@ -64,9 +71,11 @@ class Publisher:
         self._connection = connection
         self._broker = broker
         self._acknowledged = acknowledged
+        self._database = database
         self._through = through
         self._message_bytes_max = message_bytes_max
         self._metrics = metrics
+        self.witnesses = 0  # in the log, by this session
 
     @classmethod
     async def begin(
@@ -74,6 +83,7 @@ class Publisher:
         connection: Connection,
         broker: Broker,
         acknowledged: Acknowledged | None,
+        database: Witness,
         metrics: RelayMetrics,
     ) -> Self:
         """Begin where the last session ended; `acknowledged` is the last message in the log."""
@@ -81,6 +91,7 @@ class Publisher:
             connection,
             broker,
             acknowledged=acknowledged,
+            database=database,
             through=await repository.published_through(connection),
             message_bytes_max=await broker.message_bytes_max(),
             metrics=metrics,
@@ -96,34 +107,56 @@ class Publisher:
 
         Raises:
             BrokerError: for the first row that was not taken; those before it are on record.
+            DatabaseChangedError: the outbox is not what it was at the last batch.
 
         """
-        rows = await repository.claim(
+        place, rows = await repository.claim(
             self._connection, rows_max=BATCH_ROWS_MAX, bytes_max=PAYLOADS_BYTES_MAX
         )
+        self._move(place)
         if not rows:
             return False
         # A row below, unpublished again since by hand, must not pass for one that is in the log.
         self._through = rows[0].source_seq - 1
-        taken = [await self._takeable(row) for row in rows]
+        told_bytes = Message("", b"", self._told()).size_bytes + EXPECTING_BYTES_MAX
+        taken = [await self._takeable(row, told_bytes) for row in rows]
         published: list[tuple[Pending, int]] = []
         try:
             await self._publish(taken, published)
         finally:
-            if published and self._acknowledged is not None:
-                lags_s = await repository.mark_published(
-                    self._connection, published, self._acknowledged
-                )
-                self._metrics.published(lags_s)
+            await self._record(published)
         self._through = rows[-1].source_seq
         size = sum(len(row.payload) for row in rows)
         return len(rows) == BATCH_ROWS_MAX or size >= PAYLOADS_BYTES_MAX
+
+    async def invalidate_everything(self, heard: Witness | None, reason: str) -> None:
+        """Publish, before any other row, that everything changed: the database went back.
+
+        `heard` is the newest witness of the log, which what is published from here on replaces. The
+        event is a row that commits once the log has it. So its number is above all that the log, or
+        a token, may know; and where the commit fails, the log knows of a row that does not exist.
+        """
+        _log.error("everything is invalidated, since the database went back: %s", reason)
+        if heard is not None:
+            self._database = self._database.after(heard)
+        event = Invalidation(tags=("*",), reason=f"the database went back: {reason}")
+        async with self._connection.transaction():
+            if heard is not None:
+                await repository.raise_numbers(self._connection, heard.place.row)
+            appended = await append(self._connection, event)
+            row = await repository.claim_one(self._connection, appended.source_seq)
+            self._move(await repository.place(self._connection))
+            message = self._witnessed(_message(row, self._through))
+            ack = await self._broker.publish(message)
+            await self._record([await self._settled(row, ack, message)])
+        self._metrics.went_back()
 
     async def mark(self, waiting: list[str], mark_id: UUID) -> None:
         """Publish a mark and tell its sequence and id to everyone in `waiting`."""
         named = str(mark_id)
         headers = {MESSAGE_ID_HEADER: named, SEQUENCE_HEADER: str(self._through)}
-        ack = await self._broker.publish(Message(MARK_SUBJECT, mark_body(named), headers))
+        message = self._witnessed(Message(MARK_SUBJECT, mark_body(named), headers))
+        ack = await self._broker.publish(message)
         if ack.duplicate:
             self._metrics.duplicate()
             raise BrokerError(f"the log has the new mark's id already, at {ack.seq}")
@@ -132,29 +165,59 @@ class Publisher:
         await repository.mark_acknowledged(self._connection, Acknowledged(ack.seq, mark_id))
         await self._broker.reply(waiting, msgspec.json.encode({"seq": ack.seq, "id": named}))
 
+    async def _record(self, published: list[tuple[Pending, int]]) -> None:
+        if published and self._acknowledged is not None:
+            lags_s = await repository.mark_published(
+                self._connection, published, self._acknowledged
+            )
+            self._metrics.published(lags_s)
+
+    def _move(self, place: Place) -> None:
+        """Take over how far the database is.
+
+        Raises `DatabaseChangedError` where that does not follow from what was seen before: somebody
+        restored the table under this session.
+        """
+        before = self._database.place
+        if place.outbox != before.outbox or place.row < before.row:
+            raise DatabaseChangedError("the outbox was replaced, or lost rows")
+        self._database = msgspec.structs.replace(self._database, place=place)
+
+    def _witnessed(self, message: Message) -> Message:
+        """Return `message` with a witness of the database."""
+        self.witnesses += 1
+        return message._replace(headers={**message.headers, **self._told()})
+
+    def _told(self) -> dict[str, str]:
+        origin = self._database.server.origin
+        return {ORIGIN_HEADER: origin, WITNESS_HEADER: self._database.encode()}
+
     async def _publish(self, rows: list[Pending], published: list[tuple[Pending, int]]) -> None:
         """Publish `rows`, noting in `published` each one that the log has, in order."""
         *ahead, last = rows
         if ahead:
-            acks, error = await self._broker.publish_ahead(
-                [_message(row, self._through) for row in ahead]
-            )
-            answered = list(zip(ahead, acks, strict=False))
-            for row, ack in answered:
+            messages = [_message(row, self._through) for row in ahead]
+            acks, error = await self._broker.publish_ahead(messages)
+            answered = list(zip(ahead, acks, messages, strict=False))
+            for row, ack, _ in answered:
                 if not ack.duplicate:
                     self._acknowledge(ack, row.dedup_id)
                     published.append((row, ack.seq))
             if error is not None:
                 raise error
-            for row, ack in answered:
+            for row, ack, message in answered:
                 if ack.duplicate:
-                    published.append(await self._settled(row, ack, self._through))
-        ack = await self._broker.publish(_message(last, last.source_seq))
-        published.append(await self._settled(last, ack, last.source_seq))
+                    published.append(await self._settled(row, ack, message))
+        message = self._witnessed(_message(last, last.source_seq))
+        ack = await self._broker.publish(message)
+        published.append(await self._settled(last, ack, message))
 
-    async def _takeable(self, row: Pending) -> Pending:
-        """Return `row`, or what stands in for it because the log will never take it."""
-        reason = _refusal(row, self._message_bytes_max)
+    async def _takeable(self, row: Pending, told_bytes: int) -> Pending:
+        """Return `row`, or what stands in for it because the log will never take it.
+
+        `told_bytes` is the size of what is said beside the event.
+        """
+        reason = _refusal(row, told_bytes, self._message_bytes_max)
         if reason is None:
             return row
         await repository.mark_refused(self._connection, row, reason)
@@ -168,8 +231,10 @@ class Publisher:
         )
         return row._replace(subject=OUTBOX_SUBJECT, payload=encode(everything))
 
-    async def _settled(self, row: Pending, ack: PubAck, through: int) -> tuple[Pending, int]:
+    async def _settled(self, row: Pending, ack: PubAck, message: Message) -> tuple[Pending, int]:
         """Return `row` as the log has it, and its sequence: after a duplicate `ack` it is ensured.
+
+        `message` is how it was published.
 
         Raises:
             BrokerError: for each id that was drawn, the log had another message.
@@ -190,7 +255,8 @@ class Publisher:
                 " the log; it is published again under another one",
                 row.event_id, row.source_seq, ack.seq,
             )  # fmt: skip
-            ack = await self._broker.publish(_message(row, through))
+            drawn = {MESSAGE_ID_HEADER: str(row.dedup_id)}
+            ack = await self._broker.publish(message._replace(headers={**message.headers, **drawn}))
         self._acknowledge(ack, row.dedup_id)
         return row, ack.seq
 
@@ -220,13 +286,13 @@ def _message(row: Pending, through: int) -> Message:
     return Message(row.subject, row.payload, headers)
 
 
-def _refusal(row: Pending, bytes_max: int) -> str | None:
+def _refusal(row: Pending, told_bytes: int, bytes_max: int) -> str | None:
     """Say why the log will never take `row`, or return None."""
     if row.subject != OUTBOX_SUBJECT:
         return (
             f"its subject is {row.subject[:200]!r}; this service publishes to {OUTBOX_SUBJECT} only"
         )
-    size = _message(row, row.source_seq).size_bytes
+    size = _message(row, row.source_seq).size_bytes + told_bytes
     if size > bytes_max:
         return f"it has {size} bytes, the log accepts at most {bytes_max}: raise max_payload"
     return None

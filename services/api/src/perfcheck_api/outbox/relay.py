@@ -11,8 +11,14 @@ at once. Then another takes over. A frozen relay that thaws finds its session en
 the database next, which it does before each batch; what it sends before that of a batch that it
 had begun, the log knows by its id already.
 
+Before it publishes anything, a session compares the database with what the log heard of it last
+(rule 13): one that went back has everything invalidated first; one that another has taken the log
+from publishes nothing. Two relays of two databases publish after each other's messages never: the
+log refuses it, which ends the session.
+
 Marks (rule 8): a pass that began after a request came, and published every row that it found,
-proves that the relay and the log work. Then one mark is published for all who wait.
+proves that the relay and the log work. Then one mark is published for all who wait. Where nothing
+was published for a while, a mark is all the same: it tells how far the database is.
 """
 
 import asyncio
@@ -27,13 +33,15 @@ from asgi_isr.backoff import Backoff
 from perfcheck_chassis.secret import Secret
 
 from perfcheck_api.db import Connection, connect
-from perfcheck_api.errors import BrokerError
+from perfcheck_api.errors import BrokerError, SupersededError
 from perfcheck_api.locks import RELAY_LOCK
 from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker, connected
+from perfcheck_api.outbox.database_identity import Compared, compare
 from perfcheck_api.outbox.log_identity import verify
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.publisher import Publisher
+from perfcheck_api.outbox.witness import MARK_INTERVAL_S
 from perfcheck_api.sessions import Sessions
 
 IDLE_POLL_S = 1.0  # a lost notification costs no more
@@ -91,12 +99,17 @@ class Relay:
         )
         self._new_id = new_id
         self._monotonic = monotonic
+        self._superseded: str | None = None
         self._wake = asyncio.Event()
         self._waiting: list[str] = []
 
     async def unhealthy_reason(self) -> str | None:
         """Return None while publishing or standing by for another relay, else what is wrong."""
         return self._sessions.unhealthy_reason
+
+    async def superseded_reason(self) -> str | None:
+        """Return None, or that another database has the log: then nothing is to be served here."""
+        return self._superseded
 
     async def run(self) -> None:
         """Publish until cancelled. Never raises: it logs errors and tries again."""
@@ -124,13 +137,17 @@ class Relay:
             await self._lead(connection, broker)  # in the block, see `end_if_cancelled`
 
     async def _lead(self, connection: Connection, broker: Broker) -> None:
+        compare_at = self._monotonic()
         while not await _try_lock(connection):
+            if self._monotonic() >= compare_at:
+                async with asyncio.timeout(RELAY_STEP_S_MAX):
+                    self._check(await compare(connection, broker, None))
+                compare_at = self._monotonic() + MARK_INTERVAL_S
             # Another relay has the lock, so somebody publishes.
             self._sessions.unhealthy_reason = None
             await asyncio.sleep(STANDBY_S)
         async with asyncio.timeout(RELAY_STEP_S_MAX):
-            acknowledged = await verify(connection, broker)
-            publisher = await Publisher.begin(connection, broker, acknowledged, self._metrics)
+            publisher = await self._begin(connection, broker)
         _log.info("this relay is active now: it publishes to the log")
         self._metrics.active(now=True)
         self._waiting.clear()
@@ -147,6 +164,31 @@ class Relay:
             group.create_task(self._listen(listener))
             await self._passes(connection, publisher)
 
+    async def _begin(self, connection: Connection, broker: Broker) -> Publisher:
+        """Make sure that log and database are those that know each other; return who publishes."""
+        acknowledged = await verify(connection, broker)
+        compared = await compare(connection, broker, acknowledged)
+        self._check(compared)
+        publisher = await Publisher.begin(
+            connection, broker, acknowledged, compared.database, self._metrics
+        )
+        if compared.reason is not None:
+            await publisher.invalidate_everything(compared.heard, compared.reason)
+        elif compared.heard is not None and compared.heard.server != compared.database.server:
+            # Started anew: until the log tells, pages that are made from it are not kept.
+            await publisher.mark([], self._new_id())
+        return publisher
+
+    def _check(self, compared: Compared) -> None:
+        try:
+            compared.check_not_superseded()
+        except SupersededError as error:
+            self._superseded = str(error)
+            self._metrics.superseded(now=True)
+            raise
+        self._superseded = None
+        self._metrics.superseded(now=False)
+
     def _accept(self, reply: str) -> None:
         """Remember a request for a mark; beyond the bound it is dropped, and asked again."""
         if len(self._waiting) < MARKS_WAITING_MAX:
@@ -158,7 +200,8 @@ class Relay:
             self._wake.set()
 
     async def _passes(self, connection: Connection, publisher: Publisher) -> None:
-        prune_at = self._monotonic()
+        prune_at = mark_at = self._monotonic()
+        witnesses = -1
         more = True
         while True:
             if not more:
@@ -168,6 +211,11 @@ class Relay:
             self._wake.clear()
             waiting, self._waiting = self._waiting, []
             more = await self._pass(connection, publisher, waiting)
+            if witnesses == publisher.witnesses and self._monotonic() >= mark_at:
+                await self._mark(publisher, [])
+            if witnesses != publisher.witnesses:
+                witnesses = publisher.witnesses
+                mark_at = self._monotonic() + MARK_INTERVAL_S
             self._sessions.succeeded()
             due = self._monotonic() >= prune_at and not self._wake.is_set()
             if due and await _prune(connection) < PRUNE_ROWS_MAX:
@@ -186,9 +234,12 @@ class Relay:
             if not more or publisher.through >= target:
                 break
         if waiting:
-            async with asyncio.timeout(RELAY_STEP_S_MAX):
-                await publisher.mark(waiting, self._new_id())
+            await self._mark(publisher, waiting)
         return more
+
+    async def _mark(self, publisher: Publisher, waiting: list[str]) -> None:
+        async with asyncio.timeout(RELAY_STEP_S_MAX):
+            await publisher.mark(waiting, self._new_id())
 
 
 async def _prune(connection: Connection) -> int:

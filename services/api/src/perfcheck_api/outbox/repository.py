@@ -8,15 +8,48 @@ becomes old than too little. Its receipt says why.
 """
 
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from perfcheck_api.db import Connection, Database
+from perfcheck_api.locks import RATES_LOCK
 from perfcheck_api.outbox.model import OUTBOX_SOURCE, Acknowledged, Backlog, Pending
+from perfcheck_api.outbox.witness import Place, Server
+
+SERVER = """
+SELECT system_identifier::text,
+    substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),
+    (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
+FROM pg_control_system()
+"""
+# How far the database is, for a witness. What is flushed survives a crash of the server; what is
+# only written may not.
+PLACE = """
+SELECT concat_ws('/', t.oid, pg_relation_filenode(t.oid)) AS outbox, coalesce(n.id, 0) AS row,
+    coalesce(n.event_id::text, '') AS event,
+    (pg_current_wal_flush_lsn() - '0/0')::bigint AS wal,
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS time
+FROM (SELECT 'outbox'::regclass::oid AS oid) t LEFT JOIN (
+    SELECT id, event_id FROM outbox ORDER BY id DESC LIMIT 1
+) n ON true
+"""
+PLACE_NOW = f"SELECT row_to_json(p)::text FROM ({PLACE}) p"  # noqa: S608  ours
+HOLDS_ROW = "SELECT EXISTS (SELECT FROM outbox WHERE id = %s AND event_id::text = %s)"
+HOLDS_EVENT = "SELECT EXISTS (SELECT FROM outbox WHERE event_id::text = %s)"
+# In the turn of whoever appends: a trigger reads this sequence and sets it (migration 0007).
+RAISE_NUMBERS = """
+WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(%s))
+SELECT setval('outbox_id_seq', greatest(last_value, %s)) FROM outbox_id_seq, turn
+"""
 
 # `attempts` must be on record before the broker sees the event: a duplicate answer to a first
 # attempt is another's doing, to a second one it is not. It need not survive a crash of the server,
 # so this commit does not wait for the disk (`unhurried`); it is on the way of every invalidation.
-CLAIM = """
-WITH unhurried AS MATERIALIZED (
+# With the rows, and where there are none, comes how far the database is.
+CLAIM = f"""
+WITH place AS MATERIALIZED ({PLACE}), unhurried AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
 ), oldest AS (
     SELECT id, octet_length(payload) AS bytes FROM outbox
@@ -31,8 +64,13 @@ WITH unhurried AS MATERIALIZED (
     RETURNING o.id, o.event_id, o.dedup_id, o.subject, o.payload, o.event_time, o.attempts,
         o.traceparent
 )
-SELECT id, event_id, dedup_id, subject, payload, event_time, attempts, traceparent FROM claimed
-ORDER BY id
+SELECT row_to_json(p)::text,
+    id, event_id, dedup_id, subject, payload, event_time, attempts, traceparent
+FROM place p LEFT JOIN claimed ON true ORDER BY id
+"""  # noqa: S608  ours
+CLAIM_ONE = """
+UPDATE outbox SET attempts = attempts + 1 WHERE id = %s
+RETURNING id, event_id, dedup_id, subject, payload, event_time, attempts, traceparent
 """
 REDRAW = """
 UPDATE outbox SET dedup_id = gen_random_uuid(), attempts = 1 WHERE id = %s RETURNING dedup_id
@@ -101,13 +139,52 @@ DELETE FROM outbox WHERE id IN (
 """
 
 
-async def claim(connection: Connection, *, rows_max: int, bytes_max: int) -> list[Pending]:
-    """Return the oldest unpublished rows in order, this attempt counted.
+async def server(connection: Connection) -> Server:
+    """Return which run of which server this is. It is the same as long as the connection lives."""
+    row = await (await connection.execute(SERVER)).fetchone()
+    if row is None:
+        raise RuntimeError("the server has no identity")
+    return Server(*row)
 
-    The last one is the first that reaches `bytes_max`, so one row is always given.
+
+async def place(connection: Connection) -> Place:
+    """Return how far the database is."""
+    return _place(await (await connection.execute(PLACE_NOW.encode())).fetchone())
+
+
+async def holds_row(connection: Connection, place: Place) -> bool:
+    """Say whether the row that was the newest at `place` is there."""
+    return not place.row or await _true(connection, HOLDS_ROW, place.row, place.event)
+
+
+async def holds_event(connection: Connection, event_id: str) -> bool:
+    """Say whether there is a row of this event."""
+    return await _true(connection, HOLDS_EVENT, event_id)
+
+
+async def raise_numbers(connection: Connection, number: int) -> None:
+    """Have the rows of this transaction, and all later ones, get numbers above `number`."""
+    await connection.execute(RAISE_NUMBERS, (RATES_LOCK, number))
+
+
+async def claim(
+    connection: Connection, *, rows_max: int, bytes_max: int
+) -> tuple[Place, list[Pending]]:
+    """Return how far the database is, and its oldest unpublished rows, this attempt counted.
+
+    They are in order, and the last one is the first that reaches `bytes_max`: one row is given if
+    there is any.
     """
-    cursor = await connection.execute(CLAIM, (rows_max, bytes_max))
-    return [Pending(*row) for row in await cursor.fetchall()]
+    rows = await (await connection.execute(CLAIM, (rows_max, bytes_max))).fetchall()
+    return _place(rows[0]), [Pending(*row[1:]) for row in rows if row[1] is not None]
+
+
+async def claim_one(connection: Connection, source_seq: int) -> Pending:
+    """Return one row, this attempt counted."""
+    row = await (await connection.execute(CLAIM_ONE, (source_seq,))).fetchone()
+    if row is None:
+        raise RuntimeError(f"there is no outbox row {source_seq}")
+    return Pending(*row)
 
 
 async def redraw(connection: Connection, row: Pending) -> Pending:
@@ -190,3 +267,14 @@ async def _number(connection: Connection, query: str) -> int:
     if row is None:
         raise RuntimeError("an aggregate gave no row")
     return int(row[0])
+
+
+async def _true(connection: Connection, query: str, *parameters: object) -> bool:
+    row = await (await connection.execute(query.encode(), parameters)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _place(row: Sequence[Any] | None) -> Place:
+    if row is None:
+        raise RuntimeError("the outbox gave no place")
+    return msgspec.json.decode(row[0], type=Place)
