@@ -4,22 +4,28 @@ The body is JSON, attributes of CloudEvents 1.0 travel in headers (CloudEvents N
 mode). Any publisher can write it:
 
     nats pub cache.invalidations.v1.shop '{"tags":["product:42"],"mode":"hard"}'
+
+One set of limits holds wherever an event comes from. Bytes and names are counted before anything is
+done with them; what is over a limit, or cannot be read, stands for everything (`UNREADABLE`). Of
+names that no page can have those that pages can have are applied without them (`parts`).
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
-from typing import Literal, get_args
+from itertools import chain
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
 from asgi_isr.errors import InvalidEventError
-from asgi_isr.keys import event_tags, path_problem, tag_problem
+from asgi_isr.keys import EVERYTHING, event_tag
 
 __all__ = [
     "EVENT_BYTES_MAX",
     "EVENT_TYPE",
     "LOG_SUBJECT_PREFIX",
+    "MARK_CHARS_MAX",
     "MARK_REQUEST_SUBJECT",
     "MARK_SUBJECT_PREFIX",
     "MODES",
@@ -30,8 +36,11 @@ __all__ = [
     "SOURCE",
     "STREAM",
     "SUBJECT_PREFIX",
+    "UNREADABLE",
     "Invalidation",
     "Mode",
+    "Part",
+    "Problem",
     "check",
     "decode",
     "encode",
@@ -55,12 +64,38 @@ SOURCE = "asgi-isr"  # of a publisher that names none
 
 NAMES_MAX = 1000  # tags and paths of one event
 REASON_CHARS_MAX = 1024
-EVENT_BYTES_MAX = 512 * 1024
+EVENT_BYTES_MAX = 64 * 1024
+MARK_CHARS_MAX = 128
+# What is read at once: some 0.2 ms. A single name may be longer, at most 12 KiB.
+_PART_NAMES_MAX = 64
+_PART_CHARS_MAX = 4096
 
 _SOURCE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 Mode = Literal["hard", "soft"]
 MODES: tuple[str, ...] = get_args(Mode)
+
+
+class Problem(NamedTuple):
+    """What is wrong with one name of an event."""
+
+    field: str
+    position: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Return it with the name's place."""
+        return f"{self.field}[{self.position}]: {self.reason}"
+
+
+class Part(NamedTuple):
+    """Some names of an event: the tags that they raise in an index, and what is wrong with others.
+
+    A name with a problem is one that no page can have, so that leaving it out costs nothing.
+    """
+
+    tags: list[str]
+    problems: list[Problem]
 
 
 class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,12 +109,46 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     def index_tags(self) -> frozenset[str]:
         """Return the canonical tags that this event raises in an index."""
-        return event_tags(self.tags, self.paths)
+        return frozenset(chain.from_iterable(part.tags for part in self.parts()))
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the names in parts, each of which takes little time, whatever stands in them.
+
+        So whoever reads an event from elsewhere can let others run in between.
+        """
+        part, chars = Part([], []), 0
+        for field, given in (("tags", self.tags), ("paths", self.paths)):
+            for position, name in enumerate(given):
+                if len(part.tags) + len(part.problems) >= _PART_NAMES_MAX or (
+                    chars > 0 and chars + len(name) > _PART_CHARS_MAX
+                ):
+                    yield part
+                    part, chars = Part([], []), 0
+                chars += len(name)
+                tag, problem = event_tag(field, name)
+                if problem is None:
+                    part.tags.append(tag)
+                else:
+                    part.problems.append(Problem(field, position, problem))
+        yield part
+
+    def without(self, problems: Collection[Problem]) -> "Invalidation":
+        """Return this event without the names that have `problems`."""
+        bad = {(problem.field, problem.position) for problem in problems}
+        return msgspec.structs.replace(
+            self,
+            tags=tuple(tag for at, tag in enumerate(self.tags) if ("tags", at) not in bad),
+            paths=tuple(path for at, path in enumerate(self.paths) if ("paths", at) not in bad),
+        )
 
     @property
     def hard(self) -> bool:
         """Whether pages become unusable; a mode that is not known counts as hard."""
         return self.mode != "soft"
+
+
+UNREADABLE = Invalidation(tags=(EVERYTHING,))
+"""What an event that `decode` refuses counts as: it may have named anything."""
 
 
 def mark_body(mark_id: str) -> bytes:
@@ -120,27 +189,40 @@ def names(field: str, given: Iterable[str]) -> tuple[str, ...]:
 
 def check(event: Invalidation) -> None:
     """Raise `InvalidEventError` if `event` must not be published, `TypeError` if it is none."""
+    encode(event)
+
+
+def _check(event: Invalidation) -> None:
     if not isinstance(event, Invalidation):
         raise TypeError(f"event: expected an Invalidation, got {_kind(event)}")
     _check_types(event)
     if not event.tags and not event.paths:
         raise InvalidEventError("tags", "name at least one tag or path; '*' is everything")
-    if len(event.tags) + len(event.paths) > NAMES_MAX:
-        raise InvalidEventError(
-            "tags", f"more than {NAMES_MAX} tags and paths; send several events"
-        )
+    _check_names_max(event)
     if event.mode not in MODES:
         raise InvalidEventError("mode", f"{event.mode!r} is not one of {', '.join(MODES)}")
     if len(event.reason) > REASON_CHARS_MAX:
         raise InvalidEventError("reason", f"has more than {REASON_CHARS_MAX} characters")
     if not event.reason.isascii() and any("\ud800" <= char <= "\udfff" for char in event.reason):
         raise InvalidEventError("reason", "is not Unicode text")
-    for field, named, problem_of in (
-        ("tags", event.tags, tag_problem), ("paths", event.paths, path_problem),
-    ):  # fmt: skip
-        for position, name in enumerate(named):
-            if problem := problem_of(name):
-                raise InvalidEventError(f"{field}[{position}]", problem)
+    _check_size(sum(map(len, chain(event.tags, event.paths))))
+    for part in event.parts():
+        for field, position, reason in part.problems:
+            raise InvalidEventError(f"{field}[{position}]", reason)
+
+
+def _check_names_max(event: Invalidation) -> None:
+    count = len(event.tags) + len(event.paths)
+    if count > NAMES_MAX:
+        reason = f"has {count} tags and paths, more than {NAMES_MAX}; send several events"
+        raise InvalidEventError("tags", reason)
+
+
+def _check_size(size: int) -> None:
+    if size > EVENT_BYTES_MAX:
+        raise InvalidEventError(
+            "tags", f"the event has {size} bytes, more than {EVENT_BYTES_MAX}; split it"
+        )
 
 
 def _check_types(event: Invalidation) -> None:
@@ -162,27 +244,30 @@ def encode(event: Invalidation) -> bytes:
 
     Raises `InvalidEventError` if it must not be published, `TypeError` if it is no `Invalidation`.
     """
-    check(event)
+    _check(event)
     body = _encoder.encode(event)
-    if len(body) > EVENT_BYTES_MAX:
-        raise InvalidEventError("tags", f"the event has {len(body)} bytes; split it")
+    _check_size(len(body))
     return body
 
 
 def decode(body: bytes) -> Invalidation:
     """Read an event leniently: unknown fields are ignored, a mode that is not known counts as hard.
 
-    Raises `InvalidEventError` when `body` is no bytes, is not JSON, or tags and paths cannot be
-    read. A body without names (`{}`) is a mark: it moves positions and invalidates nothing.
+    Raises `InvalidEventError` when `body` is no bytes, has too many of them, is not JSON, names too
+    much, or when tags and paths cannot be read: then it counts as `UNREADABLE`. A body without
+    names (`{}`) is a mark: it moves positions and invalidates nothing.
     """
     try:
+        _check_size(len(body))
         try:
-            return _decoder.decode(body)
+            event = _decoder.decode(body)
         except msgspec.ValidationError:
             names = _names_decoder.decode(body)  # rule 9: readable names count, as hard
-            return Invalidation(tags=names.tags or (), paths=names.paths or ())
+            event = Invalidation(tags=names.tags or (), paths=names.paths or ())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
         raise InvalidEventError("body", str(error)) from error
+    _check_names_max(event)
+    return event
 
 
 def subject_of(source: str = SOURCE) -> str:

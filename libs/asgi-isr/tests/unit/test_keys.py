@@ -183,7 +183,7 @@ def test_page_keys(host: str, path: str, query: str, key: str) -> None:
     assert page_key(host, path, query) == key
 
 
-@pytest.mark.parametrize("served", ["/50%ab", "/a%2Fb", "/a b", "/é", "/%", "/%41"])
+@pytest.mark.parametrize("served", ["/50%", "/a%2Fb", "/a b", "/é", "/%", "/%41"])
 def test_event_hits_the_page_however_it_is_written(served: str) -> None:
     """The path in an address bar, percent-encoded, meets the decoded path that the server gives."""
     assert event_path_tag(quote(served)) in path_tags(served)

@@ -64,7 +64,7 @@ async def test_client_sends_a_path_as_it_is_told_to() -> None:
     await request(note, "/a b", query="c=1")
     await request(note, "/a b", raw_path=b"/a%20b")
     assert [scope["path"] for scope in seen] == ["/a b", "/a b"]
-    assert [scope["raw_path"] for scope in seen] == [b"/a b", b"/a%20b"]
+    assert [scope["raw_path"] for scope in seen] == [b"/a%20b", b"/a%20b"]
     assert seen[0]["query_string"] == b"c=1"
 
 

@@ -7,6 +7,7 @@ assert reply.status == 200
 import asyncio
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+from urllib.parse import quote
 
 from asgi_isr.types import App, Message, Scope
 
@@ -64,7 +65,7 @@ async def request(
         "method": method,
         "scheme": scheme,
         "path": path,
-        "raw_path": path.encode() if raw_path is None else raw_path,
+        "raw_path": quote(path).encode() if raw_path is None else raw_path,
         "query_string": query.encode(),
         "root_path": "",
         "headers": fields,

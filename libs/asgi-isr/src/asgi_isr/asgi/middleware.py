@@ -19,7 +19,7 @@ from asgi_isr.errors import NotCachedError, RenderTimeoutError
 from asgi_isr.http.cache_control import cache_control
 from asgi_isr.http.codings import accepted
 from asgi_isr.http.fields import values
-from asgi_isr.keys import PATH_CHARS_MAX, page_key
+from asgi_isr.keys import page_key, page_path_problem
 from asgi_isr.pages.entry import Entry
 from asgi_isr.rendering.app_render import AppRender
 from asgi_isr.rendering.outcomes import Answer
@@ -28,8 +28,6 @@ from asgi_isr.types import App, Headers, Receive, Scope, Send
 
 # A host and port: more would reach into the path of a key, and '@' tells schemes apart there.
 _HOST = re.compile(rb"[^/?#@\\\s]{0,255}")
-# A '?' (%3F) would make the key of another path and its query, a line break that of a variant.
-_PATH = re.compile(rf"/[^?\x00-\x1f\x7f\ud800-\udfff]{{0,{PATH_CHARS_MAX - 1}}}")
 _QUERY_BYTES_MAX = 4096
 # Preconditions that only the origin can judge (RFC 9111, section 4.3.2).
 _FOR_THE_APP = frozenset({b"if-match", b"if-unmodified-since"})
@@ -176,12 +174,19 @@ class CacheMiddleware:
         await send_part(send, variant.fields.copy(), variant.body, asked or None)
         return True
 
+    def _bypassed(self, scope: Scope, query: bytes) -> str:
+        """Say why the app has to answer a request itself, or return ''."""
+        if _for_the_app_alone(scope["headers"]) or not self._keyable(scope, query):
+            return "request"
+        # With a '?' or a line break in it, a key would be that of another page.
+        return "path" if page_path_problem(scope["path"], scope.get("raw_path")) else ""
+
     def _keyable(self, scope: Scope, query: bytes) -> bool:
         """Say whether the key is that of this request alone, whatever a client writes into it.
 
         Keys outlive their pages in several tables, so that none may be of any length.
         """
-        if _PATH.fullmatch(scope["path"]) is None or len(query) > _QUERY_BYTES_MAX:
+        if len(query) > _QUERY_BYTES_MAX:
             return False
         if not self._vary_host:
             return True
@@ -216,13 +221,15 @@ class CacheMiddleware:
             self.app, scope, receive, send, request=request, query=query,
             settings=settings, clock=self.cache.clock, spawn=session.renders.spawn,
         )  # fmt: skip
-        alone = _for_the_app_alone(fields) or not self._keyable(scope, query)
-        if alone or reached is False:
+        reason = self._bypassed(scope, query)
+        if reached is False and not reason:
+            reason = "read-your-writes"
+        if reason:
             self._counters.bypassed += 1
             if request.only_if_cached:
                 await send_failure(scope, send, settings, detail="only-if-cached", text=_NO_PAGE)
             else:
-                await render.direct("request" if alone else "read-your-writes")
+                await render.direct(reason)
             return
         try:
             outcome = await session.lookup.fetch(request, render)

@@ -4,32 +4,27 @@ The path of the request, those that `Location` and `Content-Location` name on th
 groups in `Cache-Group-Invalidation`: at once in this process, and as an event for all instances.
 """
 
-import re
 from urllib.parse import urljoin, urlsplit
 
 from asgi_isr.engine.cache import PageCache
 from asgi_isr.events import Invalidation
 from asgi_isr.http import groups
 from asgi_isr.http.fields import cache_status, first
-from asgi_isr.keys import path_problem
+from asgi_isr.keys import literal_path, page_path_problem, path_problem
 from asgi_isr.types import App, Headers, Message, Receive, Scope, Send
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 _ERRORS = 400
 _METHOD_CHARS_MAX = 32  # of the reason, for people to read
-# What has a meaning of its own in the paths of an event: clients must not reach it.
-_SPECIAL = re.compile(r"[\x00-\x1f\x7f*?#]")
 
 
-def _literal(path: str) -> str:
-    """Return `path` as an event names this very path: a client's `/*` is not every page."""
-    return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", path)
+def _paths(scope: Scope, host: str, headers: Headers) -> tuple[str, ...]:
+    """Return the paths that a successful answer speaks of, all on the host that was asked.
 
-
-def _paths(path: str, host: str, headers: Headers) -> tuple[str, ...]:
-    """Return the paths that a successful answer speaks of, all on the host that was asked."""
-    path = _literal(path)
-    found = {path}
+    Without those that no page can have: a client must not make events of them.
+    """
+    path = literal_path(scope["path"])
+    found = {path} if page_path_problem(scope["path"], scope.get("raw_path")) is None else set()
     base = f"http://{host}{path}"
     for name in (b"location", b"content-location"):
         target = first(headers, name)
@@ -40,7 +35,7 @@ def _paths(path: str, host: str, headers: Headers) -> tuple[str, ...]:
         except ValueError:
             continue  # no URL
         if parts.netloc.lower() == host.lower():
-            found.add(_literal(parts.path) or "/")
+            found.add(parts.path.replace("*", "%2A") or "/")  # a client's `/*` is not every page
     return tuple(sorted(one for one in found if path_problem(one) is None))
 
 
@@ -58,10 +53,11 @@ async def forward(
             if message["status"] < _ERRORS:
                 event = Invalidation(
                     tags=groups.invalidated(headers, origin),
-                    paths=_paths(scope["path"], host.decode("latin-1"), headers),
+                    paths=_paths(scope, host.decode("latin-1"), headers),
                     reason=f"{scope['method'][:_METHOD_CHARS_MAX]} succeeded",
                 )
-                await changes.take(event)
+                if event.tags or event.paths:
+                    await changes.take(event)
             status = cache_status(name, "fwd=method")
             message = {**message, "headers": [*headers, status]}
         await send(message)

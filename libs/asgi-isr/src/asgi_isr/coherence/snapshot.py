@@ -9,7 +9,7 @@ from asgi_isr.ports import Store
 
 logger = logging.getLogger(__name__)
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 SNAPSHOT_TIMEOUT_S = 2.0  # a snapshot is large, and read once, before the first request
 
 

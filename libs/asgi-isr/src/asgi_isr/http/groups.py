@@ -13,7 +13,9 @@ from asgi_isr.keys import EVERYTHING, TAG_CHARS_MAX
 from asgi_isr.types import Headers
 
 GROUPS_MAX = 64  # of one response; RFC 9875 asks for 32 at least
-INVALIDATED_MAX = 900  # by one answer: what an event may name, less its paths
+# By one answer: what an event may hold, less its paths.
+INVALIDATED_MAX = 900
+INVALIDATED_CHARS_MAX = 24 * 1024
 CACHE_GROUPS = b"cache-groups"
 _INVALIDATION = b"cache-group-invalidation"
 
@@ -36,8 +38,10 @@ def of_response(headers: Headers, origin: str) -> tuple[str, ...] | None:
 def invalidated(headers: Headers, origin: str) -> tuple[str, ...]:
     """Return the tags of the groups that an answer to an unsafe request invalidates.
 
-    Of more than `INVALIDATED_MAX` none is forgotten: then it is everything.
+    Of more than an event may hold none is forgotten: then it is everything.
     """
     named = structured.strings(values(headers, _INVALIDATION)) or []
     tags = tuple(dict.fromkeys(_tag(group, origin) for group in named))
-    return tags if len(tags) <= INVALIDATED_MAX else (EVERYTHING,)
+    if len(tags) > INVALIDATED_MAX or sum(map(len, tags)) > INVALIDATED_CHARS_MAX:
+        return (EVERYTHING,)
+    return tags

@@ -9,7 +9,7 @@ from asgi_isr.errors import CorruptPageError
 from asgi_isr.http.codings import IDENTITY
 from asgi_isr.pages.page import Page, Varied
 
-FORMAT_VERSION = b"\x02"
+FORMAT_VERSION = b"\x03"
 _PAGE, _VARIED = b"p", b"v"
 _HEAD_BYTES = 5  # version, CRC-32 of the rest
 
