@@ -52,6 +52,8 @@ class Profile(NamedTuple):
     users: float  # share of requests with credentials
     unsafe: float  # share of requests that change the page
     writes: float  # share of requests of clients that have written
+    names_at_once: int  # of an event, until requests run again
+    pages_at_once: int  # marked; with none each is judged by the index when it is used
 
 
 def draw(rng: random.Random, *, troubles: int, changes: tuple[int, ...], pages: int) -> Profile:
@@ -83,4 +85,6 @@ def draw(rng: random.Random, *, troubles: int, changes: tuple[int, ...], pages: 
         users=0.0 if plain else rng.choice((0.0, 0.2)),
         unsafe=0.0 if plain else rng.choice((0.0, 0.05, 0.15)),
         writes=rng.choice((0.0, 0.0, 0.3)),
+        names_at_once=rng.choice((1, 1, 256)),
+        pages_at_once=rng.choice((0, 1, 64)),
     )

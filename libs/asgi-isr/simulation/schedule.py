@@ -10,7 +10,7 @@ from simulation import plots, steps, troubles
 from simulation.fleet import Fleet
 from simulation.loop import SimulatedLoop, StuckError
 from simulation.pages import PAGES, WEIGHTS
-from simulation.profile import LEASE_S, draw
+from simulation.profile import LEASE_S, Profile, draw
 from simulation.quiet import judge, settle
 from simulation.tally import Tally
 from simulation.trace import Trace
@@ -71,11 +71,21 @@ def run(seed: int, rules: Rules = RULES) -> Outcome:
     )  # fmt: skip
 
 
+def _at_pace(rules: Rules, profile: Profile) -> Rules:
+    """Return `rules` by which events are raised in parts as small as the profile wants them."""
+    return Rules(
+        **vars(rules), names_at_once=lambda: profile.names_at_once,
+        pages_at_once=lambda: profile.pages_at_once,
+    )  # fmt: skip
+
+
 async def _live(world: World, rules: Rules) -> None:
     async with asyncio.TaskGroup() as processes:
         async with asyncio.TaskGroup() as clients:
             world.observer.attach()
-            fleet = Fleet(world, rules, processes=processes, clients=clients)
+            fleet = Fleet(
+                world, _at_pace(rules, world.profile), processes=processes, clients=clients
+            )
             for _ in range(world.profile.instances):
                 fleet.start()
             await asyncio.sleep(world.pause_s(LEASE_S))  # half of them begin with all instances up

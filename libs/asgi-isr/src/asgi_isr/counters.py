@@ -34,7 +34,7 @@ class Counters(msgspec.Struct):
     store_failures: int = 0
 
     events: int = 0  # messages consumed from the log, marks included
-    unreadable: int = 0  # messages whose body is no event; their position counts, nothing else
+    unreadable: int = 0  # messages that counted as everything, or had names that no page can have
     rejoins: int = 0
     log_failures: int = 0
     lease_failures: int = 0

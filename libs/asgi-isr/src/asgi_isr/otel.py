@@ -106,7 +106,11 @@ INSTRUMENTS: dict[str, Instrument] = {
     "asgi_isr.corrupt": _counter("corrupt", "{page}", "Shared pages that could not be read"),
     "asgi_isr.store_failures": _counter("store_failures", "{call}", "Failed calls of the store"),
     "asgi_isr.events": _counter("events", "{event}", "Events consumed from the log, with marks"),
-    "asgi_isr.unreadable": _counter("unreadable", "{event}", "Events that could not be read"),
+    "asgi_isr.unreadable": _counter(
+        "unreadable",
+        "{event}",
+        "Events that counted as everything, or had names that no page can have",
+    ),
     "asgi_isr.rejoins": _counter("rejoins", "{rejoin}", "Times that everything was dropped"),
     "asgi_isr.log_failures": _counter("log_failures", "{failure}", "Failures of the log"),
     "asgi_isr.lease_failures": _counter(

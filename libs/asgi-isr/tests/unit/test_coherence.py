@@ -163,14 +163,15 @@ async def test_events_during_a_broken_connection_are_caught_up(site: Any) -> Non
     assert "test/other" in app.cache.session.local.entries
 
 
-async def test_unreadable_event_moves_the_position_only(site: Any) -> None:
-    """A message that is no event is counted, and invalidates nothing."""
+async def test_unreadable_event_counts_as_everything(site: Any) -> None:
+    """A message that is no event is counted, and ends every page: nobody knows what it named."""
     app = await site.instance()
     await request(app, PAGE)
     seq = site.log.publish(b"\xff not json")
     assert await app.cache.applied(seq, timeout_s=2)
-    assert "hit" in (await request(app, PAGE)).cache_status
+    assert "uri-miss" in (await request(app, PAGE)).cache_status
     assert app.cache.counters.unreadable == 1
+    assert "hit" in (await request(app, PAGE)).cache_status
 
 
 @pytest.mark.parametrize("mode", ["hard", "purge-harder"])

@@ -4,15 +4,15 @@ import asyncio
 import random
 
 import pytest
-from asgi_isr.coherence import Index, Invalidated, Snapshot, decode_snapshot, encode_snapshot
+from asgi_isr.coherence import RULES, Index, Invalidated, Snapshot, decode_snapshot, encode_snapshot
 from asgi_isr.errors import CorruptPageError
 from asgi_isr.http.cache_control import cache_control
 from asgi_isr.http.codings import IDENTITY, MADE
 from asgi_isr.http.fields import matches
-from asgi_isr.http.policy import Circumstances, Storing, Use
+from asgi_isr.http.policy import Circumstances, Storing
 from asgi_isr.pages.codec import decode, encode
 from asgi_isr.pages.entry import READY_MAX, Entry, Ready
-from asgi_isr.pages.local import MARKED_MIN, SECOND_CHANCES_MAX, LocalPages
+from asgi_isr.pages.local import DOUBTS_MAX, SECOND_CHANCES_MAX, LocalPages, Verdict
 from asgi_isr.pages.page import Page
 from asgi_isr.rendering.making import rendered_page
 from asgi_isr.rendering.outcomes import Rendered
@@ -130,8 +130,8 @@ def test_snapshot_round_trip() -> None:
     [
         b"",
         b"\x00",
-        b"\x96\x02\x01\xc0\x00\x80\x80",
-        b"\x96\x01\x0c\xa2\xc4\xc4\x05\x80\x80",
+        b"\x96\x03\x01\xc0\x00\x80\x80",
+        b"\x96\x02\x0c\xa2\xc4\xc4\x05\x80\x80",
         b"junk" * 9,
     ],
 )
@@ -175,10 +175,22 @@ def entry(key: str, size: int = 1000, tags: tuple[str, ...] = ("a",)) -> Entry:
     return Entry(page(key, body, tags), now=100, wall=5)
 
 
+def local_pages(*, bytes_max: int, index: Index | None = None) -> LocalPages:
+    """Return an empty place for pages, which `index` judges, if one is given."""
+
+    def judge(held: Entry) -> Verdict:
+        found = Invalidated.NOT
+        if index is not None:
+            found = index.invalidated(held.page.tags, held.fence)
+        return Verdict(soft=found is Invalidated.SOFT, hard=found is Invalidated.HARD)
+
+    return LocalPages(bytes_max=bytes_max, judge=judge, at_once=RULES.pages_at_once())
+
+
 def test_local_pages_stay_within_their_bytes() -> None:
     """The least recently used page goes first; a used one gets a second chance."""
     each = entry("/0").size
-    local = LocalPages(bytes_max=each * 10 + 100)
+    local = local_pages(bytes_max=each * 10 + 100)
     for number in range(10):
         assert local.put(entry(f"/{number}"))
     local.entries["/0"].used = True
@@ -191,7 +203,7 @@ def test_local_pages_stay_within_their_bytes() -> None:
 
 def test_one_large_entry_cannot_evict_everything() -> None:
     """An entry over an eighth of the space is not kept."""
-    local = LocalPages(bytes_max=entry("/0").size * 10)
+    local = local_pages(bytes_max=entry("/0").size * 10)
     local.put(entry("/0"))
     assert not local.put(entry("/large", size=10_000))
     assert set(local.entries) == {"/0"}
@@ -199,10 +211,11 @@ def test_one_large_entry_cannot_evict_everything() -> None:
 
 def test_reverse_index_is_bounded_with_the_pages() -> None:
     """When pages go, by eviction, invalidation or replacement, their tags go too."""
-    local = LocalPages(bytes_max=1_000_000)
+    local = local_pages(bytes_max=1_000_000)
     for number in range(20):
         local.put(entry(f"/{number % 10}", tags=(f"t{number}",)))
-    assert local.invalidate(["t19", "t3", "none"], hard=True, now=1) == 1
+    local.invalidate(["t19", "t3", "none"], hard=True, now=1)
+    assert "/9" not in local.entries
     local.drop("/0")
     local.clear()
     assert (local.bytes, local._by_tag) == (0, {})
@@ -210,7 +223,7 @@ def test_reverse_index_is_bounded_with_the_pages() -> None:
 
 def test_local_accounts_return_to_zero() -> None:
     """Dropping each page leaves no byte and no tag behind."""
-    local = LocalPages(bytes_max=1_000_000)
+    local = local_pages(bytes_max=1_000_000)
     for number in range(5):
         local.put(entry(f"/{number}"))
     for number in range(5):
@@ -220,7 +233,7 @@ def test_local_accounts_return_to_zero() -> None:
 
 def test_soft_mark_keeps_its_first_time() -> None:
     """A page is stale since the first soft invalidation, not the last."""
-    local = LocalPages(bytes_max=1_000_000)
+    local = local_pages(bytes_max=1_000_000)
     local.put(entry("/page"))
     local.invalidate(["a"], hard=False, now=1)
     local.invalidate(["a"], hard=False, now=2)
@@ -250,19 +263,64 @@ def test_directives_are_read_leniently() -> None:
     assert parsed == {"a": "", "b": "c,d", "max-age": "5", "no-store": "; x", "s-maxage": " = 9"}
 
 
-def test_large_hard_invalidation_marks_the_pages_dead() -> None:
-    """Thousands of pages are not dropped in one go, but none of them is of use any more."""
-    local = LocalPages(bytes_max=10**8)
-    for number in range(MARKED_MIN + 1):
+def many_pages(index: Index) -> LocalPages:
+    """Hold more pages of one tag than are marked at once."""
+    local = local_pages(bytes_max=10**8, index=index)
+    for number in range(RULES.pages_at_once() + 1):
         local.put(entry(f"/{number}", size=10))
-    assert local.invalidate(["a"], hard=True, now=101) == MARKED_MIN + 1
-    assert {held.use(101, 10**9) for held in local.entries.values()} == {Use.NONE}
+    local.put(entry("/other", size=10, tags=("b",)))
+    return local
+
+
+def test_pages_of_a_large_hard_invalidation_are_judged_when_used() -> None:
+    """Thousands of pages are not dropped in one go, but none of them is of use any more."""
+    index = Index(tags_max=10)
+    local = many_pages(index)
+    index.apply(["a"], 11, hard=True)
+    local.invalidate(["a"], hard=True, now=101)
+    assert len(local.entries) == RULES.pages_at_once() + 2
+    assert local.get("/0") is None
+    assert "/0" not in local.entries
+    other = local.get("/other")
+    assert other is not None
+    assert other.good_at == local.doubts
+
+
+def test_pages_of_a_large_soft_invalidation_are_stale_since_then() -> None:
+    """A page that is judged later is stale since the first of the events that it has missed."""
+    index = Index(tags_max=10)
+    local = many_pages(index)
+    for seq, now in ((11, 101.0), (12, 102.0), (13, 103.0)):
+        index.apply(["a"], seq, hard=False)
+        local.invalidate(["a"], hard=False, now=now)
+        early = local.get("/0")
+        assert early is not None
+        assert early.soft_since == 101.0
+    local.get("/other")
+    index.apply(["b"], 14, hard=False)
+    local.invalidate(["b"], hard=False, now=104.0)
+    found = {key: local.get(key) for key in ("/1", "/other")}
+    assert {key: held.soft_since for key, held in found.items() if held} == {
+        "/1": 101.0, "/other": 104.0,
+    }  # fmt: skip
+
+
+def test_doubts_beyond_memory_make_a_page_stale_since_it_was_made() -> None:
+    """Where it is not known any more when a page was invalidated, the earliest time counts."""
+    index = Index(tags_max=10)
+    local = many_pages(index)
+    for seq in range(11, 12 + DOUBTS_MAX):
+        index.apply(["a"], seq, hard=False)
+        local.invalidate(["a"], hard=False, now=float(seq))
+    found = local.get("/0")
+    assert found is not None
+    assert found.soft_since == found.created
 
 
 def test_eviction_ends_though_every_page_is_used() -> None:
     """A page goes after a bounded number of second chances, so that no store takes long."""
     each = entry("/0000", size=10).size
-    local = LocalPages(bytes_max=each * 1000 + 100)
+    local = local_pages(bytes_max=each * 1000 + 100)
     for number in range(1000):
         local.put(entry(f"/{number:04}", size=10))
     for held in local.entries.values():

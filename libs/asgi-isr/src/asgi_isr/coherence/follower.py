@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 
 from asgi_isr.backoff import Backoff, Jitter
@@ -19,7 +19,7 @@ from asgi_isr.coherence.snapshot import Snapshot
 from asgi_isr.coherence.waiters import Waiters
 from asgi_isr.counters import Counters
 from asgi_isr.errors import InvalidEventError, LogGapError, LogUnavailableError
-from asgi_isr.events import decode
+from asgi_isr.events import MARK_CHARS_MAX, UNREADABLE, Invalidation, Problem, decode
 from asgi_isr.ports import Bounds, Log, LogMessage
 from asgi_isr.reports import SOURCES_MAX
 
@@ -34,11 +34,12 @@ MARKS_MAX = 4096  # the last marks consumed: ours is among them when its sequenc
 class Follower:
     """One instance's place in the log.
 
-    `load_snapshot` gives the latest snapshot of the shared store, or None. After the index was
-    raised and before the position is, `on_event(tags, hard, seq)` is called; `on_rejoin()` when
-    everything held so far must be dropped, the lease included; `on_move()` with each move of the
-    position. All three are synchronous: no request runs between index and pages. What it does is
-    counted in `counters`.
+    `load_snapshot` gives the latest snapshot of the shared store, or None. `on_names(tags, seq)` is
+    called with all that an event names before anything is raised. After the index was, and before
+    the position is, `on_raised(tags, hard)`, in several parts for an event of many names;
+    `on_rejoin()` when everything held so far must be dropped, the lease included; `on_move()` with
+    each move of the position. All are synchronous: no request runs between index and pages, while
+    requests do run between the parts of an event. What it does is counted in `counters`.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class Follower:
         index: Index,
         *,
         load_snapshot: Callable[[], Awaitable[Snapshot | None]],
-        on_event: Callable[[frozenset[str], bool, int], None] = lambda _tags, _hard, _seq: None,
+        on_names: Callable[[Collection[str], int], None] = lambda _tags, _seq: None,
+        on_raised: Callable[[Collection[str], bool], None] = lambda _tags, _hard: None,
         on_rejoin: Callable[[], None] = lambda: None,
         on_move: Callable[[], None] = lambda: None,
         counters: Counters | None = None,
@@ -57,7 +59,8 @@ class Follower:
         self._log = log
         self._index = index
         self._load_snapshot = load_snapshot
-        self._on_event = on_event
+        self._on_names = on_names
+        self._on_raised = on_raised
         self._on_rejoin = on_rejoin
         self._on_move = on_move
         self._rules = rules
@@ -195,7 +198,7 @@ class Follower:
                 aclosing(self._log.read(self.position)) as batches,
             ):
                 async for batch in batches:
-                    self._apply(batch)
+                    await self._apply(batch)
                     # While the log runs far ahead the next batch is there already: let requests
                     # run in between.
                     await asyncio.sleep(0)
@@ -205,24 +208,18 @@ class Follower:
             self._reading = None
         raise LogUnavailableError("the log ended its delivery")
 
-    def _apply(self, batch: Sequence[LogMessage]) -> None:
+    async def _apply(self, batch: Sequence[LogMessage]) -> None:
         for message in batch:
             position = self.position
             if position is None or not self._rules.follows(position, message.seq):
                 raise LogGapError(f"expected {position} + 1, got {message.seq}")
             if message.seq <= position:
                 continue
-            try:
-                event = decode(message.body)
-            except InvalidEventError as error:
-                self.counters.unreadable += 1
-                logger.warning("event %d cannot be read: %s", message.seq, error)
-            else:
-                tags = event.index_tags()
-                self._index.apply(tags, message.seq, hard=event.hard)
-                self._on_event(tags, event.hard, message.seq)
-                if event.mark:
-                    self.marks.append(event.mark)
+            event = self._read(message)
+            self.position = self._rules.position_within(position, message.seq)
+            await self._raise(event, message.seq)
+            if event.mark and len(event.mark) <= MARK_CHARS_MAX:
+                self.marks.append(event.mark)
             self.counters.events += 1
             self.position, self._stamp = message.seq, message.stamp
             # Whatever a log of somebody else's yields, this task must not stumble over it for ever.
@@ -231,6 +228,42 @@ class Follower:
                 if known >= 0 or len(self.source_seqs) < SOURCES_MAX:
                     self.source_seqs[message.source] = max(known, message.source_seq)
         self._moved()
+
+    def _read(self, message: LogMessage) -> Invalidation:
+        try:
+            return decode(message.body)
+        except InvalidEventError as error:
+            self.counters.unreadable += 1
+            logger.warning("event %d counts as everything: %s", message.seq, error)
+            return UNREADABLE
+
+    async def _raise(self, event: Invalidation, seq: int) -> None:
+        """Raise the index by `event`, and let requests run after each part of its names."""
+        tags: list[str] = []
+        problems: list[Problem] = []
+        parts = 0
+        for part in event.parts():
+            if parts:
+                await asyncio.sleep(0)
+            parts += 1
+            tags += part.tags
+            problems += part.problems
+        if problems:
+            self.counters.unreadable += 1
+            logger.warning(
+                "event %d has %d names that no page can have: %s", seq, len(problems), problems[0]
+            )
+        if parts > 1:
+            tags = list(dict.fromkeys(tags))
+            await asyncio.sleep(0)
+        self._on_names(tags, seq)
+        at_once = self._rules.names_at_once()
+        for start in range(0, max(1, len(tags)), at_once):
+            if start or parts > 1:
+                await asyncio.sleep(0)
+            raised = tags[start : start + at_once]
+            self._index.apply(raised, seq, hard=event.hard)
+            self._on_raised(raised, event.hard)
 
     def _moved(self) -> None:
         """Tell those who wait for a position."""

@@ -63,6 +63,24 @@ class Rules:
         return position >= seq
 
     @staticmethod
+    def position_within(position: int, seq: int) -> int:  # noqa: ARG004  the fault is to take this
+        """Rule 2: return the position of an instance that has applied a part of the event at `seq`.
+
+        That before it: what it has not raised yet it has not seen.
+        """
+        return position
+
+    @staticmethod
+    def names_at_once() -> int:
+        """Rule 2: return how many names of an event are raised before requests run again."""
+        return 64
+
+    @staticmethod
+    def pages_at_once() -> int:
+        """Rule 2: return how many pages are marked at once; of more each is judged when used."""
+        return 64
+
+    @staticmethod
     def trusted(fence: int, base: int) -> bool:
         """Rule 5: say whether an index, complete above `base`, can judge a page at all."""
         return fence >= base

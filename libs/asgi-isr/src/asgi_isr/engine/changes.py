@@ -67,10 +67,13 @@ class Changes:
         await self._make(event, unsafe=True)
 
     async def _make(self, event: Invalidation, *, unsafe: bool) -> int | LogUnavailableError:
-        tags = event.index_tags()
+        tags: set[str] = set()
+        for part in event.parts():
+            if tags:
+                await asyncio.sleep(0)
+            tags.update(part.tags)
         number = self._index.change(tags, hard=event.hard)
-        now = self._clock.monotonic()
-        self._counters.invalidated += self._local.invalidate(tags, hard=event.hard, now=now)
+        self._local.invalidate(tags, hard=event.hard, now=self._clock.monotonic())
         announcing = self._announce(event, number, unsafe=unsafe)
         if self._tasks is None:
             return await announcing

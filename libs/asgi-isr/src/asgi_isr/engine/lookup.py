@@ -52,9 +52,11 @@ class Lookup:
         if local.varied and key in local.varied:
             key = variant_key(key, local.varied[key], headers)
         entry = local.entries.get(key)
+        if entry is not None and entry.good_at != local.doubts:
+            entry = local.get(key)  # judges it
         if (
             entry is not None
-            and entry.soft_since is None
+            and entry.good_at == local.doubts
             and now < entry.expires
             and now < self._lease.until
             and entry.fence >= self._index.base
@@ -142,7 +144,7 @@ class Lookup:
         return self._stale(entry, "detail=stale-while-revalidate")
 
     def _look(self, key: str, request: PageRequest) -> tuple[Entry | None, Use]:
-        entry = self._local.entries.get(key)
+        entry = self._local.get(key)
         if entry is None:
             return None, Use.NONE
         use = Use.NONE

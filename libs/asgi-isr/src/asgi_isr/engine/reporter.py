@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from heapq import nlargest
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from asgi_isr.counters import Counters
@@ -26,6 +26,7 @@ REPORT_TIMEOUT_S = 1.0
 LEAVE_TIMEOUT_S = 0.5
 LIFE_CHARS = 12
 PAGES_MAX = 50  # named of one event
+_ENTRIES_MAX = 2 * PAGES_MAX  # several may be variants of one page
 POPULAR_MAX = 1024  # events whose pages wait for the next report
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -91,7 +92,7 @@ class Reporter:
         if not entries:
             return
         hits: dict[str, int] = {}
-        for entry in entries:
+        for entry in nlargest(_ENTRIES_MAX, entries, key=attrgetter("hits")):
             path = path_of(entry.page.key)
             hits[path] = hits.get(path, 0) + entry.hits
         pages = nlargest(PAGES_MAX, hits.items(), key=itemgetter(1))

@@ -7,13 +7,14 @@ new process, the log says which stored pages may still be used.
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 
 from asgi_isr.backoff import Jitter
 from asgi_isr.coherence.follower import Follower
 from asgi_isr.coherence.index import Index
 from asgi_isr.coherence.lease import Lease
-from asgi_isr.coherence.rules import Rules
+from asgi_isr.coherence.rules import Invalidated, Rules
 from asgi_isr.coherence.snapshot import Snapshot, read_snapshot
 from asgi_isr.counters import Counters
 from asgi_isr.engine.changes import Changes
@@ -21,8 +22,8 @@ from asgi_isr.engine.lookup import Lookup
 from asgi_isr.engine.reporter import Reporter, Standing, instance_name
 from asgi_isr.engine.status import InstanceStatus, LocalPagesStatus
 from asgi_isr.errors import AlreadyOpenError
-from asgi_isr.pages.entry import Ready
-from asgi_isr.pages.local import LocalPages
+from asgi_isr.pages.entry import Entry, Ready
+from asgi_isr.pages.local import LocalPages, Verdict
 from asgi_isr.pages.shared import SharedPages
 from asgi_isr.ports import Clock, Log, Store
 from asgi_isr.rendering.parts import Parts
@@ -45,16 +46,19 @@ class Session:
         self._store = store
         self._namespace = settings.namespace
         self.index = Index(tags_max=settings.index_tags_max, rules=rules)
-        self.local = LocalPages(bytes_max=settings.local_bytes_max)
+        self.local = LocalPages(
+            bytes_max=settings.local_bytes_max, judge=self._judge,
+            at_once=rules.pages_at_once(), counters=counters,
+        )  # fmt: skip
         self.ready = Ready()
         self.reporter = Reporter(
             log, counters, name=instance_name(settings.instance), lease_s=settings.lease_s,
             standing=self._standing, end_lease=self._end_lease,
         )  # fmt: skip
         self.follower = Follower(
-            log, self.index, load_snapshot=self._load_snapshot, on_event=self._on_event,
-            on_rejoin=self._on_rejoin, on_move=self.reporter.moved, counters=counters,
-            rules=rules, jitter=jitter,
+            log, self.index, load_snapshot=self._load_snapshot, on_names=self._on_names,
+            on_raised=self._on_raised, on_rejoin=self._on_rejoin, on_move=self.reporter.moved,
+            counters=counters, rules=rules, jitter=jitter,
         )  # fmt: skip
         self.lease = Lease(
             log, self.index, self.follower, clock, lease_s=settings.lease_s,
@@ -186,10 +190,15 @@ class Session:
             return None
         return await read_snapshot(self._store, self._namespace)
 
-    def _on_event(self, tags: frozenset[str], hard: bool, seq: int) -> None:  # noqa: FBT001  callback
+    def _judge(self, entry: Entry) -> Verdict:
+        found = self.index.invalidated(entry.page.tags, entry.fence)
+        return Verdict(soft=found is Invalidated.SOFT, hard=found is Invalidated.HARD)
+
+    def _on_names(self, tags: Collection[str], seq: int) -> None:
         self.reporter.note_popular(self.local.popular(tags), seq)
-        now = self.clock.monotonic()
-        self.counters.invalidated += self.local.invalidate(tags, hard=hard, now=now)
+
+    def _on_raised(self, tags: Collection[str], hard: bool) -> None:  # noqa: FBT001  callback
+        self.local.invalidate(tags, hard=hard, now=self.clock.monotonic())
 
     def _on_rejoin(self) -> None:
         self.lease.lose()

@@ -10,7 +10,6 @@ from asgi_isr.pages.page import Page
 from asgi_isr.types import Headers
 
 READY_MAX = 1024
-DEAD = float("-inf")  # as `soft_since`: invalidated for good
 _NO_FIELDS: Headers = []
 _OF_A_BODY = frozenset({b"content-encoding", b"content-length", b"content-type"})
 _OK, _NO_CONTENT, _MULTIPLE_CHOICES = 200, 204, 300
@@ -123,10 +122,14 @@ class Ready:
 
 
 class Entry:
-    """A page in this process with its times on this process's monotonic clock, in seconds."""
+    """A page in this process with its times on this process's monotonic clock, in seconds.
 
-    __slots__ = ("_coded", "created", "expires", "fence", "hits", "identity", "page", "public",
-                 "size", "soft_since", "used")  # fmt: skip
+    `judged_at` and `good_at` belong to whoever holds it: when it was last judged by the index, and
+    when as not invalidated at all.
+    """
+
+    __slots__ = ("_coded", "created", "expires", "fence", "good_at", "hits", "identity",
+                 "judged_at", "page", "public", "size", "soft_since", "used")  # fmt: skip
 
     def __init__(self, page: Page, *, now: float, wall: float) -> None:
         self.page = page
@@ -136,6 +139,7 @@ class Entry:
         self.created = now - max(0.0, wall - page.created)
         self.expires = self.created + page.ttl_s
         self.soft_since: float | None = None
+        self.judged_at = self.good_at = -1
         self.used = False
         self.hits = 0
         self.identity = Variant(page, IDENTITY)

@@ -13,7 +13,7 @@ from asgi_isr.coherence.rules import Invalidated
 from asgi_isr.errors import RenderTimeoutError
 from asgi_isr.http.fields import values
 from asgi_isr.http.policy import NotStored, Storing, Use
-from asgi_isr.pages.entry import DEAD, Entry
+from asgi_isr.pages.entry import Entry
 from asgi_isr.pages.page import Page
 from asgi_isr.rendering.fleet import Fleet
 from asgi_isr.rendering.flight import Flight
@@ -146,10 +146,8 @@ class PageRenderer:
 
     def _held(self, key: str) -> Entry | None:
         """Return the page that the app can be asked about, if there is one."""
-        held = self._local.entries.get(key)
-        if held is None or held.soft_since == DEAD:
-            return None
-        if not self._rules.trusted(held.fence, self._index.base):
+        held = self._local.get(key)
+        if held is None or not self._rules.trusted(held.fence, self._index.base):
             return None
         return held
 
