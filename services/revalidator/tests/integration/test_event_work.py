@@ -154,6 +154,30 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_an_unknown_mode_is_hard(
         assert "perfcheck_revalidator_dead_letters_total 1.0" in metrics
 
 
+@pytest.mark.parametrize(
+    ("body", "tags", "paths", "reason"),
+    [
+        (b'{"tags":["a","b,c"],"paths":["/x//y","/x"]}', ("a",), ("/x",), "2 names were left out"),
+        (b'{"paths":["/%' + b"25" * 200_000 + b'"]}', ("*",), (), "65536"),
+        (b'{"tags":[' + b'"",' * 20_000 + b'""]}', ("*",), (), "20001 tags and paths"),
+        (b'{"tags":["a",7]}', ("*",), (), "Expected `str`, got `int`"),
+    ],
+    ids=["two bad names", "400 KB", "too many names", "no string"],
+)
+async def test_what_cannot_be_read_whole_is_purged_and_kept(
+    app_settings: Settings, client: Client, receiver: Any, *,
+    body: bytes, tags: tuple[str, ...], paths: tuple[str, ...], reason: str,
+) -> None:  # fmt: skip
+    """The CDN is purged as the page cache applied it, and a dead letter says what is missing."""
+    edge = Edge()
+    await client.jetstream().publish(SUBJECT, body, headers={"ce-id": "bad"})
+    async with AsyncTestClient(create_app(app_settings, observer=LiveSet(), cdns=[edge])):
+        receipt = await receiver.stage("bad", "dead")
+    assert reason in receipt.dead
+    assert [(purge.tags, purge.paths) for purge, _ in edge.purged[:1]] == [(tags, paths)]
+    assert [purge.status for purge in receipt.cdn] == ["completed"]
+
+
 async def test_the_purge_waits_until_it_is_applied_everywhere(
     app_settings: Settings, publisher: NatsLog, receiver: Any
 ) -> None:

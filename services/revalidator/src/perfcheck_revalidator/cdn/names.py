@@ -6,13 +6,13 @@ browsers sent them, so a purge names the spellings that browsers use.
 
 from collections.abc import Iterable
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from asgi_isr.keys import EVERYTHING, canonical_tag, tag_problem
+from asgi_isr.keys import EVERYTHING, canonical_tag, plain_path, tag_problem
 
 from perfcheck_revalidator.cdn.port import PurgeEvent
 
-__all__ = ["Names", "names_of", "plain_path", "spellings"]
+__all__ = ["Names", "names_of", "spellings"]
 
 # What browsers leave as it is in a path (RFC 3986, section 3.3), without '*': it is a wildcard.
 _UNENCODED = "/:@!$&'()+,;=-._~"
@@ -64,13 +64,6 @@ def names_of(events: Iterable[PurgeEvent]) -> Names:
     )
 
 
-def plain_path(path: str) -> str:
-    """Return `path` decoded until nothing is left to decode; bytes beyond UTF-8 as surrogates."""
-    while (plain := unquote(path, errors="surrogateescape")) != path:
-        path = plain
-    return path
-
-
 def spellings(path: str) -> list[str]:
     """Return how browsers write `path`: as published, as decoded, and in small letters.
 
@@ -78,7 +71,5 @@ def spellings(path: str) -> list[str]:
     """
     plain = plain_path(path)
     written = quote(path, safe=_UNENCODED + "%")
-    decoded = (
-        quote(text, safe=_UNENCODED, errors="surrogateescape") for text in (plain, plain.lower())
-    )
+    decoded = (quote(text, safe=_UNENCODED, errors="replace") for text in (plain, plain.lower()))
     return list(dict.fromkeys((written, *decoded)))

@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from perfcheck_revalidator.cdn.names import Names, plain_path
+from asgi_isr.keys import plain_path
+
+from perfcheck_revalidator.cdn.names import Names
 
 __all__ = ["FIELD_BYTES_MAX", "PurgeRequest", "Style", "requests_of"]
 

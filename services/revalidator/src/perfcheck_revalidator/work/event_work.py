@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from asgi_isr.coherence import Observer, Reached
-from asgi_isr.errors import InvalidEventError
 from asgi_isr.ports import Clock
 from perfcheck_contracts import CdnPurge, Receipt
 
@@ -69,35 +68,41 @@ class EventWork:
         """Work on what the queue handed out, and settle each of it."""
         readable: list[tuple[EventDelivery, Event]] = []
         for delivery in deliveries:
-            try:
-                # One more than a failure of the CDN may have: these never came to an end at all.
-                if over(delivery.original, self._clock.wall(), DELIVERIES_MIN + 1):
-                    times = delivery.original.deliveries - 1
-                    await self.dead_letter(
-                        delivery, f"begun {times} times within a day and never ended"
-                    )
-                    continue
-                readable.append((delivery, Event.read(delivery.original)))
-            except InvalidEventError as error:
-                await self.dead_letter(delivery, f"unreadable: {error}")
+            # One more than a failure of the CDN may have: these never came to an end at all.
+            if over(delivery.original, self._clock.wall(), DELIVERIES_MIN + 1):
+                times = delivery.original.deliveries - 1
+                await self.dead_letter(
+                    delivery, f"begun {times} times within a day and never ended"
+                )
+            else:
+                readable.append((delivery, await Event.read(delivery.original)))
         if not readable:
             return
         events = [event for _, event in readable]
         await self.apply(events)
         if self._purger is None:
-            for delivery, _ in readable:
-                await delivery.ack()
+            for delivery, event in readable:
+                await self._settle(delivery, event)
             self._metrics.events.inc(len(readable))
             return
         purged = await self._purger.purge(events, again=False)
         done = [(pair, end) for pair, end in zip(readable, purged, strict=True) if not end.failure]
         await self._receipts.publish([cdn_receipt(event, end) for (_, event), end in done])
-        for (delivery, _), _ in done:
-            await delivery.ack()
+        for (delivery, event), end in done:
+            await self._settle(delivery, event, end.purges)
         self._metrics.events.inc(len(done))
-        for (delivery, _), end in zip(readable, purged, strict=True):
+        for (delivery, event), end in zip(readable, purged, strict=True):
             if end.failure is not None:
-                await self._failed(delivery, end)
+                await self._failed(delivery, event, end)
+
+    async def _settle(
+        self, delivery: EventDelivery, event: Event, purges: Sequence[CdnPurge] = ()
+    ) -> None:
+        """End the work on an event; one that could not be read whole is a dead letter as well."""
+        if event.problem:
+            await self.dead_letter(delivery, event.problem, purges)
+        else:
+            await delivery.ack()
 
     async def apply(self, events: Sequence[Event]) -> None:
         """Wait until `events` are applied everywhere, or the lease of who is missing is over."""
@@ -121,10 +126,7 @@ class EventWork:
 
     async def retry(self, original: Original) -> str | None:
         """Work on a dead letter now; return why it is still dead, or None when it is done."""
-        try:
-            event = Event.read(original)
-        except InvalidEventError as error:
-            return f"unreadable: {error}"
+        event = await Event.read(original)
         await self.apply([event])
         purges: list[CdnPurge] = []
         if self._purger is not None:
@@ -132,15 +134,18 @@ class EventWork:
             if end.failure is not None:
                 return str(end.failure)
             purges = end.purges
+        if event.problem:
+            return event.problem
         await self._receipts.publish([retried_receipt(event, purges)])
         return None
 
-    async def _failed(self, delivery: EventDelivery, end: Ended) -> None:
+    async def _failed(self, delivery: EventDelivery, event: Event, end: Ended) -> None:
         failure = end.failure
         if failure is None:
             return
         if failure.permanent or over(delivery.original, self._clock.wall()):
-            await self.dead_letter(delivery, str(failure), end.purges)
+            reasons = [str(failure), *filter(None, [event.problem])]
+            await self.dead_letter(delivery, "; ".join(reasons), end.purges)
             return
         self._metrics.failures.inc()
         _log.warning("seq %s is purged again later: %s", delivery.original.seq, failure)

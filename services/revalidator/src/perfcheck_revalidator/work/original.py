@@ -1,17 +1,20 @@
-"""A message of the log as it came, before anybody tried to read it; pure."""
+"""A message of the log: as it came, and as it is read; no input or output."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from asgi_isr.events import SUBJECT_PREFIX, Invalidation, decode
+from asgi_isr.errors import InvalidEventError
+from asgi_isr.events import SUBJECT_PREFIX, UNREADABLE, Invalidation, Problem, decode
 
 __all__ = ["Event", "Original", "committed_at", "event_id", "source_of"]
 
 # An id stands in addresses (`/invalidations/<id>`) and in a database.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:@=+~-]{1,128}")
 _ID_HEADERS = ("ce-id", "nats-msg-id")
+_PROBLEMS_SHOWN = 5
 _OUTBOX_SOURCES = frozenset({"api"})
 
 
@@ -37,15 +40,33 @@ class Original(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A message that could be read."""
+    """A message as the page cache applies it: what cannot be read is everything.
+
+    `problem` says what could not be, or which names no page can have; such an event is worked on as
+    others are, and then becomes a dead letter.
+    """
 
     original: Original
     invalidation: Invalidation
+    problem: str = ""
 
     @classmethod
-    def read(cls, original: Original) -> "Event":
-        """Decode; raise `InvalidEventError` for what cannot be read."""
-        return cls(original, decode(original.body))
+    async def read(cls, original: Original) -> "Event":
+        """Decode, and let others run in between: an event may have many names."""
+        try:
+            named = decode(original.body)
+        except InvalidEventError as error:
+            return cls(original, UNREADABLE, f"unreadable, so everything was invalidated: {error}")
+        problems: list[Problem] = []
+        for part in named.parts():
+            problems += part.problems
+            await asyncio.sleep(0)
+        if not problems:
+            return cls(original, named)
+        shown = "; ".join(map(str, problems[:_PROBLEMS_SHOWN]))
+        return cls(
+            original, named.without(problems), f"{len(problems)} names were left out: {shown}"
+        )
 
     @property
     def seq(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from asgi_isr.keys import canonical_tag, path_problem, tag_problem
+from asgi_isr.keys import canonical_tag
 from asgi_isr.ports import Clock
 from perfcheck_contracts import CdnPurge
 
@@ -44,7 +44,7 @@ class Ended(NamedTuple):
 
 
 def purge_event(event: Event) -> PurgeEvent:
-    """Return the names of `event` that a page can carry; others have nothing to purge.
+    """Return the names of `event`, each once.
 
     Publishers choose the ids of their events, also one that another has. So the event is known by
     its place in the log, which a dead letter keeps.
@@ -52,8 +52,8 @@ def purge_event(event: Event) -> PurgeEvent:
     named = event.invalidation
     return PurgeEvent(
         f"{event.seq} {event.original.id}",
-        tuple(dict.fromkeys(canonical_tag(tag) for tag in named.tags if not tag_problem(tag))),
-        tuple(dict.fromkeys(path for path in named.paths if not path_problem(path))),
+        tuple(dict.fromkeys(map(canonical_tag, named.tags))),
+        tuple(dict.fromkeys(named.paths)),
     )
 
 

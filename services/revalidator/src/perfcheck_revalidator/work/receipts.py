@@ -70,7 +70,7 @@ def applied_report(applied: Progress, published_s: float, walls: WallTimes) -> A
 
 def event_receipt(event: Event, report: Applied, stage: Stage) -> Receipt:
     """Return the part that an applied event gets."""
-    original, invalidation = event
+    original, invalidation = event.original, event.invalidation
     return Receipt(
         id=original.id,
         source=original.source,
@@ -119,7 +119,7 @@ def _part(
     event: Event, stage: Stage, *, cdn: list[CdnPurge] | None = None, warmed: Warmed | None = None
 ) -> Receipt:
     """Name the event again: parts may arrive in any order, or alone."""
-    original, invalidation = event
+    original, invalidation = event.original, event.invalidation
     return Receipt(
         id=original.id,
         source=original.source,

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-from asgi_isr.errors import InvalidEventError
 from asgi_isr.ports import Clock
 
 from perfcheck_revalidator.metrics import Metrics
@@ -22,7 +21,7 @@ GATHER_S = 1.0  # events of so long are purged with one call
 class SecondPurge:
     """Purges events once more, `age_s` after the broker took them.
 
-    What cannot be read is left to the first consumer, which makes the dead letter.
+    The dead letter of what cannot be read is left to the first consumer.
     """
 
     def __init__(
@@ -38,12 +37,7 @@ class SecondPurge:
 
     async def handle(self, deliveries: Sequence[EventDelivery]) -> None:
         """Wait until the youngest of `deliveries` is old enough, then purge all at once."""
-        readable: list[tuple[EventDelivery, Event]] = []
-        for delivery in deliveries:
-            try:
-                readable.append((delivery, Event.read(delivery.original)))
-            except InvalidEventError:
-                await delivery.ack()
+        readable = [(one, await Event.read(one.original)) for one in deliveries]
         if not readable:
             return
         await asyncio.sleep(self._due_s([event for _, event in readable]))
