@@ -25,7 +25,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
         pool_timeout_s: how long a request waits for a connection before it is answered 503.
         statement_timeout_s: PostgreSQL ends any statement after this time.
         body_bytes_max: larger request bodies are refused with 413; those of invalidations may
-            have 512 KiB.
+            have 64 KiB whatever this says.
         webhook_secret: verifies webhooks, `whsec_` and base64 of 24 to 64 bytes; without it every
             webhook is refused.
         webhook_secret_previous: verifies too; the secret before, while it is changed.

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import msgspec
 from litestar import Response
 from litestar.exceptions import ClientException, HTTPException, ValidationException
-from litestar.types import ExceptionHandlersMap
+from litestar.types import Empty, ExceptionHandlersMap
 from perfcheck_contracts import PROBLEM_MEDIA_TYPE, FieldError, ProblemDetails
 
 from perfcheck_chassis.http.answers import NEVER_STORED, AnyRequest
@@ -148,7 +148,7 @@ def _too_large(request: AnyRequest) -> Response[bytes]:
     # A route may have a limit of its own.
     limit = request.route_handler.resolve_request_max_body_size()
     reason = f"is larger than the limit of {limit} bytes"
-    if limit == request.app.request_max_body_size:
+    if request.route_handler.request_max_body_size is Empty:
         reason += " (PERFCHECK_BODY_BYTES_MAX)"
     return _answer(
         Problem(

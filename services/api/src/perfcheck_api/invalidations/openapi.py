@@ -29,7 +29,7 @@ def _body() -> RequestBody:
     schema = Schema(
         type=OpenAPIType.OBJECT,
         title="InvalidationWrite",
-        description="at least one tag or path, at most 1,000 of both; 512 KiB in all",
+        description="at least one tag or path, at most 1,000 of both; 64 KiB in all",
         properties={
             "tags": Schema(
                 type=OpenAPIType.ARRAY,
