@@ -77,6 +77,8 @@ def page_path_problem(path: str, raw_path: bytes | None) -> str | None:
     It is judged as its client wrote it (`raw_path`). Where that is not known, or is that of another
     path because somebody between rewrote it, a '%' may be one or an escape: then it is not stored.
     """
+    if "?" in path:
+        return "has an encoded '?': its key would be that of another path and its query"
     if raw_path is not None:
         written = raw_path.decode(errors="surrogateescape")
         if _read(written)[0] == _read(path)[0]:
@@ -116,8 +118,6 @@ def _plain_problem(plain: str) -> str | None:
         return "contains a control character, or is not Unicode"
     if "//" in plain or "\\" in plain or ("/." in plain and _DOTS.search(plain)):
         return "has an empty segment, '.', '..' or a backslash: it may mean another path"
-    if "?" in plain:
-        return "has an encoded '?', which would read as a query"
     if "%" in plain and _ESCAPE.search(plain):
         return "is encoded more than once, and not the same way each time"
     return None

@@ -9,10 +9,11 @@ from perfcheck_revalidator.work.purging import purge_event
 NOON = datetime(2026, 10, 30, 12, tzinfo=UTC)
 
 
-def _event(seq: int, source: str, tag: str) -> Event:
+async def _event(seq: int, source: str, tag: str) -> Event:
     subject = f"cache.invalidations.v1.{source}"
     headers = {"ce-id": "one", "ce-source": "api", "Nats-Msg-Id": "one"}
-    return Event.read(Original(seq, subject, headers, b'{"tags":["%s"]}' % tag.encode(), NOON))
+    body = b'{"tags":["%s"]}' % tag.encode()
+    return await Event.read(Original(seq, subject, headers, body, NOON))
 
 
 async def test_an_id_that_another_took_first_keeps_no_purge_back() -> None:
@@ -25,7 +26,7 @@ async def test_an_id_that_another_took_first_keeps_no_purge_back() -> None:
         return CdnPurge(provider="test", status="completed")
 
     batches = Batches(submit, FakeClock(), window_s=0)
-    forged, ours = _event(7, "shop", "other"), _event(8, "api", "currency:usd")
+    forged, ours = await _event(7, "shop", "other"), await _event(8, "api", "currency:usd")
     await batches.purge([purge_event(forged)], again=False)
     await batches.purge([purge_event(ours)], again=False)
     await batches.purge([purge_event(ours), purge_event(forged)], again=False)
