@@ -12,7 +12,7 @@ from pathlib import Path
 import rich_click as click
 
 from perfcheck import environment, exits
-from perfcheck.events.commands import dead_letters, invalidate, receipts, token
+from perfcheck.events.commands import dead_letters, invalidate, publisher, receipts, token
 from perfcheck.execution import console, run
 from perfcheck.options import DURATION, Rate, api_option, state_option, token_option
 
@@ -189,7 +189,7 @@ def check(
     return found.exit_code
 
 
-for command in (invalidate, receipts, dead_letters, token):
+for command in (invalidate, receipts, dead_letters, publisher, token):
     cli.add_command(command)
 
 

@@ -20,12 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from asgi_isr.events import STREAM, SUBJECT_PREFIX
 from asgi_isr.logs.nats import NatsLog, connect, ensure_instances_stream, ensure_stream
+from asgi_isr.nats import ConsumerSpec, Link, ensure_consumer
 from asgi_isr.reports import Report
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 from perfcheck_chassis.settings import environment
-from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, ReceiptBatch
+from perfcheck_contracts import (
+    EVENT_CONSUMERS,
+    LOG_API,
+    RECEIPTS_STREAM,
+    RECEIPTS_SUBJECT,
+    ReceiptBatch,
+)
 from perfcheck_embedded import Servers, free_port, servers
 
 LEASE_S = 15.0
@@ -45,7 +53,7 @@ def cpu_s(pid: int) -> float:
 
 async def instance(url: str, name: str) -> None:
     """Follow the log as an instance does: register, report each batch, until cancelled."""
-    log = NatsLog(url, source=name)
+    log = NatsLog(url, source=name, api_prefix=LOG_API)
     position = (await log.bounds()).last
 
     async def register() -> None:
@@ -137,8 +145,12 @@ async def measure(running: Servers, events: int, instances: int) -> None:
     await ensure_stream(js)
     await ensure_instances_stream(js)
     await js.add_stream(name=RECEIPTS_STREAM, subjects=[RECEIPTS_SUBJECT], retention="workqueue")
+    for facts in EVENT_CONSUMERS:
+        spec = ConsumerSpec(stream=STREAM, subject=f"{SUBJECT_PREFIX}.>", **facts._asdict())
+        await ensure_consumer(Link(client, name="benchmark"), spec)
+    url = running.nats_urls["frontend-bff"]
     works: list[Coroutine[Any, Any, None]] = [
-        instance(running.nats_url, f"instance-{number}") for number in range(instances)
+        instance(url, f"instance-{number}") for number in range(instances)
     ]
     async with asyncio.TaskGroup() as group, revalidator(running) as pid:
         tasks = [group.create_task(work) for work in works]

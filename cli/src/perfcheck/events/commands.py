@@ -170,6 +170,54 @@ def dead_letters_retry(
     run(work.retry(numbers, target, console(), everything=everything))
 
 
+@click.group()
+def publisher() -> None:
+    """Add, remove and list who may publish invalidations on NATS, each under its own name.
+
+    A running stack takes the change at once, without a restart; no other session is touched.
+    """
+
+
+@publisher.command("add")
+@click.argument("name")
+@state_option
+def publisher_add(name: str, directory: Path) -> None:
+    """Let NAME publish to cache.invalidations.v1.NAME; print its address, which has its password.
+
+    Without a running stack it is there from the next start on. Example: perfcheck publisher add crm
+    """
+    from perfcheck.stack.publishers import add
+
+    address = run(add(directory, name))
+    if address is None:
+        console().progress(f"{name} may publish from the next `perfcheck up` on")
+    else:
+        console().data(address)
+
+
+@publisher.command("remove")
+@click.argument("name")
+@state_option
+def publisher_remove(name: str, directory: Path) -> None:
+    """Let NAME publish no more, and forget its password; its connections are closed.
+
+    After a password was lost: remove, then add.
+    """
+    from perfcheck.stack.publishers import remove
+
+    run(remove(directory, name))
+    console().progress(f"{name} may not publish any more")
+
+
+@publisher.command("list")
+@state_option
+def publisher_list(directory: Path) -> None:
+    """Print the publishers, one a line."""
+    from perfcheck.stack.publishers import names
+
+    console().data("\n".join(names(directory)))
+
+
 @click.command()
 @click.option("--audience", type=click.Choice(AUDIENCES), default="api", show_default=True)
 @click.option(

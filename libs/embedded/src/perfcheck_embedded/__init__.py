@@ -7,6 +7,12 @@ Two ways in: `servers()` gives tests throw-away servers; `StateDir` + `Superviso
 from perfcheck_embedded.accounts import Account, new_shared_subdirectory
 from perfcheck_embedded.backends.binaries import Binaries, find_binaries
 from perfcheck_embedded.backends.nats import nats
+from perfcheck_embedded.backends.nats_publishers import (
+    add_publisher,
+    kept_publishers,
+    reload_publishers,
+    remove_publisher,
+)
 from perfcheck_embedded.backends.postgres import postgres
 from perfcheck_embedded.backends.probes import http_ready, nats_ready, postgres_ready, valkey_ready
 from perfcheck_embedded.backends.server import Server, TlsFiles
@@ -63,16 +69,20 @@ __all__ = [
     "Stragglers",
     "Supervisor",
     "TlsFiles",
+    "add_publisher",
     "find_binaries",
     "free_port",
     "free_ports",
     "http_ready",
+    "kept_publishers",
     "kept_secret",
     "nats",
     "nats_ready",
     "new_shared_subdirectory",
     "postgres",
     "postgres_ready",
+    "reload_publishers",
+    "remove_publisher",
     "servers",
     "start_levels",
     "supervised",

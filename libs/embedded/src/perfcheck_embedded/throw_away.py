@@ -13,7 +13,8 @@ from typing import Any
 
 from perfcheck_embedded.accounts import new_shared_subdirectory
 from perfcheck_embedded.backends.binaries import find_binaries
-from perfcheck_embedded.backends.nats import TEST_USER, nats
+from perfcheck_embedded.backends.nats import nats
+from perfcheck_embedded.backends.nats_accounts import TEST_USER
 from perfcheck_embedded.backends.postgres import postgres
 from perfcheck_embedded.backends.server import Server, TlsFiles
 from perfcheck_embedded.backends.valkey import valkey
@@ -36,7 +37,8 @@ class Servers:
 
     So one set can serve a whole test session, whichever loop each test runs in. Names are
     `postgres`, `valkey` and `nats`; the URL of one that was not asked for is "". `nats_url` is that
-    of a user who may do everything; `nats_urls` has those of the product's users too, by name.
+    of a user who may do everything in the log's account; `nats_urls` has those of the product's
+    users too, by name.
     """
 
     database_url: str

@@ -12,6 +12,7 @@ from perfcheck_chassis.asgi import ASGIApp
 from perfcheck_chassis.http import Health, RequestTimeLimit, create_litestar
 from perfcheck_chassis.http_client import ServiceClient
 from perfcheck_chassis.settings import environment, load
+from perfcheck_contracts import LOG_API
 
 from perfcheck_bff.cache_status import cache_routes
 from perfcheck_bff.checks import lease_check, log_check, store_check
@@ -51,7 +52,12 @@ def create_app(settings: Settings) -> ASGIApp:
             lease_s=settings.lease_s,
             forward_cdn_cache_control=settings.cdn,
         ),
-        log=NatsLog(settings.nats_url.reveal(), source=_SERVICE, tls_ca_file=settings.tls_ca_file),
+        log=NatsLog(
+            settings.nats_url.reveal(),
+            source=_SERVICE,
+            tls_ca_file=settings.tls_ca_file,
+            api_prefix=LOG_API,
+        ),
         store=store,
     )
     client = ServiceClient(

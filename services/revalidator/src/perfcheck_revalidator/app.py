@@ -16,6 +16,7 @@ from litestar import Litestar
 from perfcheck_chassis.http import Health, create_litestar, metrics_route
 from perfcheck_chassis.process import background_tasks
 from perfcheck_chassis.settings import environment, load
+from perfcheck_contracts import LOG_API
 
 from perfcheck_revalidator.cdn.port import Cdn
 from perfcheck_revalidator.cdn.settings import cdns_from
@@ -46,8 +47,9 @@ def create_app(
     clock = SystemClock()
     if observer is None:
         observer = Instances(
-            settings.nats_url.reveal(), name=settings.instance_id, tls_ca_file=settings.tls_ca_file
-        )
+            settings.nats_url.reveal(), name=settings.instance_id, tls_ca_file=settings.tls_ca_file,
+            api_prefix=LOG_API,
+        )  # fmt: skip
     counter = ValkeyCounter(settings.valkey_url.reveal(), tls_ca_file=settings.tls_ca_file)
     if cdns is None:
         cdns = cdns_from(settings, counter, clock)
@@ -83,6 +85,7 @@ async def _snapshots(settings: Settings, health: Health, app: Litestar) -> Async
             settings.nats_url.reveal(),
             source=settings.service,
             tls_ca_file=settings.tls_ca_file,
+            api_prefix=LOG_API,
         )
         stack.push_async_callback(log.close)
 

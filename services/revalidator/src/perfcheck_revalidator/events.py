@@ -10,6 +10,7 @@ from asgi_isr.ports import Clock
 from perfcheck_chassis.http import Health
 from perfcheck_chassis.http_client import ServiceClient
 from perfcheck_chassis.process import background_tasks
+from perfcheck_contracts import EVENT_CONSUMER_AGAIN, EVENT_CONSUMER_FIRST
 from perfcheck_contracts.limits import REQUEST_S
 
 from perfcheck_revalidator.cdn.port import Cdn
@@ -27,10 +28,8 @@ from perfcheck_revalidator.work.receipts import Receipts
 from perfcheck_revalidator.work.second_purge import GATHER_S, SecondPurge
 from perfcheck_revalidator.work.worker import Worker
 
-__all__ = ["CONSUMER_AGAIN", "CONSUMER_FIRST", "Events"]
+__all__ = ["Events"]
 
-CONSUMER_FIRST = "revalidator"
-CONSUMER_AGAIN = "revalidator-again"
 _BFF_ANSWER_S = 25.0  # above any time that a round gives
 
 
@@ -51,8 +50,8 @@ class Events:
         self._link = Link(
             settings.nats_url.reveal(), name=settings.service, tls_ca_file=settings.tls_ca_file
         )
-        self._queue = Queue(self._link, CONSUMER_FIRST)
-        self._again_queue = Queue(self._link, CONSUMER_AGAIN)
+        self._queue = Queue(self._link, EVENT_CONSUMER_FIRST)
+        self._again_queue = Queue(self._link, EVENT_CONSUMER_AGAIN)
         self._receipts = Receipts(self._link, clock)
         letters = DeadLetters(self._link, clock)
         self._popularity = Popularity(clock)

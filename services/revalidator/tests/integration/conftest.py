@@ -1,15 +1,27 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 import pytest
+from asgi_isr.events import STREAM, SUBJECT_PREFIX
 from asgi_isr.logs.nats import NatsLog, connect, ensure_instances_stream, ensure_stream
+from asgi_isr.nats import ConsumerSpec, Link, StreamSpec, ensure_consumer
+from asgi_isr.nats import ensure_stream as ensure_receipts
+from asgi_isr.ports import SystemClock
 from asgi_isr.stores.redis import RedisStore
 from asgi_isr.testing import eventually
 from nats.aio.client import Client
 from perfcheck_chassis.secret import Secret
-from perfcheck_contracts import RECEIPTS_STREAM, RECEIPTS_SUBJECT, Receipt, ReceiptBatch
+from perfcheck_contracts import (
+    EVENT_CONSUMERS,
+    LOG_API,
+    RECEIPTS,
+    RECEIPTS_SUBJECT,
+    Receipt,
+    ReceiptBatch,
+)
 from perfcheck_embedded import Servers, servers
 from perfcheck_revalidator.cdn.valkey_counter import ValkeyCounter
 from perfcheck_revalidator.settings import Settings
@@ -29,12 +41,6 @@ class Receiver:
     async def run(self) -> None:
         """Merge until cancelled; the consumer is durable, so nothing is missed."""
         js = self._client.jetstream()
-        while not self.ended:
-            try:
-                await js.stream_info(RECEIPTS_STREAM)
-                break
-            except Exception:  # noqa: BLE001  not there yet: the revalidator creates it
-                await asyncio.sleep(0.05)
         subscription = await js.pull_subscribe(RECEIPTS_SUBJECT, durable="api")
         while not self.ended:  # nats-py may swallow the cancellation
             try:
@@ -85,16 +91,35 @@ def running() -> Iterator[Servers]:
         yield started
 
 
+async def set_up(client: Client) -> None:
+    """Create what the api creates: the streams of its account, and the consumers of the log."""
+    js = client.jetstream()
+    await ensure_stream(js)
+    await ensure_instances_stream(js)
+    await ensure_receipts(js, StreamSpec(**RECEIPTS._asdict()), wall=SystemClock().wall)
+    for facts in EVENT_CONSUMERS:
+        spec = ConsumerSpec(stream=STREAM, subject=f"{SUBJECT_PREFIX}.>", **facts._asdict())
+        await ensure_consumer(Link(client, name="test"), spec)
+
+
 @pytest.fixture
-async def publisher(running: Servers) -> AsyncIterator[NatsLog]:
-    """Give the log as a publisher has it; its stream exists, and that of the instances."""
-    client = await connect(running.nats_url, name="test")
-    try:
-        await ensure_stream(client.jetstream())
-        await ensure_instances_stream(client.jetstream())  # the api creates both
-        yield NatsLog(client, source="test")
-    finally:
-        await client.close()
+def set_up_log(client: Client) -> Callable[[], Awaitable[None]]:
+    """Give what the api does when the log was lost."""
+    return partial(set_up, client)
+
+
+@pytest.fixture
+async def publisher(client: Client) -> NatsLog:
+    """Give the log as a publisher has it."""
+    return NatsLog(client, source="test")
+
+
+@pytest.fixture
+async def instances(running: Servers) -> AsyncIterator[NatsLog]:
+    """Give the log as page servers have it, which report to the live set."""
+    log = NatsLog(running.nats_urls["frontend-bff"], source="bff", api_prefix=LOG_API)
+    yield log
+    await log.close()
 
 
 @pytest.fixture
@@ -136,9 +161,9 @@ def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def client(running: Servers) -> AsyncIterator[Client]:
-    """Give a connection to the broker; the log exists."""
+    """Give a connection to the broker as one in the api's account, with all that the api makes."""
     opened = await connect(running.nats_url, name="test")
-    await ensure_stream(opened.jetstream())
+    await set_up(opened)
     yield opened
     await opened.close()
 

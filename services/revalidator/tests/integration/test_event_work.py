@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,7 +9,7 @@ from asgi_isr import Invalidation
 from asgi_isr.coherence import Progress, Reached
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import STREAM
-from asgi_isr.logs.nats import NatsLog, ensure_stream
+from asgi_isr.logs.nats import NatsLog
 from asgi_isr.reports import PopularPage, PopularPages
 from asgi_isr.testing import eventually
 from litestar.testing import AsyncTestClient
@@ -229,7 +229,7 @@ async def test_a_purge_that_fails_for_now_is_tried_again(
 
 
 async def test_a_bff_that_is_down_blocks_nothing(
-    app_settings: Settings, client: Client, publisher: NatsLog, receiver: Any
+    app_settings: Settings, instances: NatsLog, publisher: NatsLog, receiver: Any
 ) -> None:
     """Popular pages count as failed; the event is done all the same."""
     live = LiveSet()
@@ -241,7 +241,7 @@ async def test_a_bff_that_is_down_blocks_nothing(
         seq = await publisher.publish(Invalidation(tags=("a",)), "api", "id-1")
         pages = PopularPages(instance="a", seq=seq, pages=[PopularPage(path="/", hits=3)])
         for _ in range(10):  # nothing tells when it is heard; said again, it counts once
-            await client.publish("cache.popular.v1.a", msgspec.json.encode(pages))
+            await instances.popular(pages)
             await asyncio.sleep(0.05)
         live.hold(None)
         await receiver.stage("id-1", "done")
@@ -280,13 +280,17 @@ async def test_a_broker_that_was_away_costs_no_event(
 
 
 async def test_a_recreated_log_is_worked_on(
-    app_settings: Settings, client: Client, publisher: NatsLog, receiver: Any
+    app_settings: Settings,
+    client: Client,
+    set_up_log: Callable[[], Awaitable[None]],
+    publisher: NatsLog,
+    receiver: Any,
 ) -> None:
-    """The consumer went with the log; it is created again, and the new log's events are done."""
+    """The consumer went with the log; the api makes both again, and new events are done."""
     async with AsyncTestClient(create_app(app_settings, observer=LiveSet())):
         await publisher.publish(Invalidation(tags=("a",)), "api", "old")
         await receiver.stage("old", "done")
         await client.jetstream().delete_stream(STREAM)
-        await ensure_stream(client.jetstream())
+        await set_up_log()
         await publisher.publish(Invalidation(tags=("a",)), "api", "new")
         await receiver.stage("new", "done")

@@ -14,16 +14,16 @@ import msgspec
 import pytest
 from asgi_isr import Invalidation
 from asgi_isr.events import STREAM
-from asgi_isr.logs.nats import NatsLog, ensure_instances_stream
+from asgi_isr.logs.nats import NatsLog
 from asgi_isr.reports import Report
 from asgi_isr.testing import eventually
 from litestar.testing import AsyncTestClient
 from nats.aio.client import Client
 from perfcheck_chassis.http_client import NeighbourError, ServiceClient
 from perfcheck_chassis.settings import environment
+from perfcheck_contracts import EVENT_CONSUMER_FIRST
 from perfcheck_embedded import Servers, free_port
 from perfcheck_revalidator.app import create_app
-from perfcheck_revalidator.events import CONSUMER_FIRST
 from perfcheck_revalidator.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -90,8 +90,8 @@ async def redeliveries(port: int) -> float:
 
 @pytest.fixture
 async def replicas(running: Servers, client: Client, tmp_path: Path) -> AsyncIterator[Replicas]:
-    """Give processes that are gone at the end; the instances' stream exists."""
-    await ensure_instances_stream(client.jetstream())
+    """Give processes that are gone at the end."""
+    assert client.is_connected  # what the api makes is there
     opened = Replicas(running, tmp_path)
     yield opened
     for process in opened.processes:
@@ -100,7 +100,7 @@ async def replicas(running: Servers, client: Client, tmp_path: Path) -> AsyncIte
 
 async def pending(client: Client) -> int:
     """Return how many events were handed out and not settled."""
-    info = await client.jetstream().consumer_info(STREAM, CONSUMER_FIRST)
+    info = await client.jetstream().consumer_info(STREAM, EVENT_CONSUMER_FIRST.durable)
     return info.num_ack_pending or 0
 
 
@@ -114,12 +114,11 @@ async def under_way(client: Client, count: int) -> None:
 
 
 async def test_a_killed_replica_costs_no_event(
-    replicas: Replicas, publisher: NatsLog, client: Client, receiver: Any
+    replicas: Replicas, publisher: NatsLog, client: Client, instances: NatsLog, receiver: Any
 ) -> None:
     """Of 500 events that two replicas had begun when one was killed, each ends with one receipt."""
-    log = NatsLog(client, source="bff")
     report = Report(instance="bff", position=0, lease_s=60.0)
-    await log.register(report)
+    await instances.register(report)
     victim = await replicas.start()
     survivor = await replicas.start()
     last = 0
@@ -127,7 +126,7 @@ async def test_a_killed_replica_costs_no_event(
         last = await publisher.publish(Invalidation(tags=("a",)), "api", f"id-{number}")
     await under_way(client, EVENTS)
     await kill(victim)
-    await log.register(msgspec.structs.replace(report, position=last))
+    await instances.register(msgspec.structs.replace(report, position=last))
     for number in range(EVENTS):
         await receiver.stage(f"id-{number}", "done", within_s=60)
     assert len(receiver.receipts) == EVENTS
@@ -141,17 +140,19 @@ async def test_a_killed_replica_costs_no_event(
 
 
 async def test_a_stopped_replica_gives_back_what_it_had_begun(
-    replicas: Replicas, publisher: NatsLog, client: Client
+    replicas: Replicas, publisher: NatsLog, client: Client, instances: NatsLog
 ) -> None:
     """Stopped in the middle, a replica ends within its limit; another has its events at once."""
-    await NatsLog(client, source="bff").register(Report(instance="bff", position=0, lease_s=60.0))
+    await instances.register(Report(instance="bff", position=0, lease_s=60.0))
     replica = await replicas.start()
     for number in range(20):
         await publisher.publish(Invalidation(tags=("a",)), "api", f"id-{number}")
     await under_way(client, 20)
     replica.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(replica.wait, 15) == 0
-    subscription = await client.jetstream().pull_subscribe_bind(CONSUMER_FIRST, STREAM)
+    subscription = await client.jetstream().pull_subscribe_bind(
+        EVENT_CONSUMER_FIRST.durable, STREAM
+    )
     messages: list[Any] = []
     async with asyncio.timeout(5):
         while len(messages) < 20:
@@ -160,11 +161,9 @@ async def test_a_stopped_replica_gives_back_what_it_had_begun(
 
 
 async def test_an_instance_that_vanished_is_named(
-    settings: Settings, publisher: NatsLog, client: Client, receiver: Any
+    settings: Settings, publisher: NatsLog, instances: NatsLog, receiver: Any
 ) -> None:
     """An instance without a word is waited for until its lease is over; the receipt names it."""
-    await ensure_instances_stream(client.jetstream())
-    log = NatsLog(client, source="bff")
     patient = msgspec.structs.replace(settings, lease_s=10.0)
     app = create_app(patient)
     async with AsyncTestClient(app) as http:
@@ -174,8 +173,8 @@ async def test_an_instance_that_vanished_is_named(
             return bool(checks["instances"]["status"] == "pass")
 
         await eventually(known, timeout_s=10)
-        await log.register(Report(instance="gone", position=0, lease_s=1.0))
-        await log.register(Report(instance="here", position=10**18, lease_s=60.0))
+        await instances.register(Report(instance="gone", position=0, lease_s=1.0))
+        await instances.register(Report(instance="here", position=10**18, lease_s=60.0))
         await publisher.publish(Invalidation(tags=("a",)), "api", "id-1")
         receipt = await receiver.stage("id-1", "done")
     assert receipt.applied is not None

@@ -11,10 +11,9 @@ from asgi_isr.logs.nats import Instances, NatsLog
 from asgi_isr.nats import Link
 from asgi_isr.ports import SystemClock
 from asgi_isr.testing import eventually
-from perfcheck_contracts import CdnPurge
+from perfcheck_contracts import EVENT_CONSUMER_AGAIN, LOG_API, CdnPurge
 from perfcheck_embedded import Servers
 from perfcheck_revalidator.cdn.port import CdnError, PurgeEvent
-from perfcheck_revalidator.events import CONSUMER_AGAIN
 from perfcheck_revalidator.metrics import Metrics
 from perfcheck_revalidator.work.dead_letters import DeadLetters
 from perfcheck_revalidator.work.event_work import EventWork
@@ -59,7 +58,7 @@ async def edge(running: Servers, publisher: NatsLog) -> AsyncIterator[Edge]:
     """Give a CDN that the second purge of a running worker goes to."""
     assert await publisher.bounds()  # the log exists
     url = running.nats_urls["revalidator"]
-    link, observer = Link(url, name="test"), Instances(url, name="test")
+    link, observer = Link(url, name="test"), Instances(url, name="test", api_prefix=LOG_API)
     metrics, clock, asked = Metrics(), SystemClock(), Edge()
     receipts = Receipts(link, clock)
     purgers = Purgers([Purger(asked, metrics, clock)])
@@ -69,7 +68,7 @@ async def edge(running: Servers, publisher: NatsLog) -> AsyncIterator[Edge]:
     again = SecondPurge(
         purgers, receipts, work.dead_letter, metrics=metrics, clock=clock, age_s=AGE_S
     )
-    worker = Worker(Queue(link, CONSUMER_AGAIN), again.handle, metrics, gather_s=0.05)
+    worker = Worker(Queue(link, EVENT_CONSUMER_AGAIN), again.handle, metrics, gather_s=0.05)
     task = asyncio.ensure_future(worker.run())
     yield asked
     task.cancel()

@@ -12,15 +12,18 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM
+from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, SUBJECT_PREFIX
 from asgi_isr.logs.nats import ensure_instances_stream, ensure_stream
 from asgi_isr.nats import (
     NO_MESSAGE_FOUND,
     STREAM_NOT_FOUND,
+    ConsumerSpec,
+    Link,
     PubAck,
     RefusedError,
     close,
     connect,
+    ensure_consumer,
     keeping_cancellation,
     request,
 )
@@ -28,6 +31,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
+from perfcheck_contracts import EVENT_CONSUMERS
 
 from perfcheck_api.errors import BrokerError
 from perfcheck_api.outbox.model import MARK_SUBJECT, OUTBOX_SUBJECT, OWN_SUBJECTS
@@ -41,6 +45,13 @@ from perfcheck_api.outbox.window import (
 from perfcheck_api.outbox.witness import WITNESS_HEADER, Witness, decode
 
 BROKER_CONNECT_S_MAX = 2.0
+_INBOXES = ("_INBOX", "_R_.")  # of this account, and what the server calls those of others
+
+# What revalidators work off: the body of marks is none.
+CONSUMER_SPECS = tuple(
+    ConsumerSpec(stream=STREAM, subject=f"{SUBJECT_PREFIX}.>", **facts._asdict())
+    for facts in EVENT_CONSUMERS
+)
 
 ResultT = TypeVar("ResultT")
 
@@ -105,6 +116,17 @@ class Broker:
         created = await self._bounded("create the stream", ensure_stream(self._js))
         await self._bounded("create the stream of instances", ensure_instances_stream(self._js))
         return created
+
+    async def ensure_consumers(self) -> None:
+        """Create the consumers by which revalidators work on events, or mend them.
+
+        Raises:
+            asgi_isr.nats.LogConfigurationError: one cannot be mended.
+
+        """
+        link = Link(self._client, name="relay", timeout_s=BROKER_REQUEST_S_MAX)
+        for spec in CONSUMER_SPECS:
+            await self._bounded("set up a consumer", ensure_consumer(link, spec))
 
     async def state(self) -> LogState | None:
         """Return what the stream holds, or None if there is no stream."""
@@ -207,7 +229,7 @@ class Broker:
 
         async def received(message: Msg) -> None:
             # Nothing but an inbox: this user may publish where the one who asks may not.
-            if message.reply.startswith("_INBOX"):
+            if message.reply.startswith(_INBOXES):
                 accept(message.reply)
 
         await self._bounded("subscribe", self._client.subscribe(MARK_REQUEST_SUBJECT, cb=received))
@@ -215,7 +237,7 @@ class Broker:
         await self._bounded("subscribe", self._client.flush())
 
     async def reply(self, subjects: list[str], body: bytes) -> None:
-        """Send `body` to each of `subjects`."""
+        """Send `body` to each of `subjects`, and nothing of what the one who asks has sent."""
         for subject in subjects:
             await self._bounded("reply", self._client.publish(subject, body))
 

@@ -37,6 +37,7 @@ from perfcheck_api.errors import BrokerError, SupersededError
 from perfcheck_api.locks import RELAY_LOCK
 from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker, connected
+from perfcheck_api.outbox.consumers import Consumers
 from perfcheck_api.outbox.database_identity import Compared, compare
 from perfcheck_api.outbox.log_identity import verify
 from perfcheck_api.outbox.metrics import RelayMetrics
@@ -100,12 +101,13 @@ class Relay:
         self._new_id = new_id
         self._monotonic = monotonic
         self._superseded: str | None = None
+        self._consumers = Consumers()
         self._wake = asyncio.Event()
         self._waiting: list[str] = []
 
     async def unhealthy_reason(self) -> str | None:
         """Return None while publishing or standing by for another relay, else what is wrong."""
-        return self._sessions.unhealthy_reason
+        return self._sessions.unhealthy_reason or self._consumers.unhealthy_reason
 
     async def superseded_reason(self) -> str | None:
         """Return None, or that another database has the log: then nothing is to be served here."""
@@ -162,6 +164,7 @@ class Relay:
         ):
             await listener.execute(_LISTEN)
             group.create_task(self._listen(listener))
+            group.create_task(self._consumers.keep(broker))
             await self._passes(connection, publisher)
 
     async def _begin(self, connection: Connection, broker: Broker) -> Publisher:

@@ -82,7 +82,8 @@ class DeadLetters:
     """The stream of dead letters, which is created when the first one comes."""
 
     def __init__(self, link: Link, clock: Clock) -> None:
-        self.outlet = Outlet(link, StreamSpec(**DEAD_LETTERS._asdict()), clock)
+        spec = StreamSpec(**DEAD_LETTERS._asdict())
+        self.outlet = Outlet(link, DEAD_LETTERS_STREAM, clock, spec=spec)
         self._link = link
 
     async def add(self, original: Original, reason: str, *, instead_of: int | None = None) -> None:

@@ -1,6 +1,7 @@
 """`Outlet`: publishes into a stream of ours until the stream has taken it.
 
-The stream is created where it is missing. What waits behind an outlet stays in the log meanwhile.
+A stream of ours is created where it is missing; one of another account is that one's affair. What
+waits behind an outlet stays in the log meanwhile.
 """
 
 import asyncio
@@ -22,10 +23,13 @@ _log = logging.getLogger(__name__)
 
 
 class Outlet:
-    """A stream that takes what this service has to say."""
+    """The stream `name`, which takes what this service has to say; with `spec` it is ours."""
 
-    def __init__(self, link: Link, spec: StreamSpec, clock: Clock) -> None:
+    def __init__(
+        self, link: Link, name: str, clock: Clock, *, spec: StreamSpec | None = None
+    ) -> None:
         self._link = link
+        self._name = name
         self._spec = spec
         self._clock = clock
         self._refusal: str | None = None
@@ -63,7 +67,9 @@ class Outlet:
             await asyncio.sleep(backoff.next_s())
 
     async def ensure(self) -> None:
-        """Create the stream where it is missing, else check it; raises `LogUnavailableError`."""
+        """Create a stream of ours, or check it; raises `LogUnavailableError`."""
+        if self._spec is None:
+            return
         js = (await self._link.client()).jetstream()
         try:
             await ensure_stream(js, self._spec, wall=self._clock.wall)
@@ -77,10 +83,10 @@ class Outlet:
 
     def _failed(self, reason: str) -> None:
         if self._refusal is None:
-            _log.warning("%s takes nothing, trying again: %s", self._spec.name, reason)
+            _log.warning("%s takes nothing, trying again: %s", self._name, reason)
         self._refusal = reason
 
     def _succeeded(self) -> None:
         if self._refusal is not None:
-            _log.info("%s takes messages again", self._spec.name)
+            _log.info("%s takes messages again", self._name)
         self._refusal = None

@@ -1,22 +1,22 @@
 """The durable pull consumer on the invalidation log that all replicas share.
 
-How often an event may fail is decided by who works on it, not by the server: at the server's
-`max_deliver` an event would be dropped without a dead letter.
+The log and its consumers are the api's: whoever makes a consumer says where it delivers. How often
+an event may fail is decided by who works on it, not by the server: at the server's `max_deliver` an
+event would be dropped without a dead letter.
 """
 
 import logging
 from datetime import UTC, datetime
 
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.events import STREAM, SUBJECT_PREFIX
+from asgi_isr.events import STREAM
 from asgi_isr.nats import ConsumerSpec, Delivery, Link, PullConsumer
+from perfcheck_contracts import LOG_API, ConsumerFacts
 
 from perfcheck_revalidator.work.original import Original
 
-__all__ = ["EVENT_ACK_WAIT_S", "EventDelivery", "Queue"]
+__all__ = ["EventDelivery", "Queue"]
 
-EVENT_ACK_WAIT_S = 30.0
-_EVENTS_UNACKED_MAX = 20_000
 _log = logging.getLogger(__name__)
 
 
@@ -44,23 +44,19 @@ class EventDelivery:
 
 
 class Queue:
-    """The consumer `durable` on the log.
+    """The consumer `facts` of the log.
 
     `unhealthy_reason` is why it hands nothing out, or None. No method raises for a broker that is
     down, frozen or without the log.
     """
 
-    def __init__(self, link: Link, durable: str) -> None:
+    def __init__(self, link: Link, facts: ConsumerFacts) -> None:
         self.unhealthy_reason: str | None = "has not asked for events yet"
         self._consumer = PullConsumer(
             link,
-            ConsumerSpec(
-                stream=STREAM,
-                durable=durable,
-                subject=f"{SUBJECT_PREFIX}.>",
-                ack_wait_s=EVENT_ACK_WAIT_S,
-                ack_pending_max=_EVENTS_UNACKED_MAX,
-            ),
+            ConsumerSpec(stream=STREAM, **facts._asdict()),
+            api_prefix=LOG_API,
+            foreign=True,
         )
 
     async def fetch(self, count_max: int, wait_s: float) -> list[EventDelivery]:

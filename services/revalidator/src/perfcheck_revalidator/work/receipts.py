@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 from asgi_isr.coherence import Progress
-from asgi_isr.nats import Link, StreamSpec
+from asgi_isr.nats import Link
 from asgi_isr.ports import Clock
 from perfcheck_contracts import (
     INSTANCES_TIMED_MAX,
-    RECEIPTS,
     RECEIPTS_MAX,
+    RECEIPTS_STREAM,
     RECEIPTS_SUBJECT,
     Applied,
     CdnPurge,
@@ -162,7 +162,7 @@ class Receipts:
     """Publishes receipts; returns when the stream has them, however long that takes."""
 
     def __init__(self, link: Link, clock: Clock) -> None:
-        self.outlet = Outlet(link, StreamSpec(**RECEIPTS._asdict()), clock)
+        self.outlet = Outlet(link, RECEIPTS_STREAM, clock)  # the api keeps it
 
     async def publish(self, receipts: Sequence[Receipt]) -> None:
         """Publish `receipts` in as few messages as their bounds allow."""

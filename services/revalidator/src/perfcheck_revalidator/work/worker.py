@@ -1,7 +1,7 @@
 """Takes events from a queue and has them worked on, many at a time, and settles every one.
 
 Whatever ends a replica, an event that it has not acknowledged is handed out again: after
-`EVENT_ACK_WAIT_S` if it was killed, at once if it was stopped.
+`ack_wait_s` if it was killed, at once if it was stopped.
 """
 
 import asyncio
@@ -11,16 +11,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from asgi_isr.backoff import wait_s
+from perfcheck_contracts import EVENT_CONSUMER_FIRST
 
 from perfcheck_revalidator.metrics import Metrics
-from perfcheck_revalidator.work.queue import EVENT_ACK_WAIT_S, EventDelivery, Queue
+from perfcheck_revalidator.work.queue import EventDelivery, Queue
 
 __all__ = ["EVENTS_UNDER_WAY_MAX", "FETCHED_EVENTS_MAX", "RETRY_S_MAX", "Worker", "retry_s"]
 
 FETCHED_EVENTS_MAX = 256
 EVENTS_UNDER_WAY_MAX = 4096  # under way at once; more stay in the log
 FETCH_S = 1.0
-_HOLD_S = EVENT_ACK_WAIT_S / 3
+_HOLD_S = EVENT_CONSUMER_FIRST.ack_wait_s / 3
 _OUTAGE_PAUSE_S = 0.25
 _GIVE_BACK_S_MAX = 2.0
 _RETRY_S = 1.0
