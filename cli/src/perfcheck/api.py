@@ -72,10 +72,15 @@ class Api:
             again_s *= 2
         raise AssertionError("the last attempt returns or raises")
 
-    async def receipt(self, event_id: str) -> Receipt | None:
-        """Return what became of an event, None when the api knows none of that id."""
+    async def receipt(self, event_id: str, source: str | None = None) -> Receipt | None:
+        """Return what became of an event, None when the api knows none of that id.
+
+        Publishers may use the same id: `source` says whose event is meant.
+        """
+        query = "" if source is None else f"?{urlencode({'source': source})}"
         reply = await self._http.get(
-            f"{self._base}/invalidations/{quote(event_id, safe='')}", headers=self._reading()
+            f"{self._base}/invalidations/{quote(event_id, safe='')}{query}",
+            headers=self._reading(),
         )
         return None if reply.status == 404 else reply.expect(200).read(Receipt)  # noqa: PLR2004 -- HTTP
 

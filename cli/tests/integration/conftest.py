@@ -154,6 +154,10 @@ class FakeApi:
         }
         self.on_event()
 
+    def announce_as(self, source: str, event_id: str, **told: Any) -> None:
+        """Make a receipt of another publisher's event, whose id may be one that is in use."""
+        self.receipts[f"{event_id} {source}"] = {"id": event_id, "source": source, **told}
+
     def applied(self) -> dict[str, Any]:
         """Return what the API tells of the tasks."""
         each = {name: time_ms for name, time_ms in self.tasks.items() if time_ms is not None}
@@ -199,13 +203,20 @@ class FakeApi:
 
     def _told(self, name: str, query: dict[str, str]) -> Answer:
         if "/" in name:
-            found = self.receipts.get(name.partition("/")[2])
+            known = [
+                receipt
+                for receipt in self.receipts.values()
+                if receipt["id"] == name.partition("/")[2]
+                and query.get("source", receipt["source"]) == receipt["source"]
+            ]
+            found = known[0] if known else None
             return problem(404, "no such event") if found is None else as_json(found)
         newest = [
             receipt
             for receipt in reversed(list(self.receipts.values()))
             if query.get("stage", receipt["stage"]) == receipt["stage"]
-            and ("tag" not in query or query["tag"] in receipt["tags"])
+            and query.get("source", receipt["source"]) == receipt["source"]
+            and ("tag" not in query or query["tag"] in receipt.get("tags", []))
         ]
         start = int(query.get("cursor", 0))
         end = start + min(self.page, int(query["limit"]))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from perfcheck.api import Api
 from perfcheck.app import main
+from perfcheck.events.propagation import Propagation
 from perfcheck.events.receipts import Changes
 from perfcheck.exits import TargetError
 from perfcheck.http import Http
@@ -22,6 +23,37 @@ def test_one_receipt_is_a_timeline(
     out = capsys.readouterr().out
     assert "published  +1.0 ms  seq 1000 in the log" in out
     assert "bff-2 +5.1 ms" in out
+
+
+def test_a_source_says_whose_event_is_meant(
+    fake_run: Any, fake_api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Publishers may use the same id: the receipt shown is of the source that was asked for."""
+    fake_api.announce("one", {"tags": ["currency:usd"]})
+    fake_api.announce_as("shop", "one", stage="dead", dead="unreadable")
+    for source, shown in (("shop", "unreadable"), ("api", "currency:usd")):
+        assert main(["receipts", "one", "--source", source, *fake_run()]) == 0
+        assert shown in capsys.readouterr().out
+    assert main(["receipts", "one", "--source", "cli", *fake_run()]) == 4
+    assert "no receipt of 'one' from 'cli'" in capsys.readouterr().err
+
+
+async def test_the_id_of_a_followed_event_in_another_source_is_not_its_receipt(
+    serve: Any, fake_api: Any, make_token: Any
+) -> None:
+    """What another publisher's event of the same id became says nothing of the event of the api."""
+    fake_api.announce_as("shop", "one", stage="applied", applied=fake_api.applied())
+    async with Http(timeout_s=5.0) as http:
+        token = make_token("invalidations:read")
+        propagation = Propagation(
+            Api(http, Service(url=serve(fake_api), tokens=Tokens(given=token)))
+        )
+        propagation.expect("one", "a day")
+        await propagation.settle(0)
+        assert propagation.missing() == ["one (a day): no receipt"]
+        fake_api.announce("one", {"tags": ["a"]})
+        await propagation.settle(0)
+    assert propagation.missing() == []
 
 
 def test_an_unknown_id_is_no_data_lost_in_silence(
@@ -73,6 +105,9 @@ async def test_a_watch_tells_what_is_new_and_what_went_on(
         assert await look() == [f"new-{number}" for number in range(5)]
         fake_api.receipts["new-4"]["stage"] = "done"
         assert await look() == ["new-4"]
+        fake_api.announce_as("shop", "new-4", stage="dead")
+        assert await look() == ["new-4"]
+        assert await look() == []
         assert not changes.overrun
 
 

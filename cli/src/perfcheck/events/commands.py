@@ -92,8 +92,9 @@ def receipts(
 ) -> None:
     """Show what became of one invalidation (ID), or of the newest ones.
 
-    Committed, published, applied by each task, re-warmed, purged from the CDN. A token needs the
-    scope invalidations:read.
+    Committed, published, applied by each task, re-warmed, purged from the CDN. Where publishers use
+    the same ID, --source says whose event is meant; without it one of the api comes first. A token
+    needs the scope invalidations:read.
 
     Examples: perfcheck receipts --since 10m --stage dead; perfcheck receipts --watch
     """
@@ -102,11 +103,11 @@ def receipts(
 
     given = {"source": source, "stage": stage, "tag": tag, "since": since}
     filters = {name: text for name, text in given.items() if text is not None}
-    if event_id is not None and (filters or watch):
-        raise click.UsageError("ID selects one receipt: remove the filters and --watch")
+    if event_id is not None and (filters.keys() - {"source"} or watch):
+        raise click.UsageError("ID selects one receipt: remove --watch and filters but --source")
     target = service(directory, "api", url=api, token=token)
     if event_id is not None:
-        run(work.show_one(event_id, target, console(), as_json=as_json))
+        run(work.show_one(event_id, source, target, console(), as_json=as_json))
     elif watch:
         run(work.watch(filters, target, console(), as_json=as_json))
     else:

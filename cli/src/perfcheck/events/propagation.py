@@ -11,6 +11,7 @@ from perfcheck.events.timeline import propagation_ms
 from perfcheck.exits import TargetError
 
 RECEIPTS_POLL_S = 0.5
+FOLLOWED_SOURCE = "api"  # of the events that are followed; another publisher may use their ids
 PAGES_SPARE = 5  # others may publish meanwhile; what they push out of sight is asked for by its id
 SINGLES_MAX = 20  # of one look
 
@@ -77,7 +78,7 @@ class Propagation:
     async def _look(self) -> None:
         """Read pages, newest first, until every pending event was met; then ask for the rest."""
         unmet = dict(self._pending)
-        filters: Mapping[str, str] = {"limit": str(PAGE_MAX)}
+        filters: Mapping[str, str] = {"limit": str(PAGE_MAX), "source": FOLLOWED_SOURCE}
         cursor, pages_left = None, self.expected // PAGE_MAX + PAGES_SPARE
         while unmet and pages_left:
             page = await self._api.receipts(filters, cursor)
@@ -88,7 +89,7 @@ class Propagation:
             if cursor is None:
                 break
         for event_id in list(unmet)[:SINGLES_MAX]:
-            found = await self._api.receipt(event_id)
+            found = await self._api.receipt(event_id, FOLLOWED_SOURCE)
             if found is not None:
                 self._take(found)
 

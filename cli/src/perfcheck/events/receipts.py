@@ -18,12 +18,17 @@ NEWEST_PAGES_MAX = 200  # of one listing
 KNOWN_MAX = 2 * LOOK_PAGES_MAX * PAGE_MAX  # receipts remembered, to tell what is new
 
 
-async def show_one(event_id: str, service: Service, console: Console, *, as_json: bool) -> None:
-    """Print one receipt; raises `TargetError` when there is none of that id."""
+async def show_one(
+    event_id: str, source: str | None, service: Service, console: Console, *, as_json: bool
+) -> None:
+    """Print one receipt; raises `TargetError` when there is none of that id and source."""
     async with Http(timeout_s=API_CALL_S_MAX) as http:
-        receipt = await Api(http, service).receipt(event_id)
+        receipt = await Api(http, service).receipt(event_id, source)
     if receipt is None:
-        raise TargetError(f"no receipt of {event_id!r}: list the newest with `perfcheck receipts`")
+        whose = "" if source is None else f" from {source!r}"
+        raise TargetError(
+            f"no receipt of {event_id!r}{whose}: list the newest with `perfcheck receipts`"
+        )
     console.data(timeline.as_json(receipt) if as_json else timeline.timeline(receipt))
 
 
@@ -91,7 +96,7 @@ class Changes:
 
     def __init__(self) -> None:
         self.overrun = False  # there was more than one look reads
-        self._known: dict[str, Receipt] = {}
+        self._known: dict[tuple[str, str], Receipt] = {}  # by source and id
 
     async def look(self, api: Api, filters: Mapping[str, str]) -> list[Receipt]:
         """Return the receipts that are new or other than before, oldest first.
@@ -104,16 +109,21 @@ class Changes:
         while pages < LOOK_PAGES_MAX:
             page = await api.receipts({**filters, "limit": str(PAGE_MAX)}, cursor)
             pages += 1
-            news += [each for each in page.receipts if self._known.get(each.id) != each]
-            known = any(each.id in self._known for each in page.receipts)
+            news += [each for each in page.receipts if self._known.get(_event(each)) != each]
+            known = any(_event(each) in self._known for each in page.receipts)
             cursor = page.next
             if first or known or cursor is None:
                 break
         self.overrun = pages == LOOK_PAGES_MAX and cursor is not None
         news.reverse()
         for receipt in news:
-            self._known.pop(receipt.id, None)
-            self._known[receipt.id] = receipt
+            self._known.pop(_event(receipt), None)
+            self._known[_event(receipt)] = receipt
         while len(self._known) > KNOWN_MAX:
             del self._known[next(iter(self._known))]
         return news
+
+
+def _event(receipt: Receipt) -> tuple[str, str]:
+    """Return what an event is known by: a publisher may use an id that another uses."""
+    return receipt.source, receipt.id

@@ -117,7 +117,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one event, as far as it is known; parts that are missing have not happened.
 
     `id` is the event's `ce-id` (or `Nats-Msg-Id`); `seq-<sequence>` for a publisher that gave none.
-    `seq` is its place in the log. `committed_at` is known for events of an outbox.
+    Publishers choose their ids, so an event is known by `source` and `id` together; the source is
+    the tail of its subject, which the broker lets nobody else use. `seq` is its place in the log.
+    `committed_at` is known for events of an outbox.
     """
 
     id: str

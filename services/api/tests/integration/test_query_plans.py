@@ -69,7 +69,7 @@ INVALIDATIONS: Mapping[str, Mapping[str, Any]] = {
     "PRUNE_KEYS": {"lifetime_s": 86_400.0, "rows_max": 1000},
 }
 RECEIPTS: Mapping[str, Mapping[str, Any]] = {
-    "RECEIPT": {"id": "x"},
+    "RECEIPT": {"id": "x", "source": None},
     "LIST": _LISTED,
     "LIST_OF_SOURCE": _LISTED,
     "LIST_DEAD": _LISTED,

@@ -32,15 +32,16 @@ from perfcheck_contracts import (
 
 NOON = datetime(2026, 10, 30, 12, tzinfo=UTC)
 
+_of_shop = partial(Receipt, id="e1", source="shop")
 PARTS = [
-    Receipt(id="e1", source="shop", tags=["X"], paths=["/a"], mode="soft", reason="why", seq=7),
-    Receipt(id="e1", stage="published", published_at=NOON),
-    Receipt(id="e1", stage="applied", applied=Applied(instances=2, min_ms=1.0, missing=["late"])),
-    Receipt(id="e1", stage="applied", applied=Applied(instances=3, min_ms=1.0, max_ms=9.5)),
-    Receipt(id="e1", cdn=[CdnPurge(provider="varnish", submitted_at=NOON, reference="r")]),
-    Receipt(id="e1", cdn=[CdnPurge(provider="varnish", status="completed", completed_at=NOON)]),
-    Receipt(id="e1", cdn=[CdnPurge(provider="varnish", again=True, status="refused", detail="d")]),
-    Receipt(id="e1", stage="done", warmed=Warmed(pages=3, failed=1, left=0, ms=12.5)),
+    _of_shop(tags=["X"], paths=["/a"], mode="soft", reason="why", seq=7),
+    _of_shop(stage="published", published_at=NOON),
+    _of_shop(stage="applied", applied=Applied(instances=2, min_ms=1.0, missing=["late"])),
+    _of_shop(stage="applied", applied=Applied(instances=3, min_ms=1.0, max_ms=9.5)),
+    _of_shop(cdn=[CdnPurge(provider="varnish", submitted_at=NOON, reference="r")]),
+    _of_shop(cdn=[CdnPurge(provider="varnish", status="completed", completed_at=NOON)]),
+    _of_shop(cdn=[CdnPurge(provider="varnish", again=True, status="refused", detail="d")]),
+    _of_shop(stage="done", warmed=Warmed(pages=3, failed=1, left=0, ms=12.5)),
 ]
 WHOLE = Receipt(
     id="e1",
@@ -211,15 +212,60 @@ async def test_dead_is_dead_until_it_was_retried(reading: Any, schema_url: str) 
 async def test_another_source_writes_nothing_into_a_receipt(
     reading: Any, schema_url: str, fetch: Any
 ) -> None:
-    """A publisher that takes the id of another's event does not change what is told of that."""
+    """A publisher that takes the id of another's event changes, completes and hides nothing."""
     answer = await reading.post("/invalidations", {"tags": ["x"]})
     event_id = answer.json()["id"]
     before = await _receipt(reading, event_id)
-    forged = _told(1, "dead", id=event_id, dead="forged", tags=["y"])
-    async with connect(Secret(schema_url), name="test", statement_timeout_s=10) as connection:
-        assert await repository.merge(connection, json_of([forged, _told(1, "applied")])) == 1
+    forged = _told(9, "dead", id=event_id, dead="forged", tags=["y"])
+    await _merge(schema_url, forged)
     assert await _receipt(reading, event_id) == before
+    assert await _receipt(reading, f"{event_id}?source=api") == before
+    told = await _receipt(reading, f"{event_id}?source=shop")
+    assert (told.id, told.source, told.dead) == (event_id, "shop", "forged")
+    # What is true of the event of this service is told of it all the same, and of it alone.
+    ours = partial(_told, 2, id=event_id, source="api")
+    await _merge(schema_url, ours("applied", applied=Applied(instances=1)))
+    assert (await _receipt(reading, event_id)).stage == "applied"
+    assert await _receipt(reading, f"{event_id}?source=shop") == told
+    assert (await _ids(reading, "stage=dead"))[0] == [event_id]
+    assert (await _ids(reading, "source=api"))[0] == [event_id]
     assert fetch(schema_url, "SELECT count(*) FROM receipts") == [(2,)]
+
+
+@pytest.mark.parametrize("first", ["shop", "cli"])
+async def test_sources_that_use_one_id_have_a_receipt_each(
+    reading: Any, schema_url: str, first: str
+) -> None:
+    """In either order, in one batch or two; without a source the first by name is given."""
+    other = "cli" if first == "shop" else "shop"
+    one, two = (
+        _told(second, "applied", source=source) for second, source in ((1, first), (2, other))
+    )
+    await _merge(schema_url, one, two)
+    await _merge(schema_url, _told(3, "dead", source=first, dead="why"))
+    for source, stage in ((first, "dead"), (other, "applied")):
+        found = await _receipt(reading, f"e?source={source}")
+        assert (found.id, found.source, found.stage) == ("e", source, stage)
+    assert (await _receipt(reading, "e")).source == "cli"
+    for query in ("e?source=api", "e%20cli", "e%20shop", "e?source=cli%00"):
+        assert (await reading.get(f"/invalidations/{query}")).status == 404
+    page, cursor = await _ids(reading, "limit=1")
+    assert (page, (await _ids(reading, f"limit=1&cursor={cursor}"))[0]) == (["e"], ["e"])
+
+
+async def test_a_receipt_of_the_release_before_goes_on(
+    reading: Any, schema_url: str, fetch: Any
+) -> None:
+    """Its key is the plain id, whoever published; later parts of that source still find it."""
+    fetch(
+        schema_url,
+        "INSERT INTO receipts (event_id, source, stage) VALUES ('e', 'shop', 'applied')"
+        " ON CONFLICT (event_id) DO NOTHING",
+    )
+    await _merge(schema_url, _told(1, "done"), _told(2, "done", source="cli"))
+    assert (await _receipt(reading, "e?source=shop")).stage == "done"
+    keys = fetch(schema_url, "SELECT event_id, source FROM receipts ORDER BY event_id")
+    assert keys == [("e", "shop"), ("e cli", "cli")]
 
 
 async def test_an_unknown_receipt_is_not_found(reading: Any) -> None:
@@ -250,7 +296,7 @@ async def _fill(url: str, count: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "UPDATE receipts SET at = timestamptz '2026-10-30 12:00Z'"
-            " + interval '1 second' * (substr(event_id, 2)::integer / 2)"
+            " + interval '1 second' * (substr(event_id, 2, 4)::integer / 2)"
         )
 
 
@@ -370,6 +416,7 @@ async def test_batches_are_taken_in(
         await eventually(ready, timeout_s=20)
         await _publish(js, b"{")
         await _publish(js, _batch(*PARTS, Receipt(id="big", seq=2**70), Receipt(id="")))
+        await _publish(js, _batch(Receipt(id="a b", source="c"), Receipt(id="a", source="d")))
         await _publish(js, _batch(Receipt(id="nul", source="a", reason="\0", tags=["\0"])))
 
         async def taken_in() -> bool:
@@ -435,7 +482,7 @@ async def test_old_receipts_and_keys_are_pruned(schema_url: str, fetch: Any) -> 
     await _fill(schema_url, 100)
     fetch(
         schema_url,
-        "UPDATE receipts SET at = now() - interval '1 s' * (100 - right(event_id, 4)::integer)",
+        "UPDATE receipts SET at = now() - interval '1 s' * (100 - substr(event_id, 2, 4)::integer)",
     )
     fetch(
         schema_url,
@@ -455,15 +502,18 @@ async def test_old_receipts_and_keys_are_pruned(schema_url: str, fetch: Any) -> 
         assert fetch(schema_url, "SELECT count(*) FROM idempotency_keys") == [(23,)]
         while await repository.prune(one, age_s=50, rows_kept=1000, rows_max=10, **bounds):
             pass
-        assert fetch(schema_url, "SELECT min(event_id) > 'e0049' FROM receipts") == [(True,)]
+        assert fetch(schema_url, "SELECT min(event_id) > 'e0050' FROM receipts") == [(True,)]
         while await repository.prune(one, age_s=9e9, rows_kept=5, rows_max=10, **bounds):
             pass
-    assert fetch(schema_url, "SELECT min(event_id), count(*) FROM receipts") == [("e0095", 5)]
+    left = fetch(schema_url, "SELECT substr(min(event_id), 1, 5), count(*) FROM receipts")
+    assert left == [("e0095", 5)]
 
 
 def test_rounds_have_each_id_once() -> None:
-    """Parts of one receipt come one after the other, in their order."""
-    receipts = Receipt(id="a", seq=1), Receipt(id="a", seq=2), Receipt(id="b")
-    first, second, other = (Part(receipt, NOON) for receipt in receipts)
-    assert rounds([first, other, second]) == [[first, other], [second]]
+    """Parts of one receipt come one after the other, in their order; a source's with the others."""
+    receipts = (
+        Receipt(id="a", seq=1), Receipt(id="a", seq=2), Receipt(id="b"), Receipt(id="a", source="x")
+    )  # fmt: skip
+    first, second, other, foreign = (Part(receipt, NOON) for receipt in receipts)
+    assert rounds([first, other, second, foreign]) == [[first, other, foreign], [second]]
     assert rounds([]) == []

@@ -20,7 +20,12 @@ from perfcheck_api.receipts.service import ReceiptsService
 Time = Annotated[
     str | None, QueryParameter(description="when it became known, such as 2026-10-30T15:00:00Z")
 ]
-
+Source = Annotated[
+    str | None,
+    QueryParameter(
+        description="who published it; without it an event of the api comes before others of its id"
+    ),
+]
 
 Service = NamedDependency[SkipValidation[ReceiptsService]]
 
@@ -32,9 +37,11 @@ Service = NamedDependency[SkipValidation[ReceiptsService]]
     responses=problem_responses(401, 403, 404, 503),
     security=BEARER,
 )
-async def receipt(service: Service, event_id: FromPath[str]) -> Response[Receipt]:
+async def receipt(
+    service: Service, event_id: FromPath[str], source: Source = None
+) -> Response[Receipt]:
     """Its receipt, for 7 days (`invalidations:read` or `invalidations:write`)."""
-    found = await service.receipt(event_id)
+    found = await service.receipt(event_id, source)
     return Response(found, headers={"Cache-Control": "no-store"})
 
 

@@ -172,12 +172,7 @@ async def _merge(connection: Connection, batches: list[Delivery]) -> None:
 async def _merge_round(connection: Connection, parts: list[Part]) -> None:
     """Merge parts in one statement; if one cannot be stored, each by itself."""
     try:
-        foreign = len(parts) - await repository.merge(connection, json_of(parts))
-        if foreign:
-            _log.error(
-                "%d parts of receipts were left out: their ids are those of another source's"
-                " events; a publisher may take ids that are not its own", foreign,
-            )  # fmt: skip
+        await repository.merge(connection, json_of(parts))
     except DataError as error:
         if len(parts) > 1:
             for part in parts:

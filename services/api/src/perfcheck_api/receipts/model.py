@@ -76,15 +76,16 @@ class Part(NamedTuple):
 
 
 def rounds(parts: Iterable[Part]) -> list[list[Part]]:
-    """Split `parts` so that none of the lists has an id twice; parts of one id keep order."""
-    result: list[dict[str, Part]] = []
-    seen: dict[str, int] = {}
+    """Split `parts` so that none of the lists has an event twice; parts of one keep their order."""
+    result: list[dict[tuple[str, str], Part]] = []
+    seen: dict[tuple[str, str], int] = {}
     for part in parts:
-        number = seen.get(part.receipt.id, 0)
-        seen[part.receipt.id] = number + 1
+        event = part.receipt.source, part.receipt.id
+        number = seen.get(event, 0)
+        seen[event] = number + 1
         if number == len(result):
             result.append({})
-        result[number][part.receipt.id] = part
+        result[number][event] = part
     return [list(once.values()) for once in result]
 
 
@@ -92,10 +93,11 @@ def storable(receipts: Iterable[Receipt]) -> list[Receipt]:
     """Return those that can be stored; the others are logged, as nobody waits for an answer."""
     kept = []
     for receipt in receipts:
-        if not 0 < len(receipt.id) <= ID_CHARS_MAX or len(receipt.source) > SOURCE_CHARS_MAX:
+        sized = 0 < len(receipt.id) <= ID_CHARS_MAX and len(receipt.source) <= SOURCE_CHARS_MAX
+        if not sized or not receipt.id.isprintable() or " " in receipt.id:
             _log.error(
-                "a receipt was dropped: its id has %d characters (1 to %d are allowed), its source"
-                " %d (at most %d)",
+                "a receipt was dropped: its id has %d characters (1 to %d are allowed, no spaces),"
+                " its source %d (at most %d)",
                 len(receipt.id), ID_CHARS_MAX, len(receipt.source), SOURCE_CHARS_MAX,
             )  # fmt: skip
         else:

@@ -17,7 +17,16 @@ _COLUMNS = (
     "event_id, at, source, stage::text, event, seq, committed_at, published_at, applied, warmed,"
     " cdn, dead"
 )
-RECEIPT = f"SELECT {_COLUMNS} FROM receipts WHERE event_id = %(id)s"  # noqa: S608  ours
+# A publisher chooses the ids of its events, also one that another has. The plain id is the key of a
+# receipt that was written with its event in the outbox; of any other event the key is the id, a
+# space, and the source, so that nobody can write into a receipt but of its own source. An id has no
+# space, which is less than all that it has, so keys of one id stand together, the plain one first.
+RECEIPT = f"""
+SELECT {_COLUMNS} FROM receipts
+WHERE event_id >= %(id)s AND event_id < %(id)s || '!'
+AND (%(source)s::text IS NULL OR source = %(source)s)
+ORDER BY event_id LIMIT 1
+"""  # noqa: S608  ours
 
 # A page is found by walking an index from the cursor on, past rows that do not fit. The walk is
 # bounded: an index for each filter would cost every event more than lists are worth.
@@ -47,20 +56,22 @@ END_DEAD = _WALKS_END.format(narrowed=_OF_DEAD)
 
 # Parts never erase each other, whatever their order and however often they come. 'dead' wins until
 # the letter was retried; of deaths and retries the one counts that the broker took later. Of two
-# sequences the higher counts: the log lost the event, and got it again. What another source says of
-# an id is left out. Rows are taken in the order of their ids, so that two who merge the same wait
-# for each other instead of for ever.
+# sequences the higher counts: the log lost the event, and got it again. Rows are taken in the order
+# of their keys, so that two who merge the same wait for each other instead of for ever.
 MERGE = """
 INSERT INTO receipts AS r (event_id, source, stage, event, seq, committed_at, published_at,
     applied, warmed, cdn, dead, ended_at)
-SELECT g.id, g.source, g.stage, g.event, g.seq, g.committed_at, g.published_at,
+SELECT coalesce(
+        (SELECT o.event_id FROM receipts o WHERE o.event_id = g.id AND o.source = g.source),
+        g.id || ' ' || g.source
+    ) AS key,
+    g.source, g.stage, g.event, g.seq, g.committed_at, g.published_at,
     g.applied, g.warmed, merged_purges('[]', g.cdn), g.dead, g.ended_at
 FROM jsonb_to_recordset(%(parts)s::jsonb) AS g (id text, source text, stage receipt_stage,
     event jsonb, seq bigint, committed_at timestamptz, published_at timestamptz, applied jsonb,
     warmed jsonb, cdn jsonb, dead text, ended_at timestamptz)
-ORDER BY g.id
+ORDER BY key
 ON CONFLICT (event_id) DO UPDATE SET
-    source = CASE WHEN r.source = '' THEN excluded.source ELSE r.source END,
     stage = CASE
         WHEN excluded.ended_at >= coalesce(r.ended_at, '-infinity') THEN excluded.stage
         WHEN r.ended_at IS NOT NULL THEN r.stage
@@ -76,7 +87,6 @@ ON CONFLICT (event_id) DO UPDATE SET
         WHEN excluded.ended_at >= coalesce(r.ended_at, '-infinity') THEN excluded.dead
         ELSE r.dead END,
     ended_at = greatest(r.ended_at, excluded.ended_at)
-WHERE r.source = excluded.source OR r.source = '' OR excluded.source = ''
 """
 
 TRY_PRUNE = "SELECT pg_try_advisory_xact_lock(%(prune_lock)s)"
@@ -94,9 +104,9 @@ DELETE FROM receipts WHERE event_id = ANY (ARRAY(
 """
 
 
-async def receipt(database: Database, event_id: str) -> Receipt | None:
-    """Return one receipt, or None."""
-    row = await database.row(RECEIPT, {"id": event_id})
+async def receipt(database: Database, event_id: str, source: str | None) -> Receipt | None:
+    """Return one receipt, or None; without a `source` that of the outbox comes before others."""
+    row = await database.row(RECEIPT, {"id": event_id, "source": source})
     return None if row is None else _receipt(row)
 
 
@@ -132,7 +142,7 @@ def _receipt(row: Sequence[Any]) -> Receipt:
     event_id, _, source, stage, event, seq, committed, published, applied, warmed, cdn, dead = row
     return msgspec.convert(
         {
-            "id": event_id,
+            "id": event_id.partition(" ")[0],
             "source": source,
             "stage": stage,
             **{name: event[name] for name in ("tags", "paths", "mode", "reason") if name in event},
@@ -148,13 +158,12 @@ def _receipt(row: Sequence[Any]) -> Receipt:
     )
 
 
-async def merge(connection: Connection, parts: bytes) -> int:
-    """Put receipts, whole or in part, to what is known; `parts` has each id once (see `model`).
+async def merge(connection: Connection, parts: bytes) -> None:
+    """Put receipts, whole or in part, to what is known; `parts` has each event once (see `model`).
 
-    Returns how many were taken; the others are of another source than what is known of their id.
     Raises `psycopg.DataError` (alias `DataError`) when PostgreSQL cannot hold one of them.
     """
-    return (await connection.execute(MERGE, {"parts": parts.decode()})).rowcount
+    await connection.execute(MERGE, {"parts": parts.decode()})
 
 
 async def prune(

@@ -17,9 +17,14 @@ class ReceiptsService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def receipt(self, event_id: str) -> Receipt:
-        """Return what became of an event; raise `NotFoundError` if it is not known (any more)."""
-        found = None if "\0" in event_id else await repository.receipt(self._database, event_id)
+    async def receipt(self, event_id: str, source: str | None = None) -> Receipt:
+        """Return what became of an event; raise `NotFoundError` if it is not known (any more).
+
+        Sources may use the same id. Without a `source` the events of this service come first.
+        """
+        found = None
+        if "\0" not in f"{event_id}{source}":
+            found = await repository.receipt(self._database, event_id, source)
         if found is None:
             detail = "there is no receipt with this id; receipts are kept for 7 days"
             raise NotFoundError("unknown-invalidation", Fault("id", detail), tags=())
