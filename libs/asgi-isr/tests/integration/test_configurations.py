@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from asgi_isr.errors import LogUnavailableError
 from asgi_isr.logs.nats import LogConfigurationError, ensure_instances_stream, ensure_stream
 from asgi_isr.logs.nats.streams import instances_spec, invalidations_spec
 from asgi_isr.nats import (
@@ -15,6 +16,7 @@ from asgi_isr.nats import (
     StreamSpec,
     ensure_consumer,
 )
+from asgi_isr.nats import consumer as consumer_module
 from asgi_isr.nats import ensure_stream as ensure
 from asgi_isr.nats.streams import stream_flaws
 from nats.aio.client import Client
@@ -289,3 +291,30 @@ async def test_consumer_that_cannot_be_mended_is_refused(
     with pytest.raises(LogConfigurationError, match="Delete it") as refused:
         await PullConsumer(link, CONSUMER).fetch(1, 0.1)
     assert said in str(refused.value)
+
+
+async def test_consumer_that_is_altered_under_way_is_mended(
+    client: Client, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filter that somebody sets while work goes on does not stop it for good."""
+    monkeypatch.setattr(consumer_module, "CONSUMER_CHECK_S", 0.0)
+    worker = PullConsumer(link, CONSUMER)
+    assert await worker.fetch(1, 0.01) == []
+    await alter(client, {"filter_subject": "nothing"})
+    await link.publish("test.altered.v1", b"x")
+    [delivery] = await worker.fetch(1, 5.0)
+    assert delivery.body == b"x"
+
+
+async def test_consumer_of_another_account_is_left_to_it(client: Client, link: Link) -> None:
+    """Where another owns the consumer, it is neither created nor altered, and its absence told."""
+    foreign = PullConsumer(link, CONSUMER, foreign=True)
+    with pytest.raises(LogUnavailableError, match="the consumer worker is gone"):
+        await foreign.fetch(1, 0.1)
+    await alter(client, {"ack_wait": 7 * S})
+    await link.publish("test.altered.v1", b"x")
+    [delivery] = await foreign.fetch(1, 5.0)
+    assert delivery.body == b"x"
+    await delivery.ack()
+    subject = Api().consumer("INFO", CONSUMER.stream, CONSUMER.durable)
+    assert (await ask(client, subject))["config"]["ack_wait"] == 7 * S

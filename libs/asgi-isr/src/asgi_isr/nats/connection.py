@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from nats.aio.client import DEFAULT_INBOX_PREFIX, Client, Server
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from asgi_isr.errors import LogUnavailableError
@@ -111,10 +112,22 @@ def without_credentials(url: str) -> str:
 
 
 class _Client(Client):
-    """A client that reads on, whatever a publisher wrote into the headers of a message."""
+    """A client that reads on, whatever a publisher wrote into subject and headers of a message."""
 
     async def _process_headers(self, headers: bytes | None) -> Headers | None:  # type: ignore[override]  # a dict there
         return Headers(headers) if headers else None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Any
+    ) -> Msg:
+        return self.msg_class(
+            _client=self,
+            subject=subject.decode(errors="replace"),
+            reply=reply.decode(errors="replace"),
+            data=data,
+            headers=headers,
+            _sid=sid,
+        )
 
 
 class _TlsClient(_Client):

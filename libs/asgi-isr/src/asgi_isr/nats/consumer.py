@@ -24,6 +24,7 @@ from asgi_isr.nats.link import Link
 
 __all__ = ["Delivery", "PullConsumer"]
 
+CONSUMER_CHECK_S = 30.0  # between two looks whether the consumer is still what it must be
 _ANSWER_MARGIN_S = 0.5  # beyond the time that the server was given
 _NOTHING_LEFT = frozenset({"404", "408"})  # no messages; that time is over
 _logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Delivery:
         self.seq = int(tokens[at + 1])
         self.stored_s = int(tokens[at + 3]) / NS
         self.subject = message.subject
-        self.headers: Mapping[str, str] = message.headers or {}
+        self.headers: Mapping[str, str] = {} if message.headers is None else message.headers
         self.body = message.data
         self.settled = False
         self._client = client
@@ -82,7 +83,7 @@ class Delivery:
 
 
 class PullConsumer:
-    """Fetches from the consumer `spec` over `link`, and creates or mends it when it begins.
+    """Fetches from the consumer `spec` over `link`; creates or mends it at first and each 30 s.
 
     Not where it is `foreign`: then another account owns it, and this one imports its API at
     `api_prefix`; what `spec` says beside the names is then its owner's affair. For one task at a
@@ -104,6 +105,7 @@ class PullConsumer:
         self._answers: deque[Msg] = deque()
         self._answered = asyncio.Event()
         self._exists = False
+        self._checked_at = 0.0
 
     async def fetch(self, count_max: int, wait_s: float) -> list[Delivery]:
         """Return what there is, at most `count_max`; wait `wait_s` for the first.
@@ -129,9 +131,10 @@ class PullConsumer:
             self._subscription = await client.subscribe(self._inbox, cb=self._take)
             self._client = client
             self._exists = False
-        if not self._exists and not self._foreign:
+        now = asyncio.get_running_loop().time()
+        if not self._foreign and (not self._exists or now - self._checked_at >= CONSUMER_CHECK_S):
             await ensure_consumer(self._link, self._spec, self._api)
-            self._exists = True
+            self._exists, self._checked_at = True, now
         return client
 
     async def _take(self, message: Msg) -> None:
