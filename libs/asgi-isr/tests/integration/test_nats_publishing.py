@@ -142,12 +142,39 @@ async def test_published_event_carries_cloudevents_headers(
 
 
 async def test_id_that_was_published_before_is_refused(log: NatsLog) -> None:
-    """The same id on a first attempt is an error; on a second attempt it is the same event."""
+    """The same id on a first attempt is an error; after a second one the event stands for sure."""
     seq = await log.publish(EVENT, event_id="id-2")
     with pytest.raises(InvalidEventError, match="event_id: 'id-2' was published before"):
         await log.publish(EVENT, event_id="id-2")
-    assert await log.publish(EVENT, event_id="id-2", again=True) == seq
-    assert (await log.bounds()).last == seq
+    again = await log.publish(EVENT, event_id="id-2", again=True)
+    assert again == (await log.bounds()).last > seq
+
+
+async def test_id_that_another_took_between_two_attempts(
+    js: JetStreamContext, log: NatsLog
+) -> None:
+    """Whoever took an id makes no event vanish: it is published under another one, as itself."""
+    await js.publish(f"{SUBJECT_PREFIX}.shop", b"{}", headers={"Nats-Msg-Id": "id-3"})
+    seq = await log.publish(EVENT, event_id="id-3", again=True)
+    stored = await js.get_msg(STREAM, seq)
+    assert (decode(stored.data or b""), (stored.headers or {})["ce-id"]) == (EVENT, "id-3")
+
+
+async def test_what_is_published_once_has_no_id_to_take(
+    js: JetStreamContext, new_log: NewLog, steady_servers: Servers
+) -> None:
+    """Events and marks whose ids are drawn here cannot be taken for another's."""
+    await ensure_stream(js)
+    drawn = new_log(
+        steady_servers.nats_url, source="test", publish_marks=True, new_id=lambda: "one"
+    )
+    await js.publish(f"{SUBJECT_PREFIX}.shop", b"{}", headers={"Nats-Msg-Id": "one"})
+    seqs = [await drawn.publish(EVENT), (await drawn.mark()).seq, await drawn.announce(EVENT)]
+    stored = [await js.get_msg(STREAM, seq) for seq in seqs]
+    assert [decode(message.data or b"") for message in stored] == [
+        EVENT, Invalidation(mark="one"), EVENT,
+    ]  # fmt: skip
+    assert [(message.headers or {}).get("ce-id") for message in stored] == ["one", None, "one"]
 
 
 async def test_invalid_event_is_not_published(log: NatsLog) -> None:

@@ -36,12 +36,13 @@ from perfcheck_api.db import Connection, connect
 from perfcheck_api.errors import BrokerError, SupersededError
 from perfcheck_api.locks import RELAY_LOCK
 from perfcheck_api.outbox import repository
-from perfcheck_api.outbox.broker import Broker, connected
+from perfcheck_api.outbox.broker import BROKER_CONNECT_S_MAX, Broker, connected
 from perfcheck_api.outbox.consumers import Consumers
 from perfcheck_api.outbox.database_identity import Compared, compare
 from perfcheck_api.outbox.log_identity import verify
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.publisher import Publisher
+from perfcheck_api.outbox.window import BROKER_REQUEST_S_MAX
 from perfcheck_api.outbox.witness import MARK_INTERVAL_S
 from perfcheck_api.sessions import Sessions
 
@@ -55,6 +56,14 @@ RELAY_STATEMENT_S_MAX = 10.0
 RELAY_STEP_S_MAX = 30.0
 SESSION_RETRY_FIRST_S = 0.05
 SESSION_RETRY_S_MAX = 2.0
+# From the first attempt to publish a row to the next one, by this relay or by one that takes over,
+# while both servers answer. The log knows the row's id for longer (`DUPLICATE_WINDOW_S`). What is
+# tried still later stands there twice, which costs an invalidation and breaks nothing.
+PUBLISH_AGAIN_S_MAX = (
+    2 * BROKER_REQUEST_S_MAX  # no answer came
+    + SILENCE_S_MAX + STANDBY_S  # another notices that this one stands still
+    + SESSION_RETRY_S_MAX + BROKER_CONNECT_S_MAX
+)  # fmt: skip
 PRUNE_INTERVAL_S = 60.0
 PRUNE_AGE_S = 86_400.0
 PRUNE_ROWS_MAX = 1000

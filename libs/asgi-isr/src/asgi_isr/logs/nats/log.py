@@ -141,10 +141,10 @@ class NatsLog:
         """Publish `event`; return its sequence.
 
         `event_id` is new for each event. After a `LogUnavailableError` the event may or may not
-        stand in the log: publish it with the same `event_id` and `again`. Raises
-        `InvalidEventError` for an event that must not be published, or whose id stands in the log
-        on a first attempt, `TypeError` for what is no `Invalidation`, and `ValueError` for a source
-        that cannot be in a subject.
+        stand in the log: publish it with the same `event_id` and `again`, and it stands there once
+        or twice. Raises `InvalidEventError` for an event that must not be published, or whose id
+        was used on a first attempt, `TypeError` for what is no `Invalidation`, and `ValueError` for
+        a source that cannot be in a subject.
         """
         return await self._publisher.event(event, source, event_id, again=again)
 

@@ -31,6 +31,8 @@ __all__ = ["NewId", "Publisher", "new_id"]
 
 NewId = Callable[[], str]
 
+_MESSAGE_ID = "Nats-Msg-Id"
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -50,6 +52,10 @@ class Publisher:
     """Publishes over `link` as `source`; marks come from the relay, or with `own_marks` from here.
 
     Every method raises `LogUnavailableError`. Whether the message was published is then not known.
+
+    The log takes a `Nats-Msg-Id` once, whoever gives it, and calls a duplicate what comes later. So
+    only an event whose id the caller chose has one, since it may be published again; where that id
+    was taken, it is published without. Twice in the log is better than another's in its place.
     """
 
     def __init__(
@@ -74,9 +80,17 @@ class Publisher:
         subject = subject_of(name)
         identity = _checked_id(event_id or self._new_id())
         now = datetime.fromtimestamp(self._clock.wall(), UTC)
-        ack = await self._link.publish(subject, encode(event), headers(identity, name, now))
-        if ack.duplicate and not again:
-            raise InvalidEventError("event_id", f"{identity!r} was published before, as {ack.seq}")
+        fields, body = headers(identity, name, now), encode(event)
+        if not event_id:
+            del fields[_MESSAGE_ID]
+        ack = await self._link.publish(subject, body, fields)
+        if ack.duplicate:
+            if not again:
+                raise InvalidEventError(
+                    "event_id", f"{identity!r} was published before, as {ack.seq}"
+                )
+            fields.pop(_MESSAGE_ID, None)
+            ack = await self._link.publish(subject, body, fields)
         return ack.seq
 
     async def mark(self) -> Mark:
@@ -85,7 +99,7 @@ class Publisher:
             answer = await self._link.request(MARK_REQUEST_SUBJECT, b"", _RelayMark)
             return Mark(answer.seq, answer.id)
         subject, mark_id = f"{MARK_SUBJECT_PREFIX}.{self._source}", self._new_id()
-        ack = await self._link.publish(subject, mark_body(mark_id), {"Nats-Msg-Id": mark_id})
+        ack = await self._link.publish(subject, mark_body(mark_id))
         return Mark(ack.seq, mark_id)
 
     async def register(self, report: Report) -> None:
