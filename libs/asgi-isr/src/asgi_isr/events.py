@@ -11,6 +11,7 @@ names that no page can have those that pages can have are applied without them (
 """
 
 import re
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from itertools import chain
@@ -22,31 +23,12 @@ from asgi_isr.errors import InvalidEventError
 from asgi_isr.keys import EVERYTHING, event_tag
 
 __all__ = [
-    "EVENT_BYTES_MAX",
-    "EVENT_TYPE",
-    "LOG_SUBJECT_PREFIX",
-    "MARK_CHARS_MAX",
-    "MARK_REQUEST_SUBJECT",
-    "MARK_SUBJECT_PREFIX",
-    "MODES",
-    "NAMES_MAX",
-    "ORIGIN_HEADER",
-    "REASON_CHARS_MAX",
-    "SEQUENCE_HEADER",
-    "SOURCE",
-    "STREAM",
-    "SUBJECT_PREFIX",
-    "UNREADABLE",
-    "Invalidation",
-    "Mode",
-    "Part",
-    "Problem",
-    "check",
-    "decode",
-    "encode",
-    "headers",
-    "subject_of",
-]
+    "EVENT_BYTES_MAX", "EVENT_TYPE", "LOG_SUBJECT_PREFIX", "MARK_CHARS_MAX",
+    "MARK_REQUEST_SUBJECT", "MARK_SUBJECT_PREFIX", "MODES", "NAMES_MAX", "ORIGIN_HEADER",
+    "REASON_CHARS_MAX", "SEQUENCE_HEADER", "SOURCE", "STREAM", "SUBJECT_PREFIX", "UNREADABLE",
+    "Invalidation", "Mode", "Part", "Problem", "body_of", "check", "checking", "decode", "encode",
+    "headers", "subject_of",
+]  # fmt: skip
 
 STREAM = "CACHE_INVALIDATIONS"
 SUBJECT_PREFIX = "cache.invalidations.v1"
@@ -192,7 +174,11 @@ def check(event: Invalidation) -> None:
     encode(event)
 
 
-def _check(event: Invalidation) -> None:
+def checking(event: Invalidation) -> Iterator[None]:
+    """Check `event` as `check` does; yield between the parts of its names.
+
+    Raises `InvalidEventError` and `TypeError`, as `check`.
+    """
     if not isinstance(event, Invalidation):
         raise TypeError(f"event: expected an Invalidation, got {_kind(event)}")
     _check_types(event)
@@ -206,9 +192,12 @@ def _check(event: Invalidation) -> None:
     if not event.reason.isascii() and any("\ud800" <= char <= "\udfff" for char in event.reason):
         raise InvalidEventError("reason", "is not Unicode text")
     _check_size(sum(map(len, chain(event.tags, event.paths))))
-    for part in event.parts():
+    for number, part in enumerate(event.parts()):
+        if number:
+            yield
         for field, position, reason in part.problems:
             raise InvalidEventError(f"{field}[{position}]", reason)
+    body_of(event)
 
 
 def _check_names_max(event: Invalidation) -> None:
@@ -244,7 +233,12 @@ def encode(event: Invalidation) -> bytes:
 
     Raises `InvalidEventError` if it must not be published, `TypeError` if it is no `Invalidation`.
     """
-    _check(event)
+    deque(checking(event), maxlen=0)
+    return body_of(event)
+
+
+def body_of(event: Invalidation) -> bytes:
+    """Return the JSON body of an event that was checked; raise `InvalidEventError` for its size."""
     body = _encoder.encode(event)
     _check_size(len(body))
     return body

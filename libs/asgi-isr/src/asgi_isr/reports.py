@@ -14,8 +14,12 @@ __all__ = [
     "INSTANCES_SUBJECT_PREFIX",
     "INSTANCE_CHARS_MAX",
     "LEASE_S_MAX",
+    "POPULAR_BYTES_MAX",
+    "POPULAR_PAGES_MAX",
+    "POPULAR_PATH_CHARS_MAX",
     "POPULAR_SUBJECT_PREFIX",
     "POSITIONS_SUBJECT_PREFIX",
+    "REPORT_BYTES_MAX",
     "SOURCES_MAX",
     "PopularPage",
     "PopularPages",
@@ -30,6 +34,10 @@ POPULAR_SUBJECT_PREFIX = "cache.popular.v1"  # + .<instance>: pages that an even
 INSTANCE_CHARS_MAX = 128
 LEASE_S_MAX = 3600.0  # of one report; one that names more counts as this
 SOURCES_MAX = 256  # of one report; followers keep no more
+REPORT_BYTES_MAX = 64 * 1024
+POPULAR_PAGES_MAX = 50  # named of one event
+POPULAR_PATH_CHARS_MAX = 1024  # with its query; a longer one is not named
+POPULAR_BYTES_MAX = 64 * 1024
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

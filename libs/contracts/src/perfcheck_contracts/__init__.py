@@ -53,7 +53,7 @@ from perfcheck_contracts.invalidations import (
     Stage,
     Warmed,
 )
-from perfcheck_contracts.messages import RECEIPTS_MAX, ReceiptBatch
+from perfcheck_contracts.messages import RECEIPTS_BYTES_MAX, RECEIPTS_MAX, ReceiptBatch
 from perfcheck_contracts.problems import (
     PROBLEM_MEDIA_TYPE,
     FieldError,
@@ -100,6 +100,7 @@ __all__ = [
     "LOG_API",
     "PROBLEM_MEDIA_TYPE",
     "RECEIPTS",
+    "RECEIPTS_BYTES_MAX",
     "RECEIPTS_MAX",
     "RECEIPTS_STREAM",
     "RECEIPTS_SUBJECT",

@@ -8,9 +8,10 @@ import msgspec
 
 from perfcheck_contracts.invalidations import Receipt
 
-__all__ = ["RECEIPTS_MAX", "ReceiptBatch"]
+__all__ = ["RECEIPTS_BYTES_MAX", "RECEIPTS_MAX", "ReceiptBatch"]
 
 RECEIPTS_MAX = 256  # of one batch
+RECEIPTS_BYTES_MAX = 512 * 1024  # of one batch
 
 
 class ReceiptBatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,8 @@ from perfcheck_api.receipts import repository
 from perfcheck_api.receipts.model import Part, ReceiptFilter, json_of, rounds
 from perfcheck_chassis.secret import Secret
 from perfcheck_contracts import (
+    RECEIPTS_BYTES_MAX,
+    RECEIPTS_MAX,
     RECEIPTS_STREAM,
     RECEIPTS_SUBJECT,
     Applied,
@@ -415,6 +417,8 @@ async def test_batches_are_taken_in(
 
         await eventually(ready, timeout_s=20)
         await _publish(js, b"{")
+        await _publish(js, _batch(Receipt(id="large")) + b" " * RECEIPTS_BYTES_MAX)
+        await _publish(js, _batch(*(Receipt(id=f"many-{n}") for n in range(RECEIPTS_MAX + 1))))
         await _publish(js, _batch(*PARTS, Receipt(id="big", seq=2**70), Receipt(id="")))
         await _publish(js, _batch(Receipt(id="a b", source="c"), Receipt(id="a", source="d")))
         await _publish(js, _batch(Receipt(id="nul", source="a", reason="\0", tags=["\0"])))
@@ -425,7 +429,8 @@ async def test_batches_are_taken_in(
         await eventually(taken_in, timeout_s=20)
         assert await _receipt(client, "e1") == WHOLE
         assert (await _receipt(client, "nul")).reason == "\ufffd"
-        assert (await client.get("/invalidations/big")).status == 404
+        for dropped in ("big", "large", "many-0"):
+            assert (await client.get(f"/invalidations/{dropped}")).status == 404
 
 
 async def test_a_stream_of_another_configuration_is_refused(

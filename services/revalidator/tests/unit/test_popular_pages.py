@@ -1,7 +1,18 @@
 import msgspec
-from asgi_isr.reports import PopularPage, PopularPages
+from asgi_isr.reports import (
+    POPULAR_BYTES_MAX,
+    POPULAR_PAGES_MAX,
+    PopularPage,
+    PopularPages,
+)
 from asgi_isr.testing import FakeClock
-from perfcheck_revalidator.warming.popularity import TOLD_EVENTS_MAX, TOLD_S, Plan, Popularity
+from perfcheck_revalidator.warming.popularity import (
+    TOLD_BYTES_MAX,
+    TOLD_EVENTS_MAX,
+    TOLD_S,
+    Plan,
+    Popularity,
+)
 from perfcheck_revalidator.warming.rounds import Outcome, warmed
 
 
@@ -35,6 +46,22 @@ def test_what_is_old_or_too_much_is_forgotten() -> None:
         popularity.note(told("a", seq, x=1))
     assert not popularity.pages(2)
     assert popularity.pages(3)
+
+
+def test_message_over_a_limit_is_ignored() -> None:
+    """Bytes, pages, paths and the name of an instance are bounded, and all that is kept is."""
+    popularity = Popularity(FakeClock())
+    popularity.note(told("a", 1, x=1) + b" " * POPULAR_BYTES_MAX)
+    popularity.note(told("a", 2, **{f"p{n}": 1 for n in range(POPULAR_PAGES_MAX + 1)}))
+    popularity.note(told("a" * 200, 3, x=1))
+    popularity.note(told("a", 4, **{"/double": 1, "..": 1, "y" * 1024: 1, "good": 1, "q?a=%zz": 1}))
+    assert not any(popularity.pages(seq) for seq in (1, 2, 3))
+    assert set(popularity.pages(4)) == {"/good", "/q?a=%zz"}
+    large = told("a", 5, x=1) + b" " * (POPULAR_BYTES_MAX - 200)
+    for seq in range(10, 12 + TOLD_BYTES_MAX // len(large)):
+        popularity.note(large.replace(b'"seq":5', b'"seq":%d' % seq))
+    assert not popularity.pages(10)
+    assert popularity.pages(seq)
 
 
 def test_a_page_is_asked_for_once_for_the_latest_event() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 
 from asgi_isr.errors import IsrError, LogUnavailableError
-from asgi_isr.events import Invalidation, encode
+from asgi_isr.events import Invalidation, checking
 from asgi_isr.ports import Log
 from asgi_isr.rendering.parts import Parts
 
@@ -52,7 +52,8 @@ class Changes:
         and `LogUnavailableError` where the log has not taken it within `ANNOUNCE_TIMEOUT_S`: then
         it holds here alone, as far as is known.
         """
-        encode(event)  # raises what is wrong with it
+        for _ in checking(event):
+            await asyncio.sleep(0)
         outcome = await self._make(event, unsafe=False)
         if isinstance(outcome, LogUnavailableError):
             raise outcome

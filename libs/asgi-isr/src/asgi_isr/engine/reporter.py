@@ -16,7 +16,15 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.http.vary import primary
 from asgi_isr.pages.entry import Entry
 from asgi_isr.ports import Log
-from asgi_isr.reports import INSTANCE_CHARS_MAX, PopularPage, PopularPages, Report
+from asgi_isr.reports import (
+    INSTANCE_CHARS_MAX,
+    POPULAR_BYTES_MAX,
+    POPULAR_PAGES_MAX,
+    POPULAR_PATH_CHARS_MAX,
+    PopularPage,
+    PopularPages,
+    Report,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +33,8 @@ PAUSE_S = 0.002  # between two reports: events that come faster share one
 REPORT_TIMEOUT_S = 1.0
 LEAVE_TIMEOUT_S = 0.5
 LIFE_CHARS = 12
-PAGES_MAX = 50  # named of one event
-_ENTRIES_MAX = 2 * PAGES_MAX  # several may be variants of one page
+_ENTRIES_MAX = 2 * POPULAR_PAGES_MAX  # several may be variants of one page
+_PATHS_CHARS_MAX = POPULAR_BYTES_MAX // 5  # of one message; a character may take four bytes
 POPULAR_MAX = 1024  # events whose pages wait for the next report
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -95,14 +103,12 @@ class Reporter:
         for entry in nlargest(_ENTRIES_MAX, entries, key=attrgetter("hits")):
             path = path_of(entry.page.key)
             hits[path] = hits.get(path, 0) + entry.hits
-        pages = nlargest(PAGES_MAX, hits.items(), key=itemgetter(1))
-        self._popular.append(
-            PopularPages(
-                instance=self._name,
-                seq=seq,
-                pages=[PopularPage(path=path, hits=count) for path, count in pages],
-            )
-        )
+        pages, chars = [], 0
+        for path, count in nlargest(POPULAR_PAGES_MAX, hits.items(), key=itemgetter(1)):
+            chars += len(path)
+            if len(path) <= POPULAR_PATH_CHARS_MAX and chars <= _PATHS_CHARS_MAX:
+                pages.append(PopularPage(path=path, hits=count))
+        self._popular.append(PopularPages(instance=self._name, seq=seq, pages=pages))
 
     async def run(self) -> None:
         """Report each move of the position, until cancelled; then leave."""

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from asgi_isr.coherence.live_set import LiveSet
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.events import Invalidation, encode, mark_body
+from asgi_isr.events import Invalidation, body_of, checking, mark_body
 from asgi_isr.ports import Bounds, LogMessage, Mark
 from asgi_isr.reports import PopularPages, Report
 
@@ -96,7 +96,9 @@ class MemoryLog:
 
     async def announce(self, event: Invalidation) -> int:
         """Append `event`; return its sequence."""
-        return self.publish(encode(event))
+        for _ in checking(event):
+            await asyncio.sleep(0)
+        return self.publish(body_of(event))
 
     async def mark(self) -> Mark:
         """Append a mark; return it. Raises `LogUnavailableError` while `marks_down`."""

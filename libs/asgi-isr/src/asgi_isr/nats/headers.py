@@ -11,6 +11,7 @@ __all__ = ["Headers"]
 _LINE_END = b"\r\n"
 _STATUS_LINE = b"NATS/1.0 "
 _STATUS_CHARS = 3
+_DECODED_BYTES_MAX = 16 * 1024  # of a longer block the first half of so much, and the last
 # Said by the server alone, on the first line of the block; nats-py looks for them by these names.
 _OF_THE_SERVER = frozenset({"Status", "Description"})
 
@@ -20,7 +21,8 @@ class Headers(Mapping[str, str]):
 
     Nothing in them is an error: what is no field is left out, and what is no UTF-8 replaced.
     `Status` and `Description` are those of the block's first line, never a publisher's fields.
-    Single fields are looked for in the bytes; all are decoded when somebody wants them all.
+    Single fields are looked for in the bytes; all are decoded when somebody wants them all, of a
+    very long block those that stand first and last.
     """
 
     __slots__ = ("_fields", "raw")
@@ -59,13 +61,20 @@ class Headers(Mapping[str, str]):
 
     def _all(self) -> dict[str, str]:
         if self._fields is None:
-            lines = self.raw.decode(errors="replace").split("\r\n")[1:]
+            lines = self._bounded().decode(errors="replace").split("\r\n")[1:]
             parts = (line.partition(":") for line in lines)
             fields = {name: value.strip() for name, colon, value in parts if name and colon}
             for name in _OF_THE_SERVER:
                 fields.pop(name, None)
             self._fields = {**self._said(), **fields}
         return self._fields
+
+    def _bounded(self) -> bytes:
+        raw, half = self.raw, _DECODED_BYTES_MAX // 2
+        if len(raw) <= _DECODED_BYTES_MAX:
+            return raw
+        first, last = raw[:half].rpartition(_LINE_END)[0], raw[-half:].partition(_LINE_END)[2]
+        return first + _LINE_END + last
 
     def _said(self) -> dict[str, str]:
         """Return what the server says on the first line: a status, and perhaps words."""

@@ -17,7 +17,7 @@ import msgspec
 from asgi_isr.backoff import Backoff
 from asgi_isr.nats import ConsumerSpec, Delivery, Link, PullConsumer, StreamSpec, ensure_stream
 from perfcheck_chassis.secret import Secret
-from perfcheck_contracts import RECEIPTS, ReceiptBatch
+from perfcheck_contracts import RECEIPTS, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, Receipt, ReceiptBatch
 
 from perfcheck_api.clock import wall_s
 from perfcheck_api.db import Connection, DataError
@@ -151,8 +151,8 @@ async def _merge(connection: Connection, batches: list[Delivery]) -> None:
     readable: list[Delivery] = []
     for batch in batches:
         try:
-            receipts = storable(_decoder.decode(batch.body).receipts)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            receipts = storable(_receipts(batch.body))
+        except (ValueError, RecursionError) as error:  # msgspec's and Unicode's among them
             _log.error(
                 "a batch of receipts (%d bytes) cannot be read and was dropped: %s",
                 len(batch.body),
@@ -167,6 +167,16 @@ async def _merge(connection: Connection, batches: list[Delivery]) -> None:
         await _merge_round(connection, once)
     for batch in readable:
         await batch.ack()
+
+
+def _receipts(body: bytes) -> list[Receipt]:
+    """Read a batch; raise `ValueError` for one that is none, or larger than any."""
+    if len(body) > RECEIPTS_BYTES_MAX:
+        raise ValueError(f"more than {RECEIPTS_BYTES_MAX} bytes")
+    receipts = _decoder.decode(body).receipts
+    if len(receipts) > RECEIPTS_MAX:
+        raise ValueError(f"{len(receipts)} receipts, more than {RECEIPTS_MAX}")
+    return receipts
 
 
 async def _merge_round(connection: Connection, parts: list[Part]) -> None:

@@ -1,30 +1,40 @@
 """Which pages an event hit, as the instances tell it; merged over all of them, bounded.
 
-A replica hears every instance. What is kept is what the last 4,096 events hit, for a minute.
+A replica hears every instance. What is kept is what the last 4,096 events hit, for a minute, and at
+most 64 MiB as it came.
 """
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 import msgspec
+from asgi_isr.keys import path_problem
 from asgi_isr.ports import Clock
-from asgi_isr.reports import PopularPages
+from asgi_isr.reports import (
+    INSTANCE_CHARS_MAX,
+    POPULAR_BYTES_MAX,
+    POPULAR_PAGES_MAX,
+    POPULAR_PATH_CHARS_MAX,
+    PopularPage,
+    PopularPages,
+)
 
-__all__ = ["TOLD_EVENTS_MAX", "TOLD_PAGES_MAX", "TOLD_S", "Popularity"]
+__all__ = ["TOLD_BYTES_MAX", "TOLD_EVENTS_MAX", "TOLD_S", "Popularity"]
 
 TOLD_EVENTS_MAX = 4096
 TOLD_S = 60.0
-TOLD_PAGES_MAX = 1000  # of one event at one instance
+TOLD_BYTES_MAX = 64 * 1024 * 1024
 TELLING_INSTANCES_MAX = 256  # of one event
 
 _decoder = msgspec.json.Decoder(PopularPages)
 
 
 class _Hit:
-    __slots__ = ("at", "by_instance")
+    __slots__ = ("at", "by_instance", "bytes")
 
     def __init__(self, at: float) -> None:
         self.at = at
+        self.bytes = 0
         self.by_instance: dict[str, PopularPages] = {}
 
 
@@ -34,21 +44,28 @@ class Popularity:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._hits: OrderedDict[int, _Hit] = OrderedDict()
+        self._bytes = 0
 
     def note(self, body: bytes) -> None:
         """Keep a message; one of another form is ignored, as nothing but speed depends on it."""
+        if len(body) > POPULAR_BYTES_MAX:
+            return
         try:
             told = _decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        if len(told.instance) > INSTANCE_CHARS_MAX or len(told.pages) > POPULAR_PAGES_MAX:
             return
         now = self._clock.monotonic()
         hit = self._hits.get(told.seq)
         if hit is None:
             hit = self._hits[told.seq] = _Hit(now)
-            self._forget(now)
         if told.instance in hit.by_instance or len(hit.by_instance) < TELLING_INSTANCES_MAX:
-            pages = told.pages[:TOLD_PAGES_MAX]
+            pages = [page for page in told.pages if _can_be_asked_for(page)]
             hit.by_instance[told.instance] = msgspec.structs.replace(told, pages=pages)
+            hit.bytes += len(body)
+            self._bytes += len(body)
+        self._forget(now)
 
     def pages(self, seq: int) -> Counter[str]:
         """Return the hits of each path that the event at `seq` hit, summed over the instances."""
@@ -62,9 +79,17 @@ class Popularity:
     def _forget(self, now: float) -> None:
         while self._hits:
             seq, oldest = next(iter(self._hits.items()))
-            if len(self._hits) <= TOLD_EVENTS_MAX and now - oldest.at <= TOLD_S:
+            few = len(self._hits) <= TOLD_EVENTS_MAX and self._bytes <= TOLD_BYTES_MAX
+            if few and now - oldest.at <= TOLD_S:
                 return
             del self._hits[seq]
+            self._bytes -= oldest.bytes
+
+
+def _can_be_asked_for(page: PopularPage) -> bool:
+    """Say whether a page can be warmed: of those that cannot one would spoil a whole request."""
+    path = page.path.partition("?")[0]
+    return len(page.path) <= POPULAR_PATH_CHARS_MAX and not path_problem(path)
 
 
 class Plan:

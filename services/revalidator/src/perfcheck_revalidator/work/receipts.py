@@ -8,6 +8,7 @@ from asgi_isr.nats import Link
 from asgi_isr.ports import Clock
 from perfcheck_contracts import (
     INSTANCES_TIMED_MAX,
+    RECEIPTS_BYTES_MAX,
     RECEIPTS_MAX,
     RECEIPTS_STREAM,
     RECEIPTS_SUBJECT,
@@ -36,7 +37,7 @@ __all__ = [
 
 RECEIPT_NAMES_MAX = 1000
 _TEXT_CHARS_MAX = 1024
-_MESSAGE_BYTES_MAX = 512 * 1024
+_ENVELOPE_BYTES = 1024  # of a batch around its receipts, and between them
 _RECEIPT_BYTES_MAX = 128 * 1024
 _NAMES_KEPT = 100  # of an event whose receipt would be too large
 
@@ -140,7 +141,7 @@ def _plain(text: str) -> str:
 def batches(receipts: Sequence[Receipt]) -> Iterator[bytes]:
     """Yield bodies of messages, each bounded in receipts and bytes."""
     held: list[Receipt] = []
-    size = 0
+    size, room = 0, RECEIPTS_BYTES_MAX - _ENVELOPE_BYTES
     for receipt in receipts:
         length = len(msgspec.json.encode(receipt))
         kept = receipt
@@ -149,7 +150,7 @@ def batches(receipts: Sequence[Receipt]) -> Iterator[bytes]:
                 receipt, tags=receipt.tags[:_NAMES_KEPT], paths=receipt.paths[:_NAMES_KEPT]
             )
             length = len(msgspec.json.encode(kept))
-        if held and (len(held) == RECEIPTS_MAX or size + length > _MESSAGE_BYTES_MAX):
+        if held and (len(held) == RECEIPTS_MAX or size + length > room):
             yield msgspec.json.encode(ReceiptBatch(receipts=held))
             held, size = [], 0
         held.append(kept)

@@ -1,5 +1,6 @@
 """What `NatsLog` publishes: events and marks into the log, reports beside it."""
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +12,8 @@ from asgi_isr.events import (
     MARK_REQUEST_SUBJECT,
     MARK_SUBJECT_PREFIX,
     Invalidation,
-    encode,
+    body_of,
+    checking,
     headers,
     mark_body,
     subject_of,
@@ -80,7 +82,9 @@ class Publisher:
         subject = subject_of(name)
         identity = _checked_id(event_id or self._new_id())
         now = datetime.fromtimestamp(self._clock.wall(), UTC)
-        fields, body = headers(identity, name, now), encode(event)
+        for _ in checking(event):
+            await asyncio.sleep(0)
+        fields, body = headers(identity, name, now), body_of(event)
         if not event_id:
             del fields[_MESSAGE_ID]
         ack = await self._link.publish(subject, body, fields)

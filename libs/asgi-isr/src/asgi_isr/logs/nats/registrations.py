@@ -7,7 +7,12 @@ from nats.aio.client import Client
 
 from asgi_isr.nats.api import Api
 from asgi_isr.nats.requests import NO_MESSAGE_FOUND, RefusedError, request
-from asgi_isr.reports import INSTANCES_STREAM, INSTANCES_SUBJECT_PREFIX, Report
+from asgi_isr.reports import (
+    INSTANCES_STREAM,
+    INSTANCES_SUBJECT_PREFIX,
+    REPORT_BYTES_MAX,
+    Report,
+)
 
 CLOCKS_S = 5.0  # by which the brokers of one cluster may disagree
 
@@ -62,6 +67,8 @@ async def load(client: Client, api: Api, *, timeout_s: float) -> list[tuple[Repo
 
 def decoded(subject: str, body: bytes) -> Report | None:
     """Read a report; None where it is none, or not that of the instance it is published as."""
+    if len(body) > REPORT_BYTES_MAX:
+        return None
     try:
         report = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
