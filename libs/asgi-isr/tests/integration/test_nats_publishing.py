@@ -293,3 +293,30 @@ def test_a_log_is_open_in_one_loop_at_a_time(steady_servers: Servers) -> None:
         first.run(log.close())
         second.run(log.bounds())
         second.run(log.close())
+
+
+async def test_app_without_a_relay_mends_its_log(
+    steady_servers: Servers, js: JetStreamContext, new_log: NewLog, take: Take
+) -> None:
+    """A stream of an older version is raised by a reading; who only reads says what it lacks."""
+    await ensure_stream(js)
+    config = (await js.stream_info(STREAM)).config
+    config.republish, config.allow_direct = None, False
+    await js.update_stream(config)
+    seq = (await js.publish(f"{SUBJECT_PREFIX}.test", b"x")).seq
+    reader = new_log(steady_servers.nats_url, timeout_s=5)
+    with pytest.raises(LogUnavailableError, match="is not republished to cache"):
+        await take(reader, seq - 1, 1)
+    owner = new_log(steady_servers.nats_url, publish_marks=True, timeout_s=5)
+    assert [message.seq for message in await take(owner, seq - 1, 1)] == [seq]
+    assert [message.seq for message in await take(reader, seq - 1, 1)] == [seq]
+
+
+async def test_app_without_a_relay_tells_what_it_cannot_mend(
+    steady_servers: Servers, js: JetStreamContext, new_log: NewLog, take: Take
+) -> None:
+    """A stream of this name that was made for something else is not read."""
+    await js.add_stream(name=STREAM, subjects=[f"{SUBJECT_PREFIX}.>"])
+    owner = new_log(steady_servers.nats_url, publish_marks=True, timeout_s=5)
+    with pytest.raises(LogUnavailableError, match="first_seq is missing"):
+        await take(owner, 0, 1)

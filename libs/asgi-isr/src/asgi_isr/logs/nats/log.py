@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from nats.aio.client import Client
 
+from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import SOURCE, Invalidation
 from asgi_isr.logs.nats.direct_gets import DirectGets
 from asgi_isr.logs.nats.leader import Leader, StreamMissingError
@@ -11,6 +12,7 @@ from asgi_isr.logs.nats.publisher import NewId, Publisher, new_id
 from asgi_isr.logs.nats.reader import PENDING_MESSAGES_MAX, Reader
 from asgi_isr.logs.nats.streams import ensure_stream
 from asgi_isr.nats.api import API_PREFIX, Api
+from asgi_isr.nats.configuration import LogConfigurationError
 from asgi_isr.nats.link import NATS_REQUEST_S_MAX, Link
 from asgi_isr.ports import Bounds, Clock, LogMessage, Mark, SystemClock
 from asgi_isr.reports import PopularPages, Report
@@ -21,8 +23,8 @@ class NatsLog:
 
     `connection` is a client of the caller's, who closes it, or a URL: then the first call connects.
     Every call but `read` ends within `timeout_s`, or three times that where it has to wait for a
-    connection; failures are `LogUnavailableError`. With `publish_marks` it creates the stream if it
-    is missing and publishes marks itself, for an app without a relay; else the relay does both.
+    connection; failures are `LogUnavailableError`. With `publish_marks` it creates or mends the
+    stream and publishes marks itself, for an app without a relay; else the relay does both.
     `source` names this process in subjects and events. `tls_ca_file` is as in `connect`,
     `api_prefix` where the JetStream API of the stream's account is found: where another account
     imports it, that is not `$JS.API`. Who only reads creates nothing on the server: it subscribes
@@ -68,17 +70,13 @@ class NatsLog:
 
     async def bounds(self) -> Bounds:
         """Return the first and last sequence of the log."""
-        if not self._creates_stream:
-            return (await self._leader.state()).bounds
         try:
-            state = await self._leader.state()
+            return (await self._leader.state()).bounds
         except StreamMissingError:
-            pass
-        else:
-            if state.unreadable_reason() is None:
-                return state.bounds
-        await ensure_stream((await self._link.client()).jetstream(prefix=self._api.prefix))
-        return (await self._leader.state()).bounds
+            if not self._creates_stream:
+                raise
+            await self._set_up()
+            return (await self._leader.state()).bounds
 
     async def stamp(self, seq: int) -> str | None:
         """Return the time at which the event at `seq` was stored, or None."""
@@ -103,6 +101,8 @@ class NatsLog:
         )
         self._readers.add(reader)
         try:
+            if self._creates_stream:
+                await self._set_up()
             await reader.open()
             while True:
                 yield await reader.batch()
@@ -153,6 +153,14 @@ class NatsLog:
         for reader in self._readers:
             reader.end("the log was closed")
         await self._link.close()
+
+    async def _set_up(self) -> None:
+        """Create the stream, or mend it."""
+        client = await self._link.client()
+        try:
+            await ensure_stream(client.jetstream(prefix=self._api.prefix))
+        except LogConfigurationError as error:
+            raise LogUnavailableError(str(error)) from error
 
     def _wake(self) -> None:
         for reader in self._readers:

@@ -28,7 +28,7 @@ READ_BYTES_MAX = 64 * 1024  # of bodies; one message may be larger
 PENDING_MESSAGES_MAX = 100_000
 PENDING_BYTES_MAX = 64 * 1024 * 1024
 SILENCE_S = 1.0  # without a message, after which the leader is asked for its last
-UNHEARD_MAX = 3  # times in a row that it had one which nobody sent here
+UNHEARD_MAX = 3  # times that it had one, and none was sent here in between
 SERVER_VERSION_MIN = (2, 11)  # whose direct gets answer with many messages
 _READER_CLOSE_S_MAX = 1.0
 
@@ -80,6 +80,7 @@ class Reader:
 
     async def open(self) -> None:
         """Subscribe, and learn what the log holds by now. Raises `LogUnavailableError`."""
+        self._check()
         version = self._client.connected_server_version
         if (version.major, version.minor) < SERVER_VERSION_MIN:
             raise LogUnavailableError(f"NATS 2.11 or newer is needed, and this is {version}")
@@ -193,7 +194,7 @@ class Reader:
             self._arrived.clear()
         except TimeoutError:
             self._compare(await self._leader.state())
-            self._unheard = self._unheard + 1 if self._known > self._position else 0
+            self._unheard += self._known > self._position
         if self._unheard >= UNHEARD_MAX:
             raise LogUnavailableError(
                 f"the log grows, but no message comes on {LOG_SUBJECT_PREFIX}.>:"
@@ -229,4 +230,4 @@ class Reader:
         if self._failure:
             raise LogUnavailableError(self._failure)
         if not self._client.is_connected or self._client.stats["reconnects"] != self._reconnects:
-            raise LogUnavailableError("the connection to NATS broke while reading")
+            raise LogUnavailableError("the connection to NATS broke")
