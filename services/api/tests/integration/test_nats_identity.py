@@ -94,6 +94,34 @@ async def test_a_bff_follows_the_log_and_gets_marks(relay: str, own: Servers) ->
         await log.close()
 
 
+async def test_an_answer_of_the_api_has_nothing_of_the_question(
+    relay: str, own: Servers, clients: dict[str, Client]
+) -> None:
+    """Forged fields in a question, and an answer that goes where page servers hear the log.
+
+    Were they sent back, the others would take the answer for a mark with that number.
+    """
+    assert relay
+    log = NatsLog(own.nats_urls[BFF], source=BFF, timeout_s=5, api_prefix=LOG_API)
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def note(message: Any) -> None:
+        if message.subject == target:
+            heard.put_nowait(message)
+
+    target = "cache.log.v1.cache.marks.v1.thief"
+    await clients[BFF].subscribe("cache.log.v1.>", cb=note)
+    forged = {"Nats-Sequence": "900000000", "Nats-Subject": target, "Cache-Sequence": "900000000"}
+    try:
+        await eventually(partial(_answered, log), timeout_s=20)
+        await clients[BFF].publish(MARK_REQUEST_SUBJECT, b"", reply=target, headers=forged)
+        answer = await asyncio.wait_for(heard.get(), 20)
+    finally:
+        await log.close()
+    assert b"seq" in answer.data
+    assert not answer.headers
+
+
 @asynccontextmanager
 async def _refusals(own: Servers, user: str) -> AsyncIterator[tuple[Client, asyncio.Queue[str]]]:
     """Connect as a user; collect the server's refusals, in lower case."""

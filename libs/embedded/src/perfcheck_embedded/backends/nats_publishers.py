@@ -19,7 +19,7 @@ from perfcheck_embedded.errors import EmbeddedError
 from perfcheck_embedded.state.credentials import kept_secret, write_secret
 from perfcheck_embedded.state.directory import SECRETS, StateDir
 
-__all__ = ["add_publisher", "kept_publishers", "reload_publishers", "remove_publisher"]
+__all__ = ["add_publisher", "kept_publishers", "reload", "reload_publishers", "remove_publisher"]
 
 PUBLISHERS_FIRST = ("cli", "shop")
 RELOAD_S_MAX = 10.0
@@ -80,24 +80,29 @@ async def reload_publishers(state: StateDir, pid: int, *, name: str = "nats") ->
         EmbeddedError: it does not, within `RELOAD_S_MAX` each time.
 
     """
-    log = state.log_path(name)
     for _ in range(RELOADS):
-        before = log.stat().st_size
-        try:
-            process = psutil.Process(pid)
-            if str(_configuration(state, name)) not in process.cmdline():
-                raise EmbeddedError(f"process {pid} is not the NATS of {state.path}; try again")
-            process.send_signal(signal.SIGHUP)
-        except psutil.Error as error:
-            raise EmbeddedError(f"NATS does not run any more: {error}") from error
-        try:
-            async with asyncio.timeout(RELOAD_S_MAX):
-                while _RELOADED not in (said := _after(log, before)):
-                    if _RELOAD_REFUSED in said:
-                        raise EmbeddedError(f"NATS refused its new configuration; see {log}")
-                    await asyncio.sleep(_LOOK_S)
-        except TimeoutError as error:
-            raise EmbeddedError(f"NATS did not take its new configuration; see {log}") from error
+        await reload(state, pid, name=name)
+
+
+async def reload(state: StateDir, pid: int, *, name: str = "nats") -> None:
+    """Have the server read its configuration again, once; raises as `reload_publishers` does."""
+    log = state.log_path(name)
+    before = log.stat().st_size
+    try:
+        process = psutil.Process(pid)
+        if str(_configuration(state, name)) not in process.cmdline():
+            raise EmbeddedError(f"process {pid} is not the NATS of {state.path}; try again")
+        process.send_signal(signal.SIGHUP)
+    except psutil.Error as error:
+        raise EmbeddedError(f"NATS does not run any more: {error}") from error
+    try:
+        async with asyncio.timeout(RELOAD_S_MAX):
+            while _RELOADED not in (said := _after(log, before)):
+                if _RELOAD_REFUSED in said:
+                    raise EmbeddedError(f"NATS refused its new configuration; see {log}")
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError as error:
+        raise EmbeddedError(f"NATS did not take its new configuration; see {log}") from error
 
 
 def _keep(state: StateDir, name: str, names: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from perfcheck_api.outbox.broker import Broker
 
 __all__ = ["Consumers"]
 
-CONSUMERS_LOOK_S = 5.0
+CONSUMERS_LOOK_S = 2.0
 _log = logging.getLogger(__name__)
 
 
