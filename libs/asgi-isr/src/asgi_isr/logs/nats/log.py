@@ -10,7 +10,7 @@ from asgi_isr.logs.nats.direct_gets import DirectGets
 from asgi_isr.logs.nats.leader import Leader, StreamMissingError
 from asgi_isr.logs.nats.publisher import NewId, Publisher, new_id
 from asgi_isr.logs.nats.reader import PENDING_MESSAGES_MAX, Reader
-from asgi_isr.logs.nats.streams import ensure_stream
+from asgi_isr.logs.nats.streams import altered, ensure_stream
 from asgi_isr.nats.api import API_PREFIX, Api
 from asgi_isr.nats.configuration import LogConfigurationError
 from asgi_isr.nats.link import NATS_REQUEST_S_MAX, Link
@@ -101,7 +101,7 @@ class NatsLog:
         )
         self._readers.add(reader)
         try:
-            if self._creates_stream:
+            if self._creates_stream and altered((await self._leader.state()).config):
                 await self._set_up()
             await reader.open()
             while True:

@@ -1,14 +1,23 @@
 """The log's two streams: invalidations, as rule 7 of the protocol says, and instances (rule 11)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from nats.js import JetStreamContext
 
 from asgi_isr.events import LOG_SUBJECT_PREFIX, MARK_SUBJECT_PREFIX, STREAM, SUBJECT_PREFIX
-from asgi_isr.nats.streams import StreamSpec
+from asgi_isr.nats.streams import StreamSpec, stream_flaws
 from asgi_isr.nats.streams import ensure_stream as ensure
 from asgi_isr.ports import Clock, SystemClock
 from asgi_isr.reports import INSTANCES_STREAM, INSTANCES_SUBJECT_PREFIX, LEASE_S_MAX
 
-__all__ = ["ensure_instances_stream", "ensure_stream", "instances_spec", "invalidations_spec"]
+__all__ = [
+    "altered",
+    "ensure_instances_stream",
+    "ensure_stream",
+    "instances_spec",
+    "invalidations_spec",
+]
 
 INVALIDATIONS_AGE_S_MAX = 7 * 86400.0
 INVALIDATIONS_BYTES_MAX = 1 << 30
@@ -39,6 +48,11 @@ def invalidations_spec(
         republish_prefix=LOG_SUBJECT_PREFIX,
         replicas=replicas,
     )
+
+
+def altered(config: Mapping[str, Any]) -> bool:
+    """Say whether a stream of invalidations is configured otherwise than it must be."""
+    return bool(stream_flaws(config, invalidations_spec()))
 
 
 def instances_spec(*, replicas: int = 1) -> StreamSpec:
