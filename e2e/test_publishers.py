@@ -21,6 +21,7 @@ NEEDS = {
     "nats": ("nats",),
     "python": (),
 }
+OVER_HTTP = ("curl", "webhook", "node-http")  # the api publishes these
 
 
 def examples() -> dict[str, tuple[str, str]]:
@@ -67,28 +68,55 @@ def test_example_publishes(untouched: Any, eventually: Any, tmp_path: Path, name
     """What the document says, run as it stands, publishes an event that gets its receipt."""
     if lacking := missing(name):
         pytest.skip(f"needs {lacking}")
+    found = published(untouched, eventually, tmp_path, name)
+    assert found["source"] == ("api" if name in OVER_HTTP else "shop")
+
+
+def test_a_new_publisher_publishes_at_once(untouched: Any, eventually: Any, tmp_path: Path) -> None:
+    """`perfcheck publisher add` prints an address with which the document's example works."""
+    added = untouched.command("publisher", "add", "crm")
+    assert added.returncode == 0, added.stderr
+    address = added.stdout.strip()
+    found = published(untouched, eventually, tmp_path, "python", publisher="crm", address=address)
+    assert found["source"] == "crm"
+    assert untouched.command("publisher", "remove", "crm").returncode == 0
+    assert untouched.command("publisher", "list").stdout.split() == ["cli", "shop"]
+
+
+def published(
+    stack: Any,
+    eventually: Any,
+    place: Path,
+    name: str,
+    *,
+    publisher: str = "shop",
+    address: str = "",
+) -> dict[str, Any]:
+    """Run an example, as it stands or as another publisher; return its receipt, once applied."""
+    before = known(stack)
     language, text = examples()[name]
+    text = text.replace("product:42", "currency:usd").replace("v1.shop", f"v1.{publisher}")
     if modules := os.environ.get("NODE_PATH"):  # noqa: TID251  a test's own environment
-        (tmp_path / "node_modules").symlink_to(modules)
-    before = known(untouched)
-    run = untouched.run
+        (place / "node_modules").symlink_to(modules)
     done = subprocess.run(  # noqa: S603  the document's own example
-        command(language, tmp_path, text.replace("product:42", "currency:usd")),
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PROGRAM_TIMEOUT_S,
+        command(language, place, text),
+        cwd=place, capture_output=True, text=True, check=False, timeout=PROGRAM_TIMEOUT_S,
         env={
             **os.environ,  # noqa: TID251  a test's own environment
-            "API": untouched.api,
-            "TOKEN": untouched.token("invalidations:write"),
-            "NATS_URL": run["nats_urls"]["shop"],
-            "WEBHOOK_SECRET": run["webhook_secret"],
+            "API": stack.api,
+            "TOKEN": stack.token("invalidations:write"),
+            "NATS_URL": address or stack.run["nats_urls"][publisher],
+            "WEBHOOK_SECRET": stack.run["webhook_secret"],
         },
     )  # fmt: skip
     assert done.returncode == 0, done.stderr + done.stdout
-    eventually(lambda: len(known(untouched) - before) == 1)
-    (receipt_id,) = known(untouched) - before
-    eventually(lambda: receipt(untouched, receipt_id)["stage"] in {"applied", "done"})
-    assert receipt(untouched, receipt_id)["tags"] == ["currency:usd"]
-    assert receipt(untouched, receipt_id)["applied"]["instances"] == len(untouched.bffs)
+    eventually(lambda: len(known(stack) - before) == 1)
+    (receipt_id,) = known(stack) - before
+    eventually(lambda: receipt(stack, receipt_id)["stage"] in {"applied", "done"})
+    found = receipt(stack, receipt_id)
+    assert found["tags"] == ["currency:usd"]
+    assert found["applied"]["instances"] == len(stack.bffs)
+    return found
 
 
 def known(stack: Any) -> set[str]:

@@ -153,3 +153,13 @@ def test_the_document_shows_the_table() -> None:
         for user in account.users
     }
     assert documented == configuration(every, passwords)
+
+
+def test_the_document_names_tests_that_exist() -> None:
+    """What it says of a thief or a reload is tried."""
+    root = DOCUMENT.parents[1]
+    named = set(re.findall(r"`(test_[a-z_]+)`", DOCUMENT.read_text()))
+    assert len(named) > 10
+    folders = ("libs/embedded/tests/integration", "services/api/tests/integration")
+    texts = [path.read_text() for folder in folders for path in (root / folder).glob("*.py")]
+    assert {name for name in named if not any(f"def {name}(" in text for text in texts)} == set()

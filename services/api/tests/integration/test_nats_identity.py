@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import nats
 import pytest
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, Invalidation
@@ -212,15 +213,23 @@ async def test_the_server_refuses_what_a_user_must_not_hear(
         assert f'subscription to "{subject}"'.lower() in await refused.get()
 
 
-async def test_a_named_publisher_publishes_under_its_name(clients: dict[str, Client]) -> None:
-    """The command line's event is acknowledged, though it may ask JetStream for nothing else."""
-    await ensure_stream(clients["test"].jetstream())
-    ack = (
-        await clients["cli"]
-        .jetstream()
-        .publish("cache.invalidations.v1.cli", b'{"tags":["a"]}', timeout=10)
-    )
-    assert ack.stream == STREAM
+async def test_a_named_publisher_publishes_under_its_name(
+    own: Servers, clients: dict[str, Client]
+) -> None:
+    """Plain, or acknowledged; any client will do, with whatever inboxes it has by itself."""
+    js = clients["test"].jetstream()
+    await ensure_stream(js)
+    client = await nats.connect(own.nats_urls["cli"])
+    try:
+        subject, body = "cache.invalidations.v1.cli", b'{"tags":["product:42"]}'
+        first = await client.jetstream().publish(subject, body, timeout=10)
+        await client.publish(subject, body)
+        second = await client.jetstream().publish(subject, body, timeout=10)
+    finally:
+        await close(client)
+    assert first.stream == STREAM
+    assert second.seq == first.seq + 2
+    assert {(await js.get_msg(STREAM, seq=first.seq + n)).subject for n in range(3)} == {subject}
 
 
 async def test_a_late_answer_is_let_through_and_a_second_is_not(clients: dict[str, Client]) -> None:
