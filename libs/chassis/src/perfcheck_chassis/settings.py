@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import msgspec
+from perfcheck_contracts.limits import DRAIN_S_MAX
 
 from perfcheck_chassis.identity.tokens import TokenKeys
 from perfcheck_chassis.secret import Secret
@@ -51,7 +52,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         instance_id: name of this process; by default `<service>-<hostname>-<pid>`.
         log_level: least severe level that is logged.
         drain_s: seconds of 503 readiness after SIGTERM before the listener closes, so that load
-            balancers stop sending first.
+            balancers stop sending first; what follows must fit into the task's `stopTimeout` too.
         token_key: signs and verifies service tokens, at least 32 bytes; without it every request
             that needs a token is refused.
         token_key_previous: verifies only; the key that was in use before, while it is changed.
@@ -66,7 +67,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8000
     instance_id: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    drain_s: Annotated[float, msgspec.Meta(ge=0, le=120)] = 0.0
+    drain_s: Annotated[float, msgspec.Meta(ge=0, le=DRAIN_S_MAX)] = 0.0
     token_key: Secret | None = None
     token_key_previous: Secret | None = None
     tls_ca_file: str = ""

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from perfcheck_chassis.secret import Secret
 from perfcheck_chassis.settings import ServiceSettings, SettingsError, load
+from perfcheck_contracts.limits import DRAIN_S_MAX, TASK_STOP_S_MAX, WORKER_STOP_S
 
 
 class ShopSettings(ServiceSettings, frozen=True, kw_only=True):
@@ -60,13 +61,22 @@ def test_all_problems_are_told_at_once() -> None:
         load(ShopSettings, environ)
     assert sorted(caught.value.problems) == [
         "PERFCHECK_DATABASE_URL: required, but not set",
-        "PERFCHECK_DRAIN_S: expected a number <= 120.0, got 'inf'",
+        "PERFCHECK_DRAIN_S: expected a number <= 80.0, got 'inf'",
         "PERFCHECK_LOG_LEVEL: not one of the allowed values, got 'LOUD'",
         "PERFCHECK_POOL_SIZE_MIN: expected an integer >= 1, got '0'",
         "PERFCHECK_PORT: expected an integer, got 'abc'",
         "PERFCHECK_STRICT: expected true or false, got 'perhaps'",
     ]
     assert "PERFCHECK_PORT" in str(caught.value)
+
+
+def test_drain_that_outlasts_the_task_is_refused() -> None:
+    """A drain after which the worker cannot stop within ECS's longest `stopTimeout` is an error."""
+    environ = {"PERFCHECK_DATABASE_URL": "x", "PERFCHECK_DRAIN_S": str(DRAIN_S_MAX)}
+    assert load(ShopSettings, environ).drain_s + WORKER_STOP_S < TASK_STOP_S_MAX
+    for text in (str(DRAIN_S_MAX + 1), "120"):
+        with pytest.raises(SettingsError, match=r"PERFCHECK_DRAIN_S: expected a number <= 80"):
+            load(ShopSettings, environ | {"PERFCHECK_DRAIN_S": text})
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
