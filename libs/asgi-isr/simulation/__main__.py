@@ -94,7 +94,7 @@ def told(found: list[Found | None], names: list[str]) -> bool:
         print(f"fault {name + ':':<18} {FAULTS[name].what}: {said}")
     changed = keep({one.fault: one.seed for one in found if one is not None}, faults=FAULTS)
     if changed:
-        print(f"{FILE.name} written anew, for the tests:", *changed, sep="\n  ")
+        print(f"{FILE.name} rewritten, for the tests:", *changed, sep="\n  ")
     return None not in found
 
 

@@ -63,7 +63,7 @@ class Store(Protocol):
     async def close(self) -> None:
         """Close what was opened, in the event loop that opened it.
 
-        The next call opens anew, in that loop or another. A store is used in one loop at a time.
+        The next call opens it again, in any event loop. A store is used in one loop at a time.
         """
 
 
@@ -127,5 +127,5 @@ class Log(Protocol):
     async def close(self) -> None:
         """End all readings and close what was opened, in the event loop that opened it.
 
-        The next call opens anew, in that loop or another. A log is used in one loop at a time.
+        The next call opens it again, in any event loop. A log is used in one loop at a time.
         """

@@ -121,7 +121,7 @@ class PageCache:
         or from a render under way, as rule 9 of the protocol says. All others hear of it through
         the log. Returns the sequence of its event there, for `applied`.
 
-        Raises `InvalidEventError` for a tag or path that is none, when nothing has changed;
+        Raises `InvalidEventError` for an invalid tag or path; nothing has changed then;
         `LogUnavailableError` where the log has not taken the event within a second: it holds here
         nonetheless, and you may call again; and `NotOpenError` for a cache that is not open.
         """

@@ -48,7 +48,7 @@ def _body() -> RequestBody:
                 type=OpenAPIType.STRING,
                 enum=["hard", "soft"],
                 default="hard",
-                description="hard: not served again; soft: served while it is made anew",
+                description="hard: not served again; soft: served while it is rendered again",
             ),
             "reason": Schema(type=OpenAPIType.STRING, max_length=1024, default=""),
         },
