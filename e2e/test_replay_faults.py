@@ -1,6 +1,7 @@
 """Kill each part in the middle of a replay of many days: what is true afterwards."""
 
 import asyncio
+import json
 import signal
 import threading
 import time
@@ -9,16 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import nats
 import psycopg
 import pytest
+from asgi_isr.logs.nats import close, connect
 from asgi_isr.testing import eventually_sync
-from nats.js.api import AckPolicy, ConsumerConfig
 
 DAYS = 100
 WRITERS = 4
 RATE_PER_S = 60.0
 WRITE_TIMEOUT_S = 90.0
+BATCH = 500  # messages read at once
 STREAM = "CACHE_INVALIDATIONS"
 SUBJECT = "cache.invalidations.v1.api"
 PARTS = ["api", "nats", "revalidator", "valkey", "bff-2"]
@@ -124,20 +125,22 @@ def ids_in_log(stack: Any) -> list[str]:
     """Return the id of every event of the api in the log, in order."""
 
     async def read() -> list[str]:
-        client = await nats.connect(stack.run["nats_urls"]["api"], inbox_prefix=b"_INBOX_api")
+        client = await connect(stack.run["nats_urls"]["api"], name="e2e")
         try:
-            js = client.jetstream()
-            info = await js.stream_info(STREAM, subjects_filter=SUBJECT)
-            count = (info.state.subjects or {}).get(SUBJECT, 0)
-            unacknowledged = ConsumerConfig(ack_policy=AckPolicy.NONE)
-            reader = await js.pull_subscribe(SUBJECT, stream=STREAM, config=unacknowledged)
+            inbox, seq, more = client.new_inbox(), 0, True
             ids: list[str] = []
-            while len(ids) < count:
-                messages = await reader.fetch(min(500, count - len(ids)), timeout=5)
-                ids += [str((message.headers or {})["ce-id"]) for message in messages]
+            answers = await client.subscribe(inbox)
+            while more:
+                ask = {"batch": BATCH, "seq": seq + 1, "next_by_subj": SUBJECT}
+                subject = f"$JS.API.DIRECT.GET.{STREAM}"
+                await client.publish(subject, json.dumps(ask).encode(), reply=inbox)
+                more = False  # unless there is one; the last answer of a batch has no id
+                while "ce-id" in (headers := (await answers.next_msg(timeout=5)).headers or {}):
+                    ids.append(str(headers["ce-id"]))
+                    seq, more = int(headers["Nats-Sequence"]), True
             return ids
         finally:
-            await client.close()
+            await close(client)
 
     return asyncio.run(read())
 
