@@ -9,7 +9,9 @@ import pytest
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, decode
 from asgi_isr.ports import Bounds, Log, LogMessage
+from asgi_isr.reports import PopularPages, Report
 
+CALLERS = 8
 Take = Callable[[Log, int, int], Awaitable[list[LogMessage]]]
 Reading = AsyncGenerator[Sequence[LogMessage], None]
 
@@ -187,3 +189,33 @@ async def failure_of(reader: Reading) -> Exception | None:
     except LogUnavailableError as error:
         return error
     return None
+
+
+async def test_closed_log_can_be_used_again_in_another_loop_too(case: Case, take: Take) -> None:
+    """`close` ends each reading; the next call opens the log again, here or in another loop."""
+    seq = await case.append(b"x")
+    await use_and_close(case.log, take, seq)
+    await use_and_close(case.log, take, seq)
+    await asyncio.to_thread(asyncio.run, use_and_close(case.log, take, seq))
+    await use_and_close(case.log, take, seq)
+
+
+async def use_and_close(log: Log, take: Take, seq: int) -> None:
+    """Use the log, by several callers at once, and close it under a waiting reader."""
+    bounds = await asyncio.gather(*(log.bounds() for _ in range(CALLERS)))
+    marks = await asyncio.gather(*(log.mark() for _ in range(CALLERS)))
+    assert sorted(mark.seq for mark in marks) == [
+        bounds[0].last + 1 + number for number in range(CALLERS)
+    ]
+    own = await log.announce(Invalidation(tags=("a",)))
+    await log.report(Report(instance="one", position=own, lease_s=1))
+    await log.popular(PopularPages(instance="one", seq=own, pages=[]))
+    message, *_ = await take(log, seq - 1, 1)
+    assert (message.body, message.stamp) == (b"x", await log.stamp(seq))
+    reader = log.read(own - 1)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        assert [message.seq for message in await anext(reader)] == [own]
+        waiting = tasks.create_task(failure_of(reader))
+        assert not (await asyncio.wait({waiting}, timeout=0.05))[0]
+        await log.close()
+    assert isinstance(waiting.result(), LogUnavailableError)

@@ -6,6 +6,7 @@ import pytest
 from asgi_isr.ports import Store
 from asgi_isr.testing import eventually
 
+CALLERS = 50
 WAIT_S = 5.0
 
 
@@ -128,3 +129,24 @@ async def test_locks_and_values_do_not_meet(store: Store) -> None:
     assert await store.put("page", b"value", fence=1, ttl_s=60)
     await store.unlock("page", "me")
     assert await store.get("page") == b"value"
+
+
+async def test_closed_store_can_be_used_again_in_another_loop_too(store: Store) -> None:
+    """After `close` the next call opens the store again, here or in another event loop."""
+    await use_and_close(store)
+    await use_and_close(store)
+    await asyncio.to_thread(asyncio.run, use_and_close(store))
+    await use_and_close(store)
+
+
+async def use_and_close(store: Store) -> None:
+    """Use all of the store, by more callers at once than have a connection, and close it."""
+    assert all(
+        await asyncio.gather(
+            *(store.put(f"page {n}", b"page", fence=1, ttl_s=60) for n in range(CALLERS))
+        )
+    )
+    assert set(await asyncio.gather(*(store.get(f"page {n}") for n in range(CALLERS)))) == {b"page"}
+    assert await store.lock("render", "me", ttl_s=60)
+    await store.unlock("render", "me")
+    await store.close()
