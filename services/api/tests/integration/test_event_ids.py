@@ -1,5 +1,6 @@
 """The log takes an id once, whoever gives it: nobody can make an event vanish by taking its id."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,6 +9,7 @@ import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.events import STREAM, Invalidation, decode
 from asgi_isr.logs.nats import NatsLog, close, connect, ensure_stream
+from asgi_isr.nats import PubAck
 from asgi_isr.testing import RecordingApp, eventually, ready, request
 from nats.js import JetStreamContext
 from perfcheck_api import outbox
@@ -18,8 +20,8 @@ from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker, connected
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.model import OUTBOX_SUBJECT, Acknowledged
-from perfcheck_api.outbox.publisher import Publisher
-from perfcheck_api.outbox.window import MESSAGE_ID_HEADER
+from perfcheck_api.outbox.publisher import REDRAWS_MAX, Publisher
+from perfcheck_api.outbox.window import MESSAGE_ID_HEADER, Message
 from perfcheck_api.outbox.witness import Witness
 from perfcheck_chassis.secret import Secret
 from perfcheck_embedded import Servers
@@ -262,6 +264,35 @@ async def test_a_row_of_the_release_before_gets_its_id_late(
     await _publish_all(schema_url, running.nats_url)
     assert [reason for _, reason in await _ours(js, start)] == ["a", "b"]
     assert fetch(schema_url, "SELECT count(DISTINCT dedup_id) FROM outbox") == [(2,)]
+
+
+class AlwaysDuplicate(Broker):
+    """A broker that calls a duplicate whatever is published, and takes nothing."""
+
+    async def publish(self, message: Message) -> PubAck:  # noqa: ARG002  the same whatever it is
+        """Answer as if the first message of the log had the id of `message`."""
+        return PubAck(stream=STREAM, seq=1, duplicate=True)
+
+
+async def test_a_log_that_calls_everything_a_duplicate_ends_the_session(
+    *, schema_url: str, running: Servers, js: Any, fetch: Any
+) -> None:
+    """Ids are drawn a few times; then the row waits for the next session, which publishes it."""
+    start = await _end(js) + 1
+    await _append(schema_url, "a")
+    registry = CollectorRegistry()
+    async with (
+        connected(running.nats_url, name="test") as broker,
+        connect_to_database(Secret(schema_url), name="test", statement_timeout_s=20) as connection,
+    ):
+        lying = AlwaysDuplicate(broker._client, asyncio.Event())
+        publisher = await _begin(connection, lying, None, registry)
+        with pytest.raises(BrokerError, match="for a duplicate again"):
+            await publisher.publish_batch()
+    assert registry.get_sample_value(DUPLICATES) == REDRAWS_MAX
+    assert fetch(schema_url, "SELECT seq FROM outbox") == [(None,)]
+    assert await _publish_all(schema_url, running.nats_url) == 0
+    assert [reason for _, reason in await _ours(js, start)] == ["a"]
 
 
 async def test_the_id_of_a_mark_that_is_taken_is_no_mark(
