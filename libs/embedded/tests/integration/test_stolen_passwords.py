@@ -1,7 +1,8 @@
 """What a thief of each NATS password can and cannot do; `docs/identity.md` names these tests.
 
-The users `test-pages` and `test-work` stand for a thief whom permissions do not bind either: NATS
-checks none on the subjects of answers and deliveries, so what must hold holds by accounts alone.
+The users `test-pages`, `test-work` and `test-shop` stand for a thief whom permissions do not bind
+either: NATS checks none on the subjects of answers and deliveries, so what must hold holds by
+accounts alone.
 """
 
 import asyncio
@@ -258,13 +259,16 @@ async def test_page_servers_do_not_speak_to_each_other_as_the_log(world: World) 
     assert not world.forged()
 
 
-async def test_a_publishers_acknowledgement_lands_in_no_stream(world: World) -> None:
-    """Whatever it names for the answer, it speaks under its own name and no other."""
-    before, client = await world.state(), world.clients["shop"]
+@pytest.mark.parametrize("thief", ["shop", "test-shop"])
+async def test_a_publishers_acknowledgement_lands_in_no_stream(world: World, thief: str) -> None:
+    """Whatever it names for the answer, or for a trace, it speaks under its own name alone."""
+    before, client = await world.state(), world.clients[thief]
     last = before[STREAM][1]
     targets = (*TARGETS, "cache.receipts.v1", "cache.positions.v1.bff-1", LETTER)
     for target in targets:
         await tell(client, "cache.invalidations.v1.shop", EVERYTHING, target)
+        traced = {"Nats-Trace-Dest": target, "Nats-Trace-Only": "1"}
+        await client.publish("cache.invalidations.v1.shop", EVERYTHING, headers=traced)
         await tell(client, target, EVERYTHING)
         await tell(client, f"$JS.API.STREAM.INFO.{STREAM}", b"", target)
     after = await world.state()

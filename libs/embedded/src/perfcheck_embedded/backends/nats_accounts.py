@@ -52,7 +52,12 @@ WORK = "WORK"
 PUBLISHER_PREFIX = "PUB_"
 TEST_USER = "test"
 # Of throw-away servers: they may do all that can be done in an account.
-TEST_USERS = {TEST_USER: LOG, "test-pages": PAGES, "test-work": WORK}
+TEST_USERS = {
+    TEST_USER: LOG,
+    "test-pages": PAGES,
+    "test-work": WORK,
+    "test-shop": f"{PUBLISHER_PREFIX}shop",
+}
 _API = "$JS.API"
 _PUBLISHER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
