@@ -1,11 +1,13 @@
-"""The consumers by which revalidators work on the log's events: the api makes and mends them."""
+"""The log's streams and the consumers by which revalidators work: the api keeps both."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from asgi_isr.events import STREAM
 from asgi_isr.logs.nats import close, connect
+from asgi_isr.reports import INSTANCES_STREAM
 from asgi_isr.testing import eventually
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
@@ -70,6 +72,22 @@ async def test_they_are_made_again_and_mended(relay: Relay, owner: Client) -> No
     )
     await js.add_consumer(STREAM, changed)
     await eventually(lambda: good(owner), timeout_s=20)
+    assert await relay.unhealthy_reason() is None
+
+
+async def test_streams_are_mended_under_way(relay: Relay, owner: Client) -> None:
+    """A log that is no longer republished, or keeps less, is set right while it is used."""
+    await eventually(lambda: good(owner), timeout_s=20)
+    js = owner.jetstream()
+    log, instances = [(await js.stream_info(name)).config for name in (STREAM, INSTANCES_STREAM)]
+    await js.update_stream(replace(log, republish=None, max_bytes=1 << 29, max_msgs=10**6))
+    await js.update_stream(replace(instances, max_msgs=1000))
+
+    async def mended() -> bool:
+        found = [(await js.stream_info(name)).config for name in (STREAM, INSTANCES_STREAM)]
+        return found == [log, instances]
+
+    await eventually(mended, timeout_s=20)
     assert await relay.unhealthy_reason() is None
 
 

@@ -132,9 +132,11 @@ class _StreamReply(msgspec.Struct, frozen=True):
 
 
 async def ensure_stream(
-    js: JetStreamContext, spec: StreamSpec, *, wall: Callable[[], float]
+    js: JetStreamContext, spec: StreamSpec, *, wall: Callable[[], float], create: bool = True
 ) -> bool:
     """Create the stream unless it exists, else mend it; return whether this call created it.
+
+    Without `create` a missing one is a `LogUnavailableError`.
 
     Several processes may call it at once. Where a stream of this name exists, what is otherwise
     than `spec` says is set right, and told in the log. Raises `LogConfigurationError` where that
@@ -145,7 +147,7 @@ async def ensure_stream(
     setup = _Setup(js._nc, Api(js._prefix), spec)  # noqa: SLF001  see above
     try:
         async with asyncio.timeout(STREAM_SETUP_S_MAX):
-            existing = await setup.create(spec.config(wall()))
+            existing = await (setup.create(spec.config(wall())) if create else setup.existing())
             if existing is not None:
                 await setup.mend(existing)
     except TimeoutError as error:
@@ -168,12 +170,16 @@ class _Setup:
         self._api = api
         self._spec = spec
 
+    async def existing(self) -> dict[str, Any]:
+        """Return how it is configured."""
+        return await self._ask("INFO")
+
     async def create(self, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
         """Create it; return None, or the configuration of the one that exists already."""
         attempts = 0
         while True:
             try:
-                return await self._ask("INFO")
+                return await self.existing()
             except RefusedError as error:
                 if error.code != STREAM_NOT_FOUND:
                     raise

@@ -1,4 +1,4 @@
-"""The consumers by which revalidators work on the log's events: this service keeps them.
+"""The log's streams, and the consumers by which revalidators work: this service keeps them.
 
 Whoever may make a consumer says where it delivers, and so could speak on any subject of the log's
 account: so nobody else may.
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Consumers:
-    """Keeps the consumers as they must be; `unhealthy_reason` is why they are not, or None.
+    """Keeps streams and consumers as they must be; `unhealthy_reason` is why they are not, or None.
 
     It stops nothing else: events are published all the same, and wait in the log.
     """
@@ -33,7 +33,7 @@ class Consumers:
             try:
                 await broker.ensure_consumers()
             except (BrokerError, LogConfigurationError) as error:
-                reason = f"no work on events: {error}"
+                reason = f"the log is not as it must be: {error}"
                 if reason != self.unhealthy_reason:
                     _log.error("%s", reason)
                 self.unhealthy_reason = reason

@@ -17,6 +17,7 @@ __all__ = [
     "ensure_stream",
     "instances_spec",
     "invalidations_spec",
+    "mend_streams",
 ]
 
 INVALIDATIONS_AGE_S_MAX = 7 * 86400.0
@@ -84,6 +85,16 @@ async def ensure_stream(
     """
     spec = invalidations_spec(replicas=replicas, age_s_max=age_s_max, bytes_max=bytes_max)
     return await ensure(js, spec, wall=(clock or SystemClock()).wall)
+
+
+async def mend_streams(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Look at both streams, and mend what somebody altered; nothing is created.
+
+    To be called again and again by the writers' side. Raises as the functions that create them do;
+    for a missing one `LogUnavailableError`.
+    """
+    for spec in (invalidations_spec(replicas=replicas), instances_spec(replicas=replicas)):
+        await ensure(js, spec, wall=SystemClock().wall, create=False)
 
 
 async def ensure_instances_stream(js: JetStreamContext, *, replicas: int = 1) -> None:
