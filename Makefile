@@ -71,7 +71,7 @@ bench-hit: $(SYNCED) ## CPU per cached hit beside a bare server, nginx and Varni
 
 bench-events: $(SYNCED) ## from the commit to every task: latency, throughput, waiting; and what the log costs the cache (6 min)
 	@$(BIN)/python -m e2e.benchmarks
-	@$(BENCHMARKS) events invalidate
+	@$(BENCHMARKS) events invalidate largest
 
 bench-memory: $(SYNCED) ## what the index and the pages take in memory
 	@$(BENCHMARKS) memory

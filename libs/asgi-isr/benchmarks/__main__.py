@@ -10,7 +10,7 @@ import signal
 import sys
 from types import FrameType
 
-from benchmarks import early_refresh, events, hit, invalidate, memory
+from benchmarks import early_refresh, events, hit, invalidate, largest, memory
 from benchmarks.report import BenchmarkError, machine, table
 
 SUBJECTS = {
@@ -18,6 +18,7 @@ SUBJECTS = {
     "events": events.measure,
     "memory": memory.measure,
     "invalidate": invalidate.measure,
+    "largest": largest.measure,
     "early_refresh": early_refresh.measure,
 }
 

@@ -49,8 +49,8 @@ REASON_CHARS_MAX = 1024
 EVENT_BYTES_MAX = 64 * 1024
 MARK_CHARS_MAX = 128
 # What is read at once: some 0.2 ms. A single name may be longer, at most 12 KiB.
-_PART_NAMES_MAX = 64
-_PART_CHARS_MAX = 4096
+_PART_NAMES_MAX = 48
+_PART_CHARS_MAX = 3072
 
 _SOURCE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 

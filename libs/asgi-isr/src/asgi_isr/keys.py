@@ -100,7 +100,8 @@ def _read(path: str) -> tuple[str, str | None]:
     if "%" in path:
         if _NO_ESCAPE.search(path):
             return path, "has a '%' that begins no escape; a percent sign itself is '%25'"
-        octets = _ENCODED_AGAIN.sub("%", path).encode(errors="surrogatepass")
+        once = _ENCODED_AGAIN.sub("%", path) if "%25" in path else path
+        octets = once.encode(errors="surrogatepass")
         try:
             # Percent-encoding is quoted-printable with another sign, and that is decoded fast.
             plain = a2b_qp(octets.replace(b"=", b"=3D").replace(b"%", b"=")).decode()

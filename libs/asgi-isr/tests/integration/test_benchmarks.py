@@ -33,6 +33,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("events", ["decode", "apply, tags new, pruning", "snapshot: copy", "events/s"]),
         ("memory", ["RSS", "traced", "stored", "held after hits", "own account"]),
         ("invalidate", ["pages held"]),
+        ("largest", ["Cyrillic", "hard, a tag of", "everything", "no events"]),
         ("early_refresh", ["requests"]),
     ],
 )

@@ -11,6 +11,8 @@ from itertools import product
 
 import pytest
 from asgi_isr import keys
+from asgi_isr.errors import InvalidEventError
+from asgi_isr.events import Invalidation, decode
 from asgi_isr.http import cache_control as directives
 from asgi_isr.http import codings, dates, groups, ranges, vary
 from asgi_isr.http import structured_fields as structured
@@ -45,6 +47,13 @@ READERS: dict[str, Callable[[str], object]] = {
     ),
     "Cache-Tag": lambda text: members([(b"cache-tag", text.encode())], b"cache-tag"),
     "a tag": keys.tag_problem,
+    "a path": lambda text: keys.path_problem(f"/{text}"),
+    "a path of a request": lambda text: keys.page_path_problem(f"/{text}", f"/{text}".encode()),
+    "paths of an event": lambda text: list(
+        Invalidation(paths=tuple(f"/{part}" for part in parts(text, 1000))).parts()
+    ),
+    "an event": lambda text: unreadable(f'{{"tags":["{text[:60_000]}"]}}'.encode()),
+    "an event, its fields": lambda text: unreadable(f"{{{text[:60_000]}}}".encode()),
     "Connection": lambda text: stored_headers([(b"connection", text.encode())]),
     "Accept-Encoding": lambda text: codings.accepted(text.encode()),
     "Accept-Encoding, short": lambda text: [
@@ -68,6 +77,14 @@ PIECES = (
     '%"', "%25", "::", ":YQ==:,", "@1,", "?1,", "1.1", "1-", "0-1,", "bytes=", 'W/"', 'W/"a",',
     "a\t", "a ", "\\,", 'a="', 'a="b', 'a="b",', "Sun, ", "GMT", "0",
 )  # fmt: skip
+
+
+def unreadable(body: bytes) -> object:
+    """Read an event; return why it cannot be."""
+    try:
+        return list(decode(body).parts())
+    except InvalidEventError as error:
+        return error
 
 
 def parts(text: str, chars: int) -> list[str]:

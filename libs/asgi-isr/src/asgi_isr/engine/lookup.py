@@ -52,15 +52,13 @@ class Lookup:
         if local.varied and key in local.varied:
             key = variant_key(key, local.varied[key], headers)
         entry = local.entries.get(key)
-        if entry is not None and entry.good_at != local.doubts:
+        if entry is None:
+            return None
+        if entry.good_at != local.doubts:
             entry = local.get(key)  # judges it
-        if (
-            entry is not None
-            and entry.good_at == local.doubts
-            and now < entry.expires
-            and now < self._lease.until
-            and entry.fence >= self._index.base
-        ):
+            if entry is None or entry.good_at != local.doubts:
+                return None
+        if now < entry.expires and now < self._lease.until and entry.fence >= self._index.base:
             return entry
         return None
 
