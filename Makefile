@@ -49,6 +49,9 @@ simulate: $(SYNCED) ## coherence under random trouble; SECONDS=120, SEEDS=5000, 
 	@PYTHONPATH=libs/asgi-isr $(BIN)/python -m simulation $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 
+attack: $(SYNCED) ## everything that a thief can try: every right of every credential at NATS, forged tokens (1 min)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) attack
+
 lint: $(SYNCED) ## style, types and architecture
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -91,4 +94,4 @@ uv-lock: $(SYNCED) ## recreate the git-ignored uv.lock from the pins in locks/
 clean: ## remove what was installed and generated, but no data (that is .perfcheck)
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache uv.lock
 
-.PHONY: help setup up check test test-unit test-integration e2e simulate lint fmt bench bench-hit bench-events bench-memory docs lock uv-lock clean
+.PHONY: help setup up check test test-unit test-integration e2e simulate attack lint fmt bench bench-hit bench-events bench-memory docs lock uv-lock clean

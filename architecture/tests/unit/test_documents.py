@@ -63,6 +63,10 @@ MAP = map_rows((ROOT / "CONTRIBUTING.md").read_text())
 GLOSSARY = map_rows((ROOT / "docs" / "glossary.md").read_text())
 
 
+ATTACKS = (ROOT / "docs" / "security.md").read_text()
+TRIED_BY = sorted(set(re.findall(r"`([^`]+::test_[^`]+)`", ATTACKS)))
+
+
 def test_map_is_worth_its_name() -> None:
     """It has rows for what people come to change."""
     assert len(MAP) >= 10
@@ -73,6 +77,22 @@ def test_map_is_worth_its_name() -> None:
 def test_map_leads_to_what_it_names(task: str, target: str) -> None:
     """The file exists, and the symbol is defined in it."""
     assert problem_with(target, ROOT) == "", task
+
+
+@pytest.mark.parametrize("target", TRIED_BY)
+def test_attack_leads_to_the_test_that_tries_it(target: str) -> None:
+    """The file exists, and the test is defined in it."""
+    assert problem_with(target, ROOT) == ""
+
+
+def test_every_attack_names_a_test() -> None:
+    """A row that says what an attack results in says who tried it."""
+    assert len(TRIED_BY) >= 20
+    heads = ("| attack |", "| credential |", "|---")
+    rows = [row for row in ATTACKS.splitlines() if row.startswith("|")]
+    tables = [row for row in rows if not row.startswith(heads) and row.count("|") == 4]
+    rights = ATTACKS[ATTACKS.index("| credential |") :].partition("\n\n")[0].splitlines()
+    assert not [row for row in tables if row not in rights and "::test_" not in row]
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=name_of)
