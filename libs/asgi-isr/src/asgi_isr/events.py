@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, get_args
 import msgspec
 
 from asgi_isr.errors import InvalidEventError
-from asgi_isr.keys import EVERYTHING, event_tag
+from asgi_isr.keys import EVERYTHING, event_path, event_tag
 
 __all__ = [
     "EVENT_BYTES_MAX", "EVENT_TYPE", "LOG_SUBJECT_PREFIX", "MARK_CHARS_MAX",
@@ -98,16 +98,17 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
         So whoever reads an event from elsewhere can let others run in between.
         """
-        part, chars = Part([], []), 0
-        for field, given in (("tags", self.tags), ("paths", self.paths)):
+        part, names, chars = Part([], []), 0, 0
+        for field, given, read in (
+            ("tags", self.tags, event_tag), ("paths", self.paths, event_path),
+        ):  # fmt: skip
             for position, name in enumerate(given):
-                if len(part.tags) + len(part.problems) >= _PART_NAMES_MAX or (
-                    chars > 0 and chars + len(name) > _PART_CHARS_MAX
-                ):
-                    yield part
-                    part, chars = Part([], []), 0
+                names += 1
                 chars += len(name)
-                tag, problem = event_tag(field, name)
+                if names > _PART_NAMES_MAX or (chars > _PART_CHARS_MAX and names > 1):
+                    yield part
+                    part, names, chars = Part([], []), 1, len(name)
+                tag, problem = read(name)
                 if problem is None:
                     part.tags.append(tag)
                 else:

@@ -22,6 +22,7 @@ __all__ = [
     "PATH_DEPTH_MAX",
     "TAG_CHARS_MAX",
     "canonical_tag",
+    "event_path",
     "event_path_tag",
     "event_tag",
     "event_tags",
@@ -177,7 +178,7 @@ def path_tags(path: str) -> tuple[str, ...]:
     return (EVERYTHING, *prefixes, _path_tag(canonical))
 
 
-def _event_path(path: str) -> tuple[str, str | None]:
+def event_path(path: str) -> tuple[str, str | None]:
     """Return the tag that an event's path stands for, and why no page has it, or None."""
     below = path.endswith(_BELOW)
     plain, problem = _read(path[:-1] if below else path)
@@ -193,26 +194,23 @@ def event_path_tag(path: str) -> str:
 
     `/pairs/usd/eur` is that page, `/pairs/usd/*` every page below `/pairs/usd/`.
     """
-    return _event_path(path)[0]
+    return event_path(path)[0]
 
 
-def event_tag(field: str, name: str) -> tuple[str, str | None]:
-    """Return the tag of the index for one of the `tags` or `paths` of an event.
+def event_tag(name: str) -> tuple[str, str | None]:
+    """Return the tag of the index for a tag of an event, and why no page carries it, or None.
 
-    And why no page carries it, or None. A path may stand among the tags, as `path:/a`.
+    A path may stand among the tags, as `path:/a`.
     """
-    if field == "paths":
-        return _event_path(name)
-    tag = canonical_tag(name)
-    if tag.startswith("path:/") and tag_problem(name) is None:
-        return _event_path(tag.removeprefix(_PATH))
-    return tag, tag_problem(name)
+    if _TAG.fullmatch(name) is None:
+        return canonical_tag(name), tag_problem(name)
+    tag = name.lower()
+    return event_path(tag.removeprefix(_PATH)) if tag.startswith("path:/") else (tag, None)
 
 
 def event_tags(tags: Iterable[str], paths: Iterable[str]) -> frozenset[str]:
     """Return every tag of the index that an event with these tags and paths raises."""
-    named = chain((("tags", tag) for tag in tags), (("paths", path) for path in paths))
-    return frozenset(event_tag(field, name)[0] for field, name in named)
+    return frozenset(tag for tag, _ in chain(map(event_tag, tags), map(event_path, paths)))
 
 
 def page_tags(path: str, named: Iterable[str]) -> tuple[str, ...]:

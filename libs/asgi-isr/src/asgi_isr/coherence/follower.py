@@ -254,8 +254,8 @@ class Follower:
                 "event %d has %d names that no page can have: %s", seq, len(problems), problems[0]
             )
         if parts > 1:
-            tags = list(dict.fromkeys(tags))
             await asyncio.sleep(0)
+        tags = list(dict.fromkeys(tags))
         self._on_names(tags, seq)
         at_once = self._rules.names_at_once()
         for start in range(0, max(1, len(tags)), at_once):

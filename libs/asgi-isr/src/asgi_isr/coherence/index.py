@@ -107,18 +107,21 @@ class Index:
         """Raise `tags` to `seq`. Sequences come in order, so that a plain store only grows."""
         if seq >= self._due:
             self._settle(seq)
-        known = self.hard if hard else self.soft
-        for tag in tags:
-            self._raise(known, tag, seq)
+        self._raise(tags, seq, hard=hard)
         self.last = seq
 
-    def _raise(self, known: Raised, tag: str, seq: int) -> None:
-        at = hash(tag) % len(known.shares)
-        share = known.shares[at]
-        share.pop(tag, None)  # a tag that is raised again moves to the end
-        share[tag] = seq
-        while len(self.hard.shares[at]) + len(self.soft.shares[at]) > self._share_tags_max:
-            self._prune(at)
+    def _raise(self, tags: Iterable[str], seq: int, *, hard: bool) -> None:
+        known, others = self.hard.shares, self.soft.shares
+        if not hard:
+            known, others = others, known
+        shares, tags_max = len(known), self._share_tags_max
+        for tag in tags:
+            at = hash(tag) % shares
+            share = known[at]
+            share.pop(tag, None)  # a tag that is raised again moves to the end
+            share[tag] = seq
+            while len(share) + len(others[at]) > tags_max:
+                self._prune(at)
 
     def invalidated(self, tags: Collection[str], fence: int) -> Invalidated:
         """Judge a page with these tags that was rendered at `fence`."""
@@ -169,11 +172,12 @@ class Index:
 
     def _settle(self, seq: int) -> None:
         """From `seq` on what was changed here is known as everything else is."""
-        for own, known in ((self.own_hard, self.hard), (self.own_soft, self.soft)):
+        for own, hard in ((self.own_hard, True), (self.own_soft, False)):
+            known = self.hard if hard else self.soft
             for tag in [tag for tag, at in own.items() if at <= seq]:
                 at = own.pop(tag)
                 if known.get(tag) < at:  # else its event came before the answer to it
-                    self._raise(known, tag, seq)
+                    self._raise((tag,), seq, hard=hard)
         self._find_due()
 
     def _find_due(self) -> None:

@@ -120,7 +120,7 @@ class LocalPages:
         if EVERYTHING in tags:
             return list(self.entries) if len(self.entries) <= self._at_once else None
         found: set[str] = set()
-        for tag in tags:
+        for tag in filter(self._by_tag.__contains__, tags):
             keys = self._keys(tag)
             if len(found) + len(keys) > self._at_once:
                 return None
