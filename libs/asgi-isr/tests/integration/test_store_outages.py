@@ -4,12 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from itertools import count
 
 import pytest
 from asgi_isr import CacheMiddleware, CacheSettings, PageCache
-from asgi_isr.coherence.snapshot import SNAPSHOT_TIMEOUT_S
 from asgi_isr.logs import MemoryLog
-from asgi_isr.pages.breaker import FAILURES_MAX, OPEN_S
+from asgi_isr.pages.breaker import OPEN_S
 from asgi_isr.stores.redis import RedisStore
 from asgi_isr.testing import RecordingApp, Reply, eventually, ready, request
 from perfcheck_embedded import Servers
@@ -17,8 +17,8 @@ from perfcheck_embedded import Servers
 Freeze = Callable[[Servers, str], Awaitable[None]]
 NewCache = Callable[[], PageCache]
 TIMEOUT_S = 0.1
-SLACK_S = 1.0  # for a busy machine; tests/unit/test_store_from_the_start.py is exact
-RECOVERY_S_MAX = 10.0
+# Who takes so long has no time limit; tests/unit/test_store_from_the_start.py is exact.
+ENDLESS_S = 30.0
 
 
 @pytest.fixture
@@ -33,49 +33,47 @@ def new_cache(store_server: Servers) -> NewCache:
     log = MemoryLog()
 
     def make() -> PageCache:
-        store = RedisStore(store_server.valkey_url)
+        # The time limits are the cache's: the store's own would come too late.
+        store = RedisStore(store_server.valkey_url, timeout_s=2 * ENDLESS_S)
         return PageCache(CacheSettings(store_timeout_s=TIMEOUT_S), log=log, store=store)
 
     return make
 
 
-async def ask(app: RecordingApp, cache: PageCache, path: str) -> tuple[float, Reply]:
-    """Return the seconds that a request took, and the reply."""
-    started = time.monotonic()
-    reply = await request(CacheMiddleware(app, cache), path)
+async def ask(app: RecordingApp, cache: PageCache, path: str) -> Reply:
+    """Return the reply to a request."""
+    async with asyncio.timeout(ENDLESS_S):
+        reply = await request(CacheMiddleware(app, cache), path)
     assert reply.status == 200
-    return time.monotonic() - started, reply
+    return reply
 
 
 async def costs_little(app: RecordingApp, cache: PageCache, name: str) -> None:
-    """Assert that no request waits longer than one time limit, and few wait at all."""
-    crowd = await asyncio.gather(*(ask(app, cache, f"/{name}/crowd/{n}") for n in range(20)))
-    assert max(took_s for took_s, _ in crowd) < TIMEOUT_S + SLACK_S
-    started = time.monotonic()
-    for number in range(50):
-        assert (await ask(app, cache, f"/{name}/{number}"))[0] < TIMEOUT_S + SLACK_S
-    # By then the breaker is open: the probes of this time alone have waited.
-    spent_s = time.monotonic() - started
-    assert spent_s < (FAILURES_MAX + spent_s / OPEN_S + 1) * TIMEOUT_S + SLACK_S
+    """Assert that each request is answered, and that soon few of them ask the store at all."""
+    await asyncio.gather(*(ask(app, cache, f"/{name}/crowd/{n}") for n in range(20)))
     assert cache.session.shared is not None
     assert cache.session.shared.failing
-    _, reply = await ask(app, cache, f"/{name}/0")
-    assert "detail=local" in reply.cache_status
+    failures, opened = cache.counters.store_failures, time.monotonic()
+    for number in range(50):
+        await ask(app, cache, f"/{name}/{number}")
+    probes = cache.counters.store_failures - failures
+    assert probes <= 1 + (time.monotonic() - opened) / OPEN_S
+    assert "detail=local" in (await ask(app, cache, f"/{name}/0")).cache_status
 
 
 async def recovers(app: RecordingApp, cache: PageCache, new_cache: NewCache) -> None:
     """Assert that the store is used again without anybody's doing, for all instances."""
-    assert cache.session.shared is not None
-    number = 0
-    async with asyncio.timeout(RECOVERY_S_MAX):
-        while cache.session.shared.failing:
-            number += 1
-            await ask(app, cache, f"/recovery/{number}")
-            await asyncio.sleep(0.05)
-        await ask(app, cache, "/recovered")
-        async with new_cache() as other:
-            await ready(other)
-            assert "detail=shared" in (await ask(app, other, "/recovered"))[1].cache_status
+    numbers = count()
+
+    async def used_again() -> bool:
+        await ask(app, cache, f"/recovery/{next(numbers)}")
+        return cache.session.shared is not None and not cache.session.shared.failing
+
+    await eventually(used_again, timeout_s=ENDLESS_S, poll_s=0.05)
+    await ask(app, cache, "/recovered")
+    async with new_cache() as other:
+        await ready(other, timeout_s=ENDLESS_S)
+        assert "detail=shared" in (await ask(app, other, "/recovered")).cache_status
 
 
 async def test_frozen_at_start(
@@ -83,13 +81,9 @@ async def test_frozen_at_start(
 ) -> None:
     """An instance that starts beside a frozen store answers at once, and joins in bounded time."""
     await freeze(store_server, "valkey")
-    began = time.monotonic()
     async with new_cache() as cache:
-        took_s, reply = await ask(app, cache, "/before")
-        assert took_s < SLACK_S
-        assert "detail=not-joined" in reply.cache_status
-        await ready(cache, timeout_s=SNAPSHOT_TIMEOUT_S + 3)
-        assert time.monotonic() - began < SNAPSHOT_TIMEOUT_S + SLACK_S
+        assert "detail=not-joined" in (await ask(app, cache, "/before")).cache_status
+        await ready(cache, timeout_s=ENDLESS_S)
         await costs_little(app, cache, "frozen")
         await store_server.resume("valkey")
         await recovers(app, cache, new_cache)
@@ -98,12 +92,10 @@ async def test_frozen_at_start(
 async def test_not_there_at_start(
     store_server: Servers, app: RecordingApp, new_cache: NewCache
 ) -> None:
-    """An instance starts without its store, at once, and uses it from when it is there."""
+    """An instance starts without its store, and uses it from when it is there."""
     await store_server.kill("valkey")
-    began = time.monotonic()
     async with new_cache() as cache:
-        await ready(cache)
-        assert time.monotonic() - began < SLACK_S
+        await ready(cache, timeout_s=ENDLESS_S)
         await costs_little(app, cache, "absent")
         await store_server.restart("valkey")
         await recovers(app, cache, new_cache)
@@ -116,13 +108,13 @@ async def test_lost_in_operation(
     """A store that goes away in operation takes no local page along, and comes back by itself."""
     async with AsyncExitStack() as stack:
         cache = await stack.enter_async_context(new_cache())
-        await ready(cache)
+        await ready(cache, timeout_s=ENDLESS_S)
         await ask(app, cache, "/warm")
         if outage == "frozen":
             await freeze(store_server, "valkey")
         else:
             await store_server.kill("valkey")
-        assert "detail=local" in (await ask(app, cache, "/warm"))[1].cache_status
+        assert "detail=local" in (await ask(app, cache, "/warm")).cache_status
         await costs_little(app, cache, outage)
         if outage == "frozen":
             await store_server.resume("valkey")
@@ -134,7 +126,7 @@ async def test_lost_in_operation(
 async def test_entry_of_another_version_or_damaged_is_a_miss(
     store_server: Servers, app: RecordingApp, new_cache: NewCache
 ) -> None:
-    """Bytes of another release, or half of a page, are counted, rendered anew and replaced."""
+    """Bytes of another release, or half of a page, are counted, rendered again and replaced."""
     store = RedisStore(store_server.valkey_url, timeout_s=5)
     async with new_cache() as one:
         await ready(one)
@@ -153,6 +145,6 @@ async def test_entry_of_another_version_or_damaged_is_a_miss(
         async with new_cache() as two:
             await ready(two)
             for path in keys:
-                assert "stored" in (await ask(app, two, path))[1].cache_status
+                assert "stored" in (await ask(app, two, path)).cache_status
             assert two.counters.corrupt >= 2
     await store.close()
