@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from asgi_isr import CacheMiddleware, CacheSettings, PageCache
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Store
 from asgi_isr.stores import MemoryStore
-from asgi_isr.testing import FakeClock, RecordingApp, eventually, invalidate, ready
+from asgi_isr.testing import FakeClock, RecordingApp, invalidate, ready
 from hypothesis import settings
 
 HERE = Path(__file__).parent
@@ -67,25 +67,11 @@ class Site:
                 raise TimeoutError(f"an instance has not applied event {last}")
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Let other tasks run until `condition` holds."""
-    await eventually(condition, poll_s=0)
-
-
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     """One log, one store, one app; instances as the test asks for them."""
     async with AsyncExitStack() as stack:
         yield Site(stack)
-
-
-Until = Callable[[Callable[[], bool]], Awaitable[None]]
-
-
-@pytest.fixture(name="until")
-def until_fixture() -> Until:
-    """`until`, for tests."""
-    return until
 
 
 class VirtualSelector(selectors.SelectSelector):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from asgi_isr.testing import eventually_sync
 
 HOME = Path(__file__).parents[2]
 TIMEOUT_S = 120
@@ -73,9 +74,7 @@ def test_interrupted_benchmark_leaves_no_process() -> None:
         assert program.stdout is not None
         program.stdout.readline()
         main = psutil.Process(program.pid)
-        children: list[psutil.Process] = []
-        while not children:
-            children = main.children(recursive=True)
+        children = eventually_sync(lambda: main.children(recursive=True), timeout_s=TIMEOUT_S)
         program.send_signal(signal.SIGINT)
         program.wait(TIMEOUT_S)
         assert program.returncode == 130

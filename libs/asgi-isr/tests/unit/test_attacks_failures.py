@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from asgi_isr.rendering.renders import RENDERS_MAX
-from asgi_isr.testing import request
+from asgi_isr.testing import eventually, request
 from asgi_isr.types import Receive, Scope, Send
 
 
@@ -23,7 +23,7 @@ async def test_page_that_cannot_be_encoded_ends_no_cache(site: Any) -> None:
     assert await site.store.lock("isr:lock::test/a", "us", ttl_s=1.0)  # it was given back
 
 
-async def test_flood_of_misses_starts_a_bounded_number_of_renders(site: Any, until: Any) -> None:
+async def test_flood_of_misses_starts_a_bounded_number_of_renders(site: Any) -> None:
     """Beyond so many renders at a time the app answers each client itself, and nothing is held."""
     app = await site.instance(shared=False)
     cache = site.caches[0]
@@ -33,7 +33,7 @@ async def test_flood_of_misses_starts_a_bounded_number_of_renders(site: Any, unt
             tasks.create_task(request(app, f"/{number}")) for number in range(RENDERS_MAX + 100)
         ]
         joining = tasks.create_task(request(app, "/0"))
-        await until(lambda: len(site.app.renders) == len(flood))
+        await eventually(lambda: len(site.app.renders) == len(flood))
         assert cache.counters.renders == RENDERS_MAX
         site.app.gate.set()
     assert "collapsed" in joining.result().cache_status

@@ -9,7 +9,7 @@ from asgi_isr.events import Invalidation
 from asgi_isr.keys import TAG_CHARS_MAX
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import LogMessage
-from asgi_isr.testing import request
+from asgi_isr.testing import eventually, request
 from asgi_isr.types import Receive, Scope, Send
 
 
@@ -140,9 +140,7 @@ async def test_render_begun_before_a_change_is_not_taken_after_it(site: Any) -> 
     assert "overtaken" in before.result().cache_status
 
 
-async def test_page_of_an_instance_that_is_ahead_is_judged_by_the_change(
-    site: Any, until: Any
-) -> None:
+async def test_page_of_an_instance_that_is_ahead_is_judged_by_the_change(site: Any) -> None:
     """An instance that lags behind takes no page from before its own change out of the store."""
     site.app = Shop()
     ahead = await site.instance()
@@ -154,12 +152,12 @@ async def test_page_of_an_instance_that_is_ahead_is_judged_by_the_change(
     link.delivering.clear()
     assert await site.caches[0].session.follower.wait_for((await log.mark()).seq, 5.0)
     await request(ahead, "/a")
-    await until(lambda: len(site.store) == 1)
+    await eventually(lambda: len(site.store) == 1)
     await request(lagging, "/a", method="POST")
     assert (await request(lagging, "/a")).body == b"new"
 
 
-async def test_change_is_announced_although_its_client_leaves(site: Any, until: Any) -> None:
+async def test_change_is_announced_although_its_client_leaves(site: Any) -> None:
     """A client that goes away while its change is announced keeps nobody from hearing of it."""
     site.app, site.log = Shop(), Link(site.log)
     app = await site.instance()
@@ -170,7 +168,7 @@ async def test_change_is_announced_although_its_client_leaves(site: Any, until: 
         await site.log.announcing.wait()
         leaving.cancel()
     site.log.taking.set()
-    await until(lambda: site.caches[0].session.follower.position > position)
+    await eventually(lambda: site.caches[0].session.follower.position > position)
 
 
 async def test_log_that_breaks_its_promise_spoils_no_change(site: Any) -> None:

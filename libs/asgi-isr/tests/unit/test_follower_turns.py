@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from asgi_isr.coherence import Follower, Index
 from asgi_isr.logs.memory import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage
+from asgi_isr.testing import eventually
 
 BATCHES = 50
 
@@ -32,10 +33,13 @@ async def test_requests_run_between_the_batches_of_a_backlog() -> None:
 
     follower = Follower(Backlog(), Index(tags_max=10), load_snapshot=no_snapshot)
     seen: set[int | None] = set()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+
+    def caught_up() -> bool:
+        seen.add(follower.position)
+        return follower.position == BATCHES
+
+    async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(follower.run())
-        while follower.position != BATCHES:
-            await asyncio.sleep(0)
-            seen.add(follower.position)
+        await eventually(caught_up, poll_s=0)
         following.cancel()
     assert seen >= set(range(1, BATCHES + 1))

@@ -13,7 +13,7 @@ from asgi_isr.errors import InvalidEventError
 from asgi_isr.events import EVENT_BYTES_MAX, MARK_CHARS_MAX, NAMES_MAX, Invalidation, check, decode
 from asgi_isr.logs.memory import MemoryLog
 from asgi_isr.ports import LogMessage
-from asgi_isr.testing import request
+from asgi_isr.testing import eventually, request
 
 PAGE, OTHER = "/page", "/other"
 
@@ -231,8 +231,7 @@ async def applied(body: bytes, rules: Rules, steps: Steps | None = None) -> Foll
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         turns = tasks.create_task(steps.run()) if steps is not None else None
         following = tasks.create_task(follower.run())
-        while follower.counters.events < 1:
-            await asyncio.sleep(0)
+        await eventually(lambda: follower.counters.events, poll_s=0)
         following.cancel()
         if turns is not None:
             turns.cancel()
@@ -284,8 +283,7 @@ async def test_position_moves_when_all_is_raised() -> None:
     )  # fmt: skip
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         following = tasks.create_task(follower.run())
-        while follower.counters.events < 1:
-            await asyncio.sleep(0)
+        await eventually(lambda: follower.counters.events, poll_s=0)
         following.cancel()
     assert seen == [(0, 2), (0, 4), (0, 6), (0, 8), (0, 10)]
     assert follower.position == 1
@@ -300,15 +298,13 @@ async def test_event_that_was_cut_short_is_raised_again() -> None:
     follower = Follower(log, index, load_snapshot=no_snapshot, rules=rules)
     async with asyncio.timeout(30):
         following = asyncio.ensure_future(follower.run())
-        while "a" not in index.hard:
-            await asyncio.sleep(0)
+        await eventually(lambda: "a" in index.hard, poll_s=0)
         following.cancel()
         await asyncio.wait({following})
         assert "c" not in index.hard
         assert follower.position == 0
         again = asyncio.ensure_future(follower.run())
-        while follower.position == 0:
-            await asyncio.sleep(0)
+        await eventually(lambda: follower.position, poll_s=0)
         again.cancel()
         await asyncio.wait({again})
     assert set(index.hard) == {"a", "b", "c"}

@@ -42,23 +42,23 @@ async def test_stores_own_error_costs_a_page_in_the_store_only(site: Any) -> Non
     assert app.cache.counters.store_failures == 2
 
 
-async def test_lock_is_given_back_when_the_page_cannot_be_stored(site: Any, until: Any) -> None:
+async def test_lock_is_given_back_when_the_page_cannot_be_stored(site: Any) -> None:
     """Other instances need not wait for a lock whose page was lost."""
     kept, site.store = site.store, FaultyStore(site.store)
     site.store.inject(Fault.FAIL, on={"put"})
     app = await site.instance()
     await request(app, PAGE)
-    await until(lambda: site.store.asked["unlock"] == 1)
+    await eventually(lambda: site.store.asked["unlock"] == 1)
     assert not kept.locks
 
 
-async def test_lock_whose_answer_was_lost_is_given_back(site: Any, until: Any) -> None:
+async def test_lock_whose_answer_was_lost_is_given_back(site: Any) -> None:
     """A lock that the store may have given is given back after the render."""
     kept, site.store = site.store, FaultyStore(site.store)
     site.store.inject(Fault.ANSWER_LOST, on={"lock"})
     app = await site.instance()
     await request(app, PAGE)
-    await until(lambda: site.store.asked["unlock"] == 1)
+    await eventually(lambda: site.store.asked["unlock"] == 1)
     assert (site.store.failed[Fault.ANSWER_LOST], kept.locks) == (1, {})
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from asgi_isr.testing import request
+from asgi_isr.testing import eventually, request
 
 PAGE = "/pairs/usd/eur"
 PAGE_KEY = "test" + PAGE
@@ -91,7 +91,7 @@ async def test_invalidation_of_something_else_leaves_a_page(site: Any, name: str
     assert "hit" in (await request(app, PAGE)).cache_status
 
 
-async def test_soft_invalidation_serves_stale_once_refreshed(site: Any, until: Any) -> None:
+async def test_soft_invalidation_serves_stale_once_refreshed(site: Any) -> None:
     """After a soft invalidation the old page is served, marked and no-store, until refreshed."""
     site.app.cache_control = "max-age=100, stale-while-revalidate=60"
     app = await site.instance()
@@ -102,7 +102,7 @@ async def test_soft_invalidation_serves_stale_once_refreshed(site: Any, until: A
     assert stale.body == b"page /pairs/usd/eur"
     assert "detail=stale-while-revalidate" in stale.cache_status
     assert stale.headers["cache-control"] == "no-store"
-    await until(
+    await eventually(
         lambda: len(site.app.renders) == 2 and not app.cache.session.renders.under_way(PAGE_KEY)
     )
     fresh = await request(app, PAGE)
@@ -120,14 +120,14 @@ async def test_soft_never_weakens_hard(site: Any) -> None:
     assert (await request(app, PAGE)).body == b"new"
 
 
-async def test_lifetime_ends(site: Any, until: Any) -> None:
+async def test_lifetime_ends(site: Any) -> None:
     """Past its lifetime a page is served stale while it is refreshed, then rendered in front."""
     site.app.cache_control = "max-age=100, stale-while-revalidate=60"
     app = await site.instance(lease_s=10_000)
     await request(app, PAGE)
     site.clock.advance(101)
     assert "stale-while-revalidate" in (await request(app, PAGE)).cache_status
-    await until(
+    await eventually(
         lambda: len(site.app.renders) == 2 and not app.cache.session.renders.under_way(PAGE_KEY)
     )
     assert "hit; ttl=100" in (await request(app, PAGE)).cache_status

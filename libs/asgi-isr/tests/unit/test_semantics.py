@@ -1,10 +1,12 @@
 """The semantics of HTTP as tables of cases: what is answered from the cache, and with what."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
-from asgi_isr.testing import FakeClock, Reply, request
+from asgi_isr import CacheMiddleware
+from asgi_isr.testing import FakeClock, Reply, eventually, request
 from asgi_isr.types import Receive, Scope, Send
 
 from .semantic_case import START, Case, Says, Step
@@ -51,6 +53,10 @@ class ScriptedApp:
         await send({"type": "http.response.body", "body": answer.body.encode()})
 
 
+def _is_done(instance: CacheMiddleware) -> bool:
+    return not instance.cache.session.renders._flying
+
+
 def _check_answer(step: Step, reply: Reply) -> None:
     fields = list(reply.fields)
     parts = reply.cache_status.split("; ")
@@ -77,7 +83,7 @@ def _check_app(step: Step, seen: list[list[tuple[str, str]]]) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-async def test_case(site: Any, until: Any, case: Case) -> None:
+async def test_case(site: Any, case: Case) -> None:
     """Each step of the case is answered by whom and with what the section says."""
     assert site.clock.wall() == START
     app = ScriptedApp(site.clock)
@@ -102,7 +108,7 @@ async def test_case(site: Any, until: Any, case: Case) -> None:
                 reply = await request(
                     instance, path, method=method, query=query, headers=_pairs(step.fields)
                 )
-            await until(lambda renders=instance.cache.session.renders: not renders._flying)
+            await eventually(partial(_is_done, instance))
             await site.quiet()
             _check_answer(step, reply)
             _check_app(step, app.seen)

@@ -305,7 +305,7 @@ class HeldLog:
                 yield batch
 
 
-async def test_a_change_at_an_instance_that_lags(site: Any, until: Any) -> None:
+async def test_a_change_at_an_instance_that_lags(site: Any) -> None:
     """It takes no page from the store that was rendered before its change, whatever its fence."""
     site.app = app = saying(200, "one", cache_control="max-age=60")
     ahead = await site.instance()
@@ -315,7 +315,7 @@ async def test_a_change_at_an_instance_that_lags(site: Any, until: Any) -> None:
     noise = [log.publish(encode(Invalidation(paths=(PAGE,)))) for _ in range(5)]
     assert await ahead.cache.applied(noise[-1], timeout_s=5.0)
     assert (await request(ahead, PAGE)).body == b"one"
-    await until(lambda: not ahead.cache.session.renders._flying)
+    await eventually(lambda: not ahead.cache.session.renders._flying)
     app.saying(200, "two", cache_control="max-age=60")
     await request(lagging, PAGE, method="POST")
     assert (await request(lagging, PAGE)).body == b"two"

@@ -20,6 +20,7 @@ from asgi_isr.testing import (
     LoopClock,
     RecordingApp,
     Reply,
+    eventually,
     invalidate,
     ready,
     request,
@@ -273,12 +274,10 @@ def test_lock_that_another_took_is_not_released(play: Callable[[Scene], None]) -
             world.app.gate.clear()
             slow = asyncio.ensure_future(world.ask(one, "/page"))
             await world.app.started.wait()
-            await asyncio.sleep(0.3)
-            assert await world.inner.lock("isr:lock::test/page", "another", ttl_s=60)
+            await eventually(lambda: world.inner.lock("isr:lock::test/page", "another", ttl_s=60))
             world.app.gate.set()
             await slow
-            await asyncio.sleep(0.1)
-            assert world.store.asked["unlock"] == 1
+            await eventually(lambda: world.store.asked["unlock"] == 1)
             assert not await world.inner.lock("isr:lock::test/page", "third", ttl_s=60)
 
     play(scene)

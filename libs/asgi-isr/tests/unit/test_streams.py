@@ -66,14 +66,14 @@ async def test_second_client_of_a_stream_gets_its_own(site: Any) -> None:
     assert [reply.result().body for reply in replies] == [b"onetwo", b"onetwo"]
 
 
-async def test_stream_gives_the_fleets_lock_back_at_once(site: Any, until: Any) -> None:
+async def test_stream_gives_the_fleets_lock_back_at_once(site: Any) -> None:
     """Another instance does not wait for a page that streams to a client of this one."""
     stream = Stream()
     app = CacheMiddleware(stream, (await site.instance()).cache)
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(request(app, PAGE))
         await stream.streaming.wait()
-        await until(lambda: not site.store.locks)
+        await eventually(lambda: not site.store.locks)
         stream.gate.set()
 
 
@@ -89,7 +89,7 @@ async def test_stream_may_take_longer_than_a_render(site: Any) -> None:
     assert reply.result().body == b"onetwo"
 
 
-async def test_stream_ends_with_its_client(site: Any, until: Any) -> None:
+async def test_stream_ends_with_its_client(site: Any) -> None:
     """When the server cancels the request, the app does not go on streaming to nobody."""
     stream = Stream()
     app = CacheMiddleware(stream, (await site.instance()).cache)
@@ -97,7 +97,7 @@ async def test_stream_ends_with_its_client(site: Any, until: Any) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
                 await request(app, PAGE)
-        await until(lambda: stream.ended == ["cancelled"])
+        await eventually(lambda: stream.ended == ["cancelled"])
 
 
 async def test_stream_that_the_cache_cuts_off_is_no_whole_response(site: Any) -> None:

@@ -11,7 +11,7 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import Invalidation, encode
 from asgi_isr.logs import MemoryLog
 from asgi_isr.ports import Bounds, LogMessage, Mark
-from asgi_isr.testing import request
+from asgi_isr.testing import eventually, request
 from asgi_isr.types import Receive, Scope, Send
 
 PAGE = "/page"
@@ -82,7 +82,7 @@ class LateLog:
         """Leave the log to the others."""
 
 
-async def _behind(site: Any, until: Any, *, deaf: bool) -> tuple[Any, Any]:
+async def _behind(site: Any, *, deaf: bool) -> tuple[Any, Any]:
     """Return an instance that is behind in the log, and one whose page it finds in the store."""
     site.app = Note()
     whole = site.log
@@ -94,28 +94,26 @@ async def _behind(site: Any, until: Any, *, deaf: bool) -> tuple[Any, Any]:
     late.deaf = deaf
     for _ in range(3):
         end = whole.publish(encode(Invalidation(tags=("another",))))
-    await until(lambda: ahead.cache.session.follower.position == end)
+    await eventually(lambda: ahead.cache.session.follower.position == end)
     assert (await request(ahead, PAGE)).body == b"old"
-    await until(lambda: len(site.store) == 1)
+    await eventually(lambda: len(site.store) == 1)
     return behind, late
 
 
-async def test_page_stored_further_on_in_the_log_is_older_than_the_change(
-    site: Any, until: Any
-) -> None:
+async def test_page_stored_further_on_in_the_log_is_older_than_the_change(site: Any) -> None:
     """An instance that is behind takes no page from the store that was made before the change."""
-    behind, _ = await _behind(site, until, deaf=False)
+    behind, _ = await _behind(site, deaf=False)
     assert (await request(behind, PAGE, method="POST")).status == 204
     assert (await request(behind, PAGE)).body == b"new"
 
 
-async def test_change_that_the_log_does_not_take_holds_here(site: Any, until: Any) -> None:
+async def test_change_that_the_log_does_not_take_holds_here(site: Any) -> None:
     """Without an event in the log nothing from before the change is served either."""
-    behind, late = await _behind(site, until, deaf=True)
+    behind, late = await _behind(site, deaf=True)
     assert (await request(behind, PAGE, method="POST")).status == 204
     assert behind.cache.counters.unannounced == 1
     late.delivery.set()
-    await until(lambda: behind.cache.session.follower.position >= late.log.last_seq)
+    await eventually(lambda: behind.cache.session.follower.position >= late.log.last_seq)
     assert (await request(behind, PAGE)).body == b"new"
 
 
