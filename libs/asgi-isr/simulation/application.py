@@ -1,6 +1,7 @@
 """The simulated app: reads each datum at its own moment, fails in every way, answers with 304."""
 
 import asyncio
+from collections.abc import Mapping
 
 from asgi_isr.types import Headers, Receive, Scope, Send
 
@@ -20,8 +21,10 @@ from simulation.pages import (
 )
 from simulation.profile import LOCK_TTL_S, RENDER_TIMEOUT_S
 from simulation.world import World
+from simulation.writers import SOURCE
 
 CALM_POLICY = "max-age=600"
+FORSAKEN = 0.5  # how many renders read in a database that was forsaken, while there is one
 REFUSALS = (400, 409, 500, 503)  # of changes
 DONE = (200, 201, 204, 303)
 DISRUPTIONS = (
@@ -71,7 +74,7 @@ class Application:
         if not world.calm and rng.random() < world.profile.failures:
             disruption = rng.choice(DISRUPTIONS)
             world.tally[f"render: {disruption}"] += 1
-        vector = await self._read(page)
+        vector, origin = await self._read(page)
         if disruption == "slow":
             await asyncio.sleep(rng.uniform(LOCK_TTL_S, RENDER_TIMEOUT_S))
         elif disruption == "times out":
@@ -86,6 +89,7 @@ class Application:
         if disruption == "no-store":
             policy = "no-store"
         headers, content = self._described(page, vector, policy, scope)
+        headers.insert(0, (b"cache-origin", b"%s=%d" % (SOURCE.encode(), origin)))
         validator = headers[-1][1]
         status = 503 if disruption == "503" else 200
         asked = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
@@ -134,16 +138,23 @@ class Application:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _read(self, page: Page) -> Vector:
-        """Read every datum, with time between the reads."""
+    async def _read(self, page: Page) -> tuple[Vector, int]:
+        """Read every datum, with time between the reads; return them, and which database it was.
+
+        One that the writers have left is as well a place to read from, for who knows no better.
+        """
         world = self._world
+        versions: Mapping[str, int] = world.writers.versions
+        origin = world.writers.origin
+        if world.writers.forsaken is not None and world.rng.random() < FORSAKEN:
+            versions, origin = world.writers.forsaken, origin - 1
         found: dict[str, int] = {}
         names = list(page.names)
         world.rng.shuffle(names)
         for at, name in enumerate(names):
             if at < 2:
                 await asyncio.sleep(world.pause_s(world.profile.render_s_max))
-            found[name] = world.writers.versions[name]
+            found[name] = versions[name]
         vector = tuple(found[name] for name in page.names)
         await asyncio.sleep(world.pause_s(world.profile.render_s_max))
-        return vector
+        return vector, origin

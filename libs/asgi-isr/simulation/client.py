@@ -24,10 +24,12 @@ from simulation.pages import (
 from simulation.profile import ANSWER_S_MAX
 from simulation.world import World
 
+_SIGNS = (b"stale-while-revalidate", b"stale-if-error", b"overtaken", b"other-origin", b"no-lease")
+
 
 def kind_of(status: bytes, cache_control: bytes) -> str:
     """Name an answer by what it says of itself in `Cache-Status` and `Cache-Control`."""
-    for sign in (b"stale-while-revalidate", b"stale-if-error", b"overtaken", b"no-lease"):
+    for sign in _SIGNS:
         if b"detail=" + sign in status:
             return sign.decode()
     if b"fwd=bypass" in status:
@@ -66,6 +68,7 @@ class Exchange:
         self._arrived: Versions = dict(instance.known.any)
         self._changed = instance.known.own.get(page.path)
         self._made: Versions = dict(instance.known.made_any)
+        self._one_database = world.writers.one_database
         self._data = needed(page, world.writers.versions)
         self._range = b""
         self._heard = False
@@ -130,7 +133,9 @@ class Exchange:
         self._world.note(self._instance.name, self._page.path, said)
         self._world.etags[self._page.path] = self.etag
         content = content_of(self.etag)
-        self._judge_age(content.vector, status)
+        # Nothing is promised of what the app of a database that was forsaken says, as it says it.
+        if b"fwd=" not in status or self._of_one_database():
+            self._judge_age(content.vector, status)
         self._judge_kind(content, fields.get(POLICY, b""))
 
     def _judge_age(self, vector: Vector, status: bytes) -> None:
@@ -168,11 +173,16 @@ class Exchange:
         expected = NOBODY if is_public(policy) else asking.user
         if content.user != expected:
             self._violated("personal", f"{asking.user} got that of {content.user} [{policy!r}]")
-        if is_asked(policy):
+        if is_asked(policy) and self._of_one_database():
             self._world.tally["answer: asked"] += 1
             self._require("asked", content.vector, self._data, policy)
         if self.status == 304 and asking.if_none_match != self.etag:
             self._violated("whole", f"304 names {self.etag!r}, asked was {asking.if_none_match!r}")
+
+    def _of_one_database(self) -> bool:
+        """Say whether one database alone has served since the request arrived."""
+        one = self._world.writers.one_database
+        return one is not None and one == self._one_database
 
     def _require(self, invariant: str, vector: Vector, least: Vector, why: bytes) -> None:
         if older(vector, least):

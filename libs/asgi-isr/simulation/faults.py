@@ -146,6 +146,10 @@ FAULTS = {
         "a client gets a page that a soft event for its own write made stale", "written",
         new_as_write=lambda **_held: True,
     ),
+    "origin": _fault(
+        "a page made from another database than the log tells of is stored", _AGE,
+        of_newest_origin=lambda _met, _newest: True,
+    ),
     "live-registration": _fault(
         "an instance renews its lease without registering", "everywhere",
         registered=lambda _acknowledged_at, _asked_at: True,

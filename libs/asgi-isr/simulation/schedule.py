@@ -33,6 +33,7 @@ TROUBLES: tuple[tuple[float, steps.Step], ...] = (
     (4, plots.changed_apart), (1.5, troubles.observer_breaks), (1, troubles.observer_freezes),
     (1, troubles.observer_restarts), (1.5, troubles.reports_lost), (2, plots.asked_at_the_end),
     (2, plots.unseen), (2, plots.wrote_softly), (3, plots.invalidated_here),
+    (2, troubles.databases),
 )  # fmt: skip
 
 

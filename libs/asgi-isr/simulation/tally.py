@@ -24,6 +24,7 @@ REQUIRED = (
     "instance: joins from a snapshot", "instance: prunes", "instance: evicts",
     "link: lags", "link: trickles", "link: freezes", "link: cut", "link: slow",
     "log: recreated", "log: loses its tail", "log: no longer held", "log: down", "log: relay dead",
+    "answer: other-origin", "database: two serve",
     "instance: asked at its end",
     "observer: breaks", "observer: freezes", "observer: restarts", "observer: hears no reports",
     "observer: everywhere", "observer: instances vanish",

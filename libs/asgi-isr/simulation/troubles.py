@@ -95,6 +95,19 @@ async def relay_dead(fleet: Fleet) -> None:
     switch(fleet, "log: relay dead", fleet.world.writers, "alive", to=False)
 
 
+async def databases(fleet: Fleet) -> None:
+    """The writers go on in another database, and the one before still serves."""
+    writers = fleet.world.writers
+
+    def end() -> None:
+        writers.forsaken = None
+
+    if writers.forsaken is None:
+        with suppress(LogUnavailableError):
+            await writers.move()
+            for_a_while(fleet, "database: two serve", lambda: None, end)
+
+
 async def log_lost(fleet: Fleet) -> None:
     """The log is another one, beyond all fences (rule 7)."""
     fleet.world.tally["log: recreated"] += 1
@@ -232,6 +245,7 @@ def heal(fleet: Fleet) -> None:
     world = fleet.world
     world.writers.log.down = world.store.down = False
     world.writers.alive = True
+    world.writers.forsaken = None
     world.observer.deaf = False
     world.observer.thaw()
     world.observer.reattach()

@@ -1,5 +1,6 @@
 """The writers' side: data, outbox, and the relay that publishes rows and marks (rules 1, 7, 8)."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from asgi_isr.errors import LogUnavailableError
@@ -38,6 +39,8 @@ class Writers:
         self.announced_by: dict[str, Change] = {}  # by stamp, those of unsafe requests
         self.alive = True
         self.republished = 0
+        self.origin = 1  # which database the writers have: numbers one that takes over from another
+        self.forsaken: Mapping[str, int] | None = None  # what the one before still serves
         self._epoch = 1
         self._marks = 0
         self._acknowledged: list[Acknowledged] = []
@@ -83,6 +86,24 @@ class Writers:
     def tell(self, page: Page) -> None:
         """Write an outbox row about a page that was changed, for the relay."""
         self._insert(self._told((), (page.path,), "hard"))
+
+    @property
+    def one_database(self) -> int | None:
+        """Which database alone serves; None while the one before does as well."""
+        return self.origin if self.forsaken is None else None
+
+    async def move(self) -> None:
+        """Go on in another database; the one before serves on and hears of nothing more.
+
+        The log hears of it first. Raises `LogUnavailableError` without relay or broker.
+        """
+        self.origin += 1
+        try:
+            await self.mark()
+        except LogUnavailableError:
+            self.origin -= 1
+            raise
+        self.forsaken = dict(self.versions)
 
     def _insert(self, change: Change) -> None:
         self._numbers[change.body] = len(self.committed)
@@ -178,7 +199,7 @@ class Writers:
         waiting = [self._numbers[row.body] for row in self.outbox
                    if row is not change and row.body in self._numbers]  # fmt: skip
         upto = min(waiting, default=len(self.committed)) - 1
-        seq = self.log.publish(body, source=SOURCE, source_seq=upto)
+        seq = self.log.publish(body, source=SOURCE, source_seq=upto, origin=str(self.origin))
         self._acknowledged.append(Acknowledged(seq, await self.log.stamp(seq), change))
         if change is not None:
             self._announced.add(seq, change, self._clock.monotonic())

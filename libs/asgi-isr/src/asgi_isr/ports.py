@@ -85,6 +85,7 @@ class LogMessage(NamedTuple):
     """One event as the log holds it. `stamp` tells it from another event with the same sequence.
 
     Where its `source` counts its events, all of them up to `source_seq` stand here or before.
+    `origin` is what the source's data came from when it published this, where it says so.
     """
 
     seq: int
@@ -92,6 +93,7 @@ class LogMessage(NamedTuple):
     body: bytes
     source: str = ""
     source_seq: int | None = None
+    origin: str = ""
 
 
 class Log(Protocol):

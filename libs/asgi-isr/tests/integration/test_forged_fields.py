@@ -81,7 +81,7 @@ async def test_every_block_of_headers_is_read_past(
             live += await anext(batches)
     assert [message.seq for message in live] == list(range(before + 1, before + 1 + len(BLOCKS)))
     assert [message.body.decode() for message in live] == list(BLOCKS)
-    counts = {message.body.decode(): message[3:] for message in live if message.source}
+    counts = {message.body.decode(): message[3:5] for message in live if message.source}
     assert counts == {"source": ("shop", 900_000_000)}
     assert await take(log, before, len(BLOCKS)) == live  # by direct get
     assert [await log.stamp(message.seq) for message in live] == [each.stamp for each in live]

@@ -73,6 +73,7 @@ class Follower:
         self._waiters = Waiters()
         self._beyond = 0  # more than every position ever reached, here or by a snapshot
         self.source_seqs: dict[str, int] = {}  # by source: all its events up to it are applied
+        self.origins: dict[str, str] = {}  # by source: what its data comes from
         self.marks: deque[str] = deque(maxlen=MARKS_MAX)  # ids of the last ones consumed
         self.counters = counters or Counters()
         self.position: int | None = None
@@ -183,6 +184,7 @@ class Follower:
         self._on_rejoin()
         self.marks.clear()
         self.source_seqs.clear()
+        self.origins.clear()
         self._index.reset(base)
         self.position, self._stamp = end, stamp
         self.counters.rejoins += 1
@@ -227,6 +229,8 @@ class Follower:
                 known = self.source_seqs.get(message.source, -1)
                 if known >= 0 or len(self.source_seqs) < SOURCES_MAX:
                     self.source_seqs[message.source] = max(known, message.source_seq)
+                    if message.origin:
+                        self.origins[message.source] = message.origin
         self._moved()
 
     def _read(self, message: LogMessage) -> Invalidation:

@@ -255,6 +255,14 @@ class Rules:
         """
         return not soft
 
+    @staticmethod
+    def of_newest_origin(met: Mapping[str, str], newest: Mapping[str, str]) -> bool:
+        """Rule 13: say whether what a page was made from is what the log told of last.
+
+        Both are origins by their source; a source of which the log has told none does not do.
+        """
+        return all(newest.get(source) == origin for source, origin in met.items())
+
     # -- the live set -----------------------------------------------------------------------------
 
     @staticmethod

@@ -190,7 +190,8 @@ class Lookup:
         forwarded = "fwd=stale" if stale else "fwd=uri-miss"
         timing = b"" if isinstance(result, Personal) else result.timing
         if isinstance(result, Overtaken) or invalidated is not Invalidated.NOT:
-            status = (forwarded, *parts, "detail=overtaken", f"fence={entry.fence}")
+            detail = result.detail if isinstance(result, Overtaken) else "overtaken"
+            status = (forwarded, *parts, f"detail={detail}", f"fence={entry.fence}")
             return Answer(entry, status, fresh=False, timing=timing)
         if isinstance(result, Personal) or result.confirmed:
             parts.insert(0, "fwd-status=304")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from asgi_isr.types import Headers
 
 CACHE_TAG = b"cache-tag"
+CACHE_ORIGIN = b"cache-origin"
 LAST_MODIFIED = b"last-modified"
 TARGETED = b"cdn-cache-control"  # RFC 9213
 NO_STORE = (b"cache-control", b"no-store")
@@ -30,6 +31,7 @@ HOP_BY_HOP = frozenset(
 _NOT_STORED = HOP_BY_HOP | {
     b"age",
     b"cache-status",
+    CACHE_ORIGIN,
     b"content-length",
     b"etag",
     b"server-timing",
@@ -58,6 +60,18 @@ def first(headers: Headers, name: bytes) -> str | None:
 def without(headers: Headers, *names: bytes) -> Headers:
     """Return the fields that have none of `names`, all in lower case."""
     return [field for field in headers if field[0] not in names]
+
+
+def origins(headers: Headers) -> dict[str, str]:
+    """Return what `Cache-Origin` says that a response was made from, by source.
+
+    One source with two origins was none that anybody can know.
+    """
+    found: dict[str, str] = {}
+    for member in members(headers, CACHE_ORIGIN):
+        source, _, origin = member.partition("=")
+        found[source] = origin if found.get(source, origin) == origin else ""
+    return found
 
 
 def stored_headers(headers: Headers) -> Headers:

@@ -75,10 +75,13 @@ class MemoryLog:
         message = self._messages.get(seq)
         return message.stamp if message is not None else None
 
-    def publish(self, body: bytes, *, source: str = "", source_seq: int | None = None) -> int:
+    def publish(
+        self, body: bytes, *, source: str = "", source_seq: int | None = None, origin: str = ""
+    ) -> int:
         """Append the bytes of an event; return its sequence.
 
-        `source` says that all its events up to its own number `source_seq` are published now.
+        `source` says that all its events up to its own number `source_seq` are published now, and
+        that its data comes from `origin`.
         Raises `LogUnavailableError` while `down`, `TypeError` for arguments of other types.
         """
         _check(body, source, source_seq)
@@ -86,7 +89,7 @@ class MemoryLog:
         self._last += 1
         self._stamps += 1
         self._messages[self._last] = LogMessage(
-            self._last, str(self._stamps), body, source, source_seq
+            self._last, str(self._stamps), body, source, source_seq, origin
         )
         if len(self._messages) > self._messages_max:
             del self._messages[self._first]

@@ -53,12 +53,14 @@ class Kept(NamedTuple):
 class Overtaken(NamedTuple):
     """An invalidation came while the page was rendered: good for those who wait, not kept.
 
-    `changes` were made through this instance before it was begun.
+    `changes` were made through this instance before it was begun. Or what it was made from is not
+    what the log tells of (`other-origin`).
     """
 
     entry: Entry
     changes: int
     timing: bytes = b""
+    detail: str = "overtaken"
 
 
 class Personal(NamedTuple):

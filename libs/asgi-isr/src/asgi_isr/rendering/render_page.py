@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from asgi_isr.coherence.rules import Invalidated
 from asgi_isr.errors import RenderTimeoutError
-from asgi_isr.http.fields import values
+from asgi_isr.http.fields import origins, values
 from asgi_isr.http.policy import NotStored, Storing, Use
 from asgi_isr.pages.entry import Entry
 from asgi_isr.pages.page import Page
@@ -115,7 +115,7 @@ class PageRenderer:
             return Again()  # meanwhile its body became unusable, whatever the app says of it
         self._counters.validated += 1
         page, storable = confirmed_page(request, answer, held, self._stamp(begun.fence))
-        if storable:
+        if storable or self._foreign(answer):
             return self._keep(page, answer, begun)
         self._end(held.key, begun.fence)
         return Personal(self._entry(page))
@@ -167,11 +167,18 @@ class PageRenderer:
         timing = ", ".join(values(answer.headers, b"server-timing")).encode("latin-1")
         joined = begun.generation == self._generation and self._follower.position is not None
         invalidated = self._index.invalidated(page.tags, page.fence)
-        if not self._rules.keepable(invalidated, joined=joined):
+        foreign = self._foreign(answer)
+        if foreign or not self._rules.keepable(invalidated, joined=joined):
             self._counters.overtaken += 1
-            return Overtaken(entry, begun.changes, timing)
+            detail = "other-origin" if foreign else "overtaken"
+            return Overtaken(entry, begun.changes, timing, detail)
         self._local.put(entry)
         return Kept(entry, stored=True, timing=timing, confirmed=isinstance(answer, Confirmed))
+
+    def _foreign(self, answer: Rendered | Confirmed) -> bool:
+        """Say whether an answer was made from something else than the log tells of (rule 13)."""
+        met = origins(answer.headers)
+        return bool(met) and not self._rules.of_newest_origin(met, self._follower.origins)
 
     def _stamp(self, fence: int) -> int:
         """Return the fence that the finished page carries."""

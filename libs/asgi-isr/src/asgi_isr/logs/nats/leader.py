@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from asgi_isr.errors import LogUnavailableError
-from asgi_isr.events import LOG_SUBJECT_PREFIX, SEQUENCE_HEADER, STREAM
+from asgi_isr.events import LOG_SUBJECT_PREFIX, STREAM
 from asgi_isr.logs.nats.messages import log_message
 from asgi_isr.nats.api import Api
 from asgi_isr.nats.headers import Headers
@@ -110,8 +110,8 @@ class Leader:
         if reply is None or reply.message.seq < seq:
             return None
         found = reply.message
-        counted = Headers(found.hdrs).get(SEQUENCE_HEADER)
-        return log_message(found.seq, found.time, found.data, found.subject, counted)
+        headers = Headers(found.hdrs)
+        return log_message(found.seq, found.time, found.data, found.subject, headers)
 
     async def _message(self, question: bytes, reply: type[T]) -> T | None:
         try:
