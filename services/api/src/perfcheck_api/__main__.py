@@ -1,4 +1,4 @@
-"""`python -m perfcheck_api`: serve; with `migrate` or `ingest`, do that once and end.
+"""`python -m perfcheck_api`: serve; with `migrate`, `ingest` or `take-log`, do that and end.
 
 Exit codes: 0 done, 2 wrong usage or settings, 4 failed.
 """
@@ -9,16 +9,20 @@ import sys
 from pathlib import Path
 
 import msgspec
+from asgi_isr.errors import IsrError
 from perfcheck_chassis.logs import configure_logging
 from perfcheck_chassis.process import serve
 from perfcheck_chassis.secret import Secret
 from perfcheck_chassis.settings import SettingsError, environment, load
+from prometheus_client import CollectorRegistry
 
 from perfcheck_api.db import DatabaseError, connect
 from perfcheck_api.errors import ApiError, MigrationError
 from perfcheck_api.ingest.load import Summary, ingest
 from perfcheck_api.migrations.migrate import Migration, migrate, packaged, pending
-from perfcheck_api.settings import DatabaseSettings, Settings
+from perfcheck_api.outbox.metrics import RelayMetrics
+from perfcheck_api.outbox.take_log import take_log
+from perfcheck_api.settings import DatabaseSettings, LogSettings, Settings
 
 EXIT_USAGE = 2
 EXIT_FAILED = 4
@@ -32,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command is None:
             serve("perfcheck_api.app:from_environment", load(Settings, environment()), "api")
             return 0
+        if options.command == "take-log":
+            sys.stdout.write(f"{asyncio.run(_take_log(load(LogSettings, environment())))}\n")
+            return 0
         settings = load(DatabaseSettings, environment())
         configure_logging("api", options.command, settings.log_level)
         if options.command == "migrate":
@@ -43,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
     except SettingsError as error:
         return _fail("\n".join(error.problems), EXIT_USAGE)
-    except ApiError as error:
+    except (ApiError, IsrError) as error:
         return _fail(str(error), EXIT_FAILED)
     except DatabaseError as error:
         return _fail(f"the database: {error}", EXIT_FAILED)
@@ -56,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("migrate", help="apply missing migrations and name them")
+    commands.add_parser("take-log", help="give the log to this database: another one has it")
     load_rates = commands.add_parser("ingest", help="load reference rates and sum up as JSON")
     load_rates.add_argument(
         "--source", type=Path, help="an ECB file, CSV or zip; by default the packaged one"
@@ -74,6 +82,17 @@ def _fail(message: str, code: int) -> int:
 async def _migrate(url: Secret) -> list[Migration]:
     async with connect(url, name="migrate", statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
         return await migrate(connection, packaged())
+
+
+async def _take_log(settings: LogSettings) -> str:
+    configure_logging("api", "take-log", settings.log_level)
+    taken = await take_log(
+        settings.database_url,
+        settings.nats_url.reveal(),
+        metrics=RelayMetrics(CollectorRegistry()),
+        tls_ca_file=settings.tls_ca_file,
+    )
+    return "everything is invalidated; the log is this database's" if taken else "it was already"
 
 
 async def _ingest(url: Secret, options: argparse.Namespace) -> Summary:

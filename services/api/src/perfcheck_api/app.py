@@ -25,9 +25,11 @@ from perfcheck_api.invalidations.rate_limit import RateLimit
 from perfcheck_api.invalidations.service import InvalidationsService
 from perfcheck_api.migrations.migrate import schema_problem
 from perfcheck_api.openapi import openapi_config
+from perfcheck_api.origin import NamesOrigin
 from perfcheck_api.outbox.backlog import watch_backlog
 from perfcheck_api.outbox.metrics import BacklogMetrics, RelayMetrics
 from perfcheck_api.outbox.relay import Relay
+from perfcheck_api.outbox.witness import MARK_INTERVAL_S
 from perfcheck_api.problems import error_handlers
 from perfcheck_api.rates import http as rates_http
 from perfcheck_api.rates.service import RatesService
@@ -51,6 +53,7 @@ def create_app(
     *,
     today: Callable[[], date] = today_utc,
     observer: Observer | None = None,
+    mark_interval_s: float = MARK_INTERVAL_S,
 ) -> ASGIApp:
     """Build the ASGI app. Nothing opens before its lifespan is entered."""
     database = Database(
@@ -69,6 +72,7 @@ def create_app(
         name=settings.instance_id,
         metrics=RelayMetrics(registry),
         tls_ca_file=ca_file,
+        mark_interval_s=mark_interval_s,
     )
     backlog = BacklogMetrics(registry)
     if observer is None:
@@ -83,6 +87,8 @@ def create_app(
     )
     health = Health(settings.service, settings.instance_id)
     health.add("postgres", partial(_postgres_problem, settings.database_url), required=True)
+    # Where another database has taken over the log, what is read here is not what pages show.
+    health.add("database", relay.superseded_reason, required=True)
     # Without NATS writes still commit: their events wait in the outbox.
     health.add("nats", relay.unhealthy_reason, required=False)
     # And receipts wait in their stream.
@@ -111,7 +117,7 @@ def create_app(
         body_bytes_max=settings.body_bytes_max,
         exception_handlers=error_handlers,
     )
-    return ServerTiming(RequestTimeLimit(litestar))
+    return NamesOrigin(ServerTiming(RequestTimeLimit(litestar)))
 
 
 def _features(

@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from perfcheck_api.errors import DatabaseUnavailableError
+from perfcheck_api.origin import SERVER, Server, meet
 
 Connection: TypeAlias = psycopg.AsyncConnection[TupleRow]
 # Whatever the driver raises; for those who run their own connection and start again after it.
@@ -71,6 +72,24 @@ async def connect(
         await connection.close()
 
 
+async def server(connection: Connection) -> Server:
+    """Return which run of which server this is: the same for as long as the connection lives."""
+    row = await (await connection.execute(SERVER)).fetchone()
+    if row is None:
+        raise RuntimeError("the server has no identity")
+    return Server(*row)
+
+
+class _Pooled(psycopg.AsyncConnection[TupleRow]):
+    """A connection of the pool, which knows what it is connected to."""
+
+    origin = ""
+
+
+async def _know_origin(connection: _Pooled) -> None:
+    connection.origin = (await server(connection)).origin
+
+
 class Database:
     """The pool of connections that requests share.
 
@@ -89,7 +108,8 @@ class Database:
     ) -> None:
         self._pool = AsyncConnectionPool(
             conninfo(url, name="requests", statement_timeout_s=statement_timeout_s),
-            connection_class=psycopg.AsyncConnection[TupleRow],
+            connection_class=_Pooled,
+            configure=_know_origin,
             kwargs={"autocommit": True},
             min_size=pool_size_min,
             max_size=pool_size_max,
@@ -153,6 +173,7 @@ class Database:
         connection: Connection | None = None
         try:
             async with self._pool.connection() as connection:
+                meet(connection.origin)
                 yield connection
         except (PoolTimeout, TooManyRequests) as error:
             raise DatabaseUnavailableError("no database connection became free in time") from error

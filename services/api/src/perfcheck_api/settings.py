@@ -78,6 +78,12 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "database_url", trusting)
 
 
+class LogSettings(DatabaseSettings, frozen=True, kw_only=True):
+    """What the one-shot command `take-log` needs."""
+
+    nats_url: Secret
+
+
 def with_root_certificate(url: Secret, ca_file: str) -> Secret:
     """Return `url` with the CAs to trust where it verifies the server and names none itself.
 

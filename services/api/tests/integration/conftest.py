@@ -27,6 +27,7 @@ from perfcheck_api.ingest.source import packaged_source
 from perfcheck_api.migrations.migrate import migrate, packaged
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
+from perfcheck_api.outbox.witness import MARK_INTERVAL_S
 from perfcheck_api.settings import Settings
 from perfcheck_chassis.asgi import ASGIApp
 from perfcheck_chassis.secret import Secret
@@ -269,6 +270,7 @@ def open_client(running: Servers) -> Opener:
     @asynccontextmanager
     async def opened(database_url: str, **options: Any) -> AsyncIterator[Client]:
         observer = options.pop("observer", None)
+        mark_interval_s = options.pop("mark_interval_s", MARK_INTERVAL_S)
         settings = Settings(
             database_url=Secret(database_url),
             nats_url=Secret(options.pop("nats_url", running.nats_urls["api"])),
@@ -276,7 +278,9 @@ def open_client(running: Servers) -> Opener:
             instance_id="api-test",
             **options,
         )
-        app = create_app(settings, today=lambda: TODAY, observer=observer)
+        app = create_app(
+            settings, today=lambda: TODAY, observer=observer, mark_interval_s=mark_interval_s
+        )
         async with _lifespan(app):
             yield Client(app, settings)
 

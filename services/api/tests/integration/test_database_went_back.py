@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from perfcheck_api import outbox
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.outbox.metrics import RelayMetrics
 from perfcheck_api.outbox.relay import Relay
+from perfcheck_api.outbox.take_log import take_log
 from perfcheck_api.outbox.witness import WITNESS_HEADER
 from perfcheck_chassis.secret import Secret
 from prometheus_client import CollectorRegistry
@@ -25,6 +27,20 @@ async def _append(url: str, *reasons: str) -> list[int]:
             (await outbox.append(connection, Invalidation(tags=("x",), reason=text))).source_seq
             for text in reasons
         ]
+
+
+def _is_none(ask: Callable[[], Awaitable[str | None]]) -> Callable[[], Awaitable[bool]]:
+    async def answer() -> bool:
+        return await ask() is None
+
+    return answer
+
+
+def _is_text(ask: Callable[[], Awaitable[str | None]]) -> Callable[[], Awaitable[bool]]:
+    async def answer() -> bool:
+        return bool(await ask())
+
+    return answer
 
 
 async def _log(js: Any) -> list[Any]:
@@ -157,12 +173,21 @@ async def test_two_databases_at_once(
         assert await new.superseded_reason() is None
         assert await new.unhealthy_reason() is None
         assert "take-log" in (await old.unhealthy_reason() or "")
+        reasons = _reasons(await _log(js))
+        assert await take_log(
+            Secret(schema_url), running.nats_url, metrics=RelayMetrics(CollectorRegistry())
+        )
+        await eventually(_is_none(old.superseded_reason), timeout_s=20)
+        await all_published(schema_url)
+        await eventually(_is_text(new.superseded_reason), timeout_s=20)
         for task in tasks:
             task.cancel()
-    [_, first, *others] = _reasons(await _log(js))
+    [_, first, *others] = reasons
     assert "another database" in first
     assert others == ["new", "new again"]
-    assert [registry.get_sample_value(WENT_BACK) for registry in registries] == [0, 1]
-    assert [registry.get_sample_value("perfcheck_relay_superseded") for registry in registries] == [
-        1, 0,
+    assert [reason[:31] for reason in _reasons(await _log(js))[4:]] == [
+        "the database went back: by hand", "in vain",
     ]  # fmt: skip
+    assert [registry.get_sample_value(WENT_BACK) for registry in registries] == [0, 1]
+    gauges = [registry.get_sample_value("perfcheck_relay_superseded") for registry in registries]
+    assert gauges == [0, 1]

@@ -13,7 +13,7 @@ from asgi_isr.nats import PubAck
 from asgi_isr.testing import RecordingApp, eventually, ready, request
 from nats.js import JetStreamContext
 from perfcheck_api import outbox
-from perfcheck_api.db import Connection, DatabaseError
+from perfcheck_api.db import Connection, DatabaseError, server
 from perfcheck_api.db import connect as connect_to_database
 from perfcheck_api.errors import BrokerError
 from perfcheck_api.outbox import repository
@@ -63,7 +63,7 @@ async def _append(url: str, *reasons: str) -> list[UUID]:
 async def _begin(
     connection: Connection, broker: Broker, last: Acknowledged | None, registry: CollectorRegistry
 ) -> Publisher:
-    database = Witness(await repository.server(connection), await repository.place(connection))
+    database = Witness(await server(connection), await repository.place(connection))
     return await Publisher.begin(connection, broker, last, database, RelayMetrics(registry))
 
 

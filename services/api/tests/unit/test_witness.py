@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from perfcheck_api.origin import Server
 from perfcheck_api.outbox.witness import (
-    UNSEEN_S_MAX,
+    MARK_INTERVAL_S,
     Place,
-    Server,
     Witness,
     decode,
     gone_back,
@@ -31,6 +31,10 @@ def _now(**changes: Any) -> Witness:
     )
 
 
+def _gone_back(now: Witness, *, holds_row: bool = True) -> str | None:
+    return gone_back(HEARD, now, holds_row=holds_row, mark_interval_s=MARK_INTERVAL_S)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -39,13 +43,13 @@ def _now(**changes: Any) -> Witness:
         pytest.param({"wal": 1000}, id="nothing written since"),
         pytest.param({"started": NOW_US + 101 * S}, id="started anew at once"),
         pytest.param(
-            {"started": NOW_US + int((100 + UNSEEN_S_MAX) * S)}, id="started anew in time"
+            {"started": NOW_US + int((100 + 2 * MARK_INTERVAL_S) * S)}, id="started anew in time"
         ),
     ],
 )
 def test_a_database_that_goes_on(changes: dict[str, Any]) -> None:
     """Writes, and a restart that leaves no time unseen, are no reason to invalidate anything."""
-    assert gone_back(HEARD, _now(**changes), holds_row=True) is None
+    assert _gone_back(_now(**changes)) is None
 
 
 @pytest.mark.parametrize(
@@ -58,19 +62,21 @@ def test_a_database_that_goes_on(changes: dict[str, Any]) -> None:
         pytest.param({"outbox": "16400/16999"}, "another table", id="truncated and filled"),
         pytest.param({"wal": 999}, "further on", id="a copy"),
         pytest.param(
-            {"started": NOW_US + int((101 + UNSEEN_S_MAX) * S)}, "started anew", id="time unseen"
+            {"started": NOW_US + int((101 + 2 * MARK_INTERVAL_S) * S)},
+            "started anew",
+            id="time unseen",
         ),
         pytest.param({"started": NOW_US + 99 * S}, "started anew", id="two servers, or a clock"),
     ],
 )
 def test_a_database_that_went_back(changes: dict[str, Any], says: str) -> None:
     """Each sign alone is enough, and the reason names it."""
-    assert says in (gone_back(HEARD, _now(**changes), holds_row=True) or "")
+    assert says in (_gone_back(_now(**changes)) or "")
 
 
 def test_a_row_that_is_missing() -> None:
     """A database without the newest row of then has gone back, whatever else it says."""
-    assert "lacks row" in (gone_back(HEARD, _now(row=1), holds_row=False) or "")
+    assert "lacks row" in (_gone_back(_now(row=1), holds_row=False) or "")
 
 
 def test_a_header_is_read_as_it_was_written() -> None:

@@ -32,6 +32,16 @@ def test_tags_of_all_reads_are_collected_once() -> None:
     )
 
 
+def test_origins_of_all_reads_are_collected_once() -> None:
+    """The page names what any of its replies was made from; one that names none says nothing."""
+    made = render("latest")
+    assert "Cache-Origin" not in cached("isr", made, cdn=False)
+    for origin in ("api=a", "api=b", "api=a"):
+        headers = {"cache-tag": "latest", "cache-origin": origin}
+        made.collect("/x", Reply(200, headers, b"", 0.0, None))
+    assert cached("isr", made, cdn=False)["Cache-Origin"] == "api=a, api=b"
+
+
 def test_a_page_with_tags_may_be_kept() -> None:
     """A page whose reads all named their tags may be stored."""
     assert render("latest").refusal is None

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from perfcheck_api.db import Connection
+from perfcheck_api.db import Connection, server
 from perfcheck_api.errors import SupersededError
 from perfcheck_api.outbox import repository
 from perfcheck_api.outbox.broker import Broker
@@ -33,14 +33,18 @@ class Compared(NamedTuple):
 
 
 async def compare(
-    connection: Connection, broker: Broker, acknowledged: Acknowledged | None
+    connection: Connection,
+    broker: Broker,
+    acknowledged: Acknowledged | None,
+    *,
+    mark_interval_s: float,
 ) -> Compared:
     """Compare the database with what the log heard of it; `acknowledged` as `verify` returned it.
 
     From here on `broker` publishes only as long as no other does for this service.
     """
     newest = await broker.newest()
-    database = Witness(await repository.server(connection), await repository.place(connection))
+    database = Witness(await server(connection), await repository.place(connection))
     if newest is None:
         # Not a new log, which `acknowledged` would not be in: a very old one.
         lost = "what the log heard of it last was removed by age" if acknowledged else None
@@ -52,7 +56,10 @@ async def compare(
     if heard is None:  # of a release without witnesses
         return Compared(database, None, None)
     reason = gone_back(
-        heard, database, holds_row=await repository.holds_row(connection, heard.place)
+        heard,
+        database,
+        holds_row=await repository.holds_row(connection, heard.place),
+        mark_interval_s=mark_interval_s,
     )
     event = newest.event_id
     if reason is None and event and not await repository.holds_event(connection, event):

@@ -12,7 +12,9 @@ from uuid import UUID
 
 from asgi_isr.events import MARK_SUBJECT_PREFIX, SUBJECT_PREFIX
 
-OUTBOX_SOURCE = "api"
+from perfcheck_api.origin import LOG_SOURCE
+
+OUTBOX_SOURCE = LOG_SOURCE
 OUTBOX_SUBJECT = f"{SUBJECT_PREFIX}.{OUTBOX_SOURCE}"
 MARK_SUBJECT = f"{MARK_SUBJECT_PREFIX}.{OUTBOX_SOURCE}"
 OWN_SUBJECTS = f"cache.*.v1.{OUTBOX_SOURCE}"  # both

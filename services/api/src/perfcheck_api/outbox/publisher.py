@@ -149,6 +149,8 @@ class Publisher:
             message = self._witnessed(_message(row, self._through))
             ack = await self._broker.publish(message)
             await self._record([await self._settled(row, ack, message)])
+        # Where no other row waits marks tell this number, so tokens that are gone are known.
+        self._through = await repository.published_through(self._connection)
         self._metrics.went_back()
 
     async def mark(self, waiting: list[str], mark_id: UUID) -> None:

@@ -41,6 +41,7 @@ from perfcheck_api.outbox.consumers import Consumers
 from perfcheck_api.outbox.database_identity import Compared, compare
 from perfcheck_api.outbox.log_identity import verify
 from perfcheck_api.outbox.metrics import RelayMetrics
+from perfcheck_api.outbox.model import Acknowledged
 from perfcheck_api.outbox.publisher import Publisher
 from perfcheck_api.outbox.window import BROKER_REQUEST_S_MAX
 from perfcheck_api.outbox.witness import MARK_INTERVAL_S
@@ -91,6 +92,7 @@ class Relay:
         name: str,
         metrics: RelayMetrics,
         tls_ca_file: str = "",
+        mark_interval_s: float = MARK_INTERVAL_S,
         new_id: Callable[[], UUID] = uuid4,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -99,6 +101,7 @@ class Relay:
         self._name = name
         self._tls_ca_file = tls_ca_file
         self._metrics = metrics
+        self._mark_interval_s = mark_interval_s
         self._sessions = Sessions(
             self._session,
             what="not publishing",
@@ -152,8 +155,8 @@ class Relay:
         while not await _try_lock(connection):
             if self._monotonic() >= compare_at:
                 async with asyncio.timeout(RELAY_STEP_S_MAX):
-                    self._check(await compare(connection, broker, None))
-                compare_at = self._monotonic() + MARK_INTERVAL_S
+                    self._check(await self._compared(connection, broker, None))
+                compare_at = self._monotonic() + self._mark_interval_s
             # Another relay has the lock, so somebody publishes.
             self._sessions.unhealthy_reason = None
             await asyncio.sleep(STANDBY_S)
@@ -179,7 +182,7 @@ class Relay:
     async def _begin(self, connection: Connection, broker: Broker) -> Publisher:
         """Make sure that log and database are those that know each other; return who publishes."""
         acknowledged = await verify(connection, broker)
-        compared = await compare(connection, broker, acknowledged)
+        compared = await self._compared(connection, broker, acknowledged)
         self._check(compared)
         publisher = await Publisher.begin(
             connection, broker, acknowledged, compared.database, self._metrics
@@ -190,6 +193,13 @@ class Relay:
             # Started anew: until the log tells, pages that are made from it are not kept.
             await publisher.mark([], self._new_id())
         return publisher
+
+    async def _compared(
+        self, connection: Connection, broker: Broker, acknowledged: Acknowledged | None
+    ) -> Compared:
+        return await compare(
+            connection, broker, acknowledged, mark_interval_s=self._mark_interval_s
+        )
 
     def _check(self, compared: Compared) -> None:
         try:
@@ -227,7 +237,7 @@ class Relay:
                 await self._mark(publisher, [])
             if witnesses != publisher.witnesses:
                 witnesses = publisher.witnesses
-                mark_at = self._monotonic() + MARK_INTERVAL_S
+                mark_at = self._monotonic() + self._mark_interval_s
             self._sessions.succeeded()
             due = self._monotonic() >= prune_at and not self._wake.is_set()
             if due and await _prune(connection) < PRUNE_ROWS_MAX:

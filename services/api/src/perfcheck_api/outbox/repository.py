@@ -15,15 +15,8 @@ import msgspec
 from perfcheck_api.db import Connection, Database
 from perfcheck_api.locks import RATES_LOCK
 from perfcheck_api.outbox.model import OUTBOX_SOURCE, Acknowledged, Backlog, Pending
-from perfcheck_api.outbox.witness import Place, Server
+from perfcheck_api.outbox.witness import Place
 
-SERVER = """
-SELECT system_identifier::text,
-    substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),
-    (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
-    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
-FROM pg_control_system()
-"""
 # How far the database is, for a witness. What is flushed survives a crash of the server; what is
 # only written may not.
 PLACE = """
@@ -137,14 +130,6 @@ DELETE FROM outbox WHERE id IN (
     LIMIT %s
 )
 """
-
-
-async def server(connection: Connection) -> Server:
-    """Return which run of which server this is. It is the same as long as the connection lives."""
-    row = await (await connection.execute(SERVER)).fetchone()
-    if row is None:
-        raise RuntimeError("the server has no identity")
-    return Server(*row)
 
 
 async def place(connection: Connection) -> Place:

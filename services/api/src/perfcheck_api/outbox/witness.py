@@ -7,13 +7,12 @@ keeps the identity, a dump keeps the rows, and what was written since the last w
 Pure: no I/O, no clock.
 """
 
-from hashlib import blake2b
-
 import msgspec
+
+from perfcheck_api.origin import Server
 
 WITNESS_HEADER = "Cache-Witness"
 MARK_INTERVAL_S = 5.0  # the relay publishes a mark, hence a witness, where nothing else did
-UNSEEN_S_MAX = 2 * MARK_INTERVAL_S
 _REPLACED_MAX = 8
 _US = 1_000_000
 
@@ -30,21 +29,6 @@ class Place(msgspec.Struct, frozen=True):
     event: str
     wal: int
     time: int
-
-
-class Server(msgspec.Struct, frozen=True):
-    """One run of a database server; `started` is in microseconds since 1970."""
-
-    system: str
-    timeline: str
-    database: int
-    started: int
-
-    @property
-    def origin(self) -> str:
-        """Return the name by which pages and messages say what they were made from."""
-        named = f"{self.system}/{self.timeline}/{self.database}/{self.started}"
-        return blake2b(named.encode(), digest_size=8).hexdigest()
 
 
 class Witness(msgspec.Struct, frozen=True):
@@ -77,10 +61,13 @@ def decode(text: str) -> Witness | None:
         return None
 
 
-def gone_back(last: Witness, database: Witness, *, holds_row: bool) -> str | None:
+def gone_back(
+    last: Witness, database: Witness, *, holds_row: bool, mark_interval_s: float
+) -> str | None:
     """Say why `database` is not what `last`, the log's newest witness, saw or what came of it.
 
-    `holds_row` says whether the newest row of then is there.
+    `holds_row` says whether the newest row of then is there. Two intervals of marks may pass from
+    that witness to a start of the server.
     """
     then, now = last.server, database.server
     if (now.system, now.timeline, now.database) != (then.system, then.timeline, then.database):
@@ -92,7 +79,7 @@ def gone_back(last: Witness, database: Witness, *, holds_row: bool) -> str | Non
     if database.place.wal < last.place.wal:
         return "it was further on when the log last heard of it"
     unseen_s = (now.started - last.place.time) / _US
-    if now.started != then.started and not 0 <= unseen_s <= UNSEEN_S_MAX:
+    if now.started != then.started and not 0 <= unseen_s <= 2 * mark_interval_s:
         return (
             "its server was started anew, and what was committed in the"
             f" {unseen_s:.0f} s before nobody knows"

@@ -27,6 +27,7 @@ class Render:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._tags: dict[str, None] = {}
+        self._origins: dict[str, None] = {}
         self._refusal: str | None = None
         self._reading = 0
         self._since = 0.0
@@ -53,6 +54,11 @@ class Render:
         return tuple(self._tags)
 
     @property
+    def origins(self) -> tuple[str, ...]:
+        """What the page was made from, each as `Cache-Origin` names it."""
+        return tuple(self._origins)
+
+    @property
     def refusal(self) -> str | None:
         """Why the page must not be kept, or None if it may be."""
         if self._refusal is not None:
@@ -68,15 +74,15 @@ class Render:
         self._refusal = self._refusal or reason
 
     def collect(self, path: str, reply: Reply) -> None:
-        """Take over a reply's tags and times.
+        """Take over a reply's tags, origins and times.
 
         A reply without tags, or with one that cannot be a cache tag, makes the page unfit to be
         kept: nobody could invalidate it.
         """
         self.api_s += reply.duration_s
         self.hop_s += max(reply.duration_s - (reply.app_s or 0.0), 0.0)
-        named = [tag.strip() for tag in reply.headers.get("cache-tag", "").split(",")]
-        tags = [tag for tag in named if tag]
+        self._origins.update(dict.fromkeys(_listed(reply, "cache-origin")))
+        tags = _listed(reply, "cache-tag")
         if not tags:
             self.fail(f"the reply to {path} names no tags")
         for tag in tags:
@@ -84,3 +90,9 @@ class Render:
                 self.fail(f"the reply to {path} names the tag {tag[:64]!r}, which {problem}")
             else:
                 self._tags[tag] = None
+
+
+def _listed(reply: Reply, field: str) -> list[str]:
+    """Return the members of a field that is a list."""
+    members = (member.strip() for member in reply.headers.get(field, "").split(","))
+    return [member for member in members if member]

@@ -4,6 +4,7 @@ The mode of a page is a matter of these headers and of nothing else. Security he
 the page, so that a page from the cache has them at no cost.
 """
 
+from asgi_isr.events import ORIGIN_HEADER
 from perfcheck_chassis.http import NEVER_STORED
 
 from perfcheck_bff.reading.render import Render
@@ -38,6 +39,8 @@ def cached(mode: Mode, render: Render, *, cdn: bool) -> dict[str, str]:
     if mode != "isr" or render.refusal is not None:
         return never_stored()
     fields = {**SECURITY, **_ISR, **(_CDN if cdn else {})}
+    if render.origins:  # by which the cache knows whether the log tells of them
+        fields[ORIGIN_HEADER] = ", ".join(render.origins)
     return {**fields, "Cache-Tag": ", ".join(render.tags)}
 
 
