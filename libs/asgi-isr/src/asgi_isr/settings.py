@@ -1,9 +1,22 @@
 """The settings of a page cache."""
 
+from typing import Any
+
 import msgspec
 
+HEURISTIC = ("guess_freshness", "store_set_cookie", "store_errors")  # what replaces this setting
 
-class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
+
+class _Settings(msgspec.StructMeta):
+    """Says what replaces a setting that is gone."""
+
+    def __call__(self, **settings: Any) -> Any:
+        if "heuristic" in settings:
+            raise TypeError(f"heuristic is gone; choose from {', '.join(HEURISTIC)}")
+        return super().__call__(**settings)
+
+
+class CacheSettings(msgspec.Struct, metaclass=_Settings, frozen=True, kw_only=True):
     """Every setting of the page cache; sizes in bytes, times in seconds."""
 
     name: str = "asgi-isr"

@@ -9,7 +9,7 @@ import msgspec
 
 from asgi_isr.proxy.pool import Origin
 from asgi_isr.proxy.settings import CACHE_HELP, PROXY_HELP, ProxySettings
-from asgi_isr.settings import CacheSettings
+from asgi_isr.settings import HEURISTIC, CacheSettings
 
 _TOKEN = re.compile(r"[A-Za-z][!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _HOST = re.compile(r"[A-Za-z0-9._:-]*")
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     _add(proxy.add_argument_group("cache"), CacheSettings, CACHE_HELP)
     proxy.add_argument(
         "--heuristic", "--no-heuristic", action=_Replaced, nargs=0, help=argparse.SUPPRESS,
-        default=argparse.SUPPRESS, const=("guess_freshness", "store_set_cookie", "store_errors"),
+        default=argparse.SUPPRESS, const=HEURISTIC,
     )  # fmt: skip
     return root
 

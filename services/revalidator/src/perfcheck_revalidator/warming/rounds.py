@@ -77,18 +77,21 @@ class Warmer:
         self._concurrency = concurrency
         self._budget_s = budget_s
         self._waiting: deque[Event] = deque(maxlen=WARM_EVENTS_MAX)
-        self._wake = asyncio.Event()
+        self._wake: asyncio.Event | None = None
 
     def submit(self, events: Sequence[Event]) -> None:
         """Take `events`; over the bound the oldest are not warmed."""
         self._waiting.extend(events)
-        self._wake.set()
+        if self._wake is not None:
+            self._wake.set()
 
     async def run(self) -> None:
-        """Warm until cancelled."""
+        """Warm until cancelled, first what was submitted before."""
+        self._wake = wake = asyncio.Event()  # of this event loop
+        wake.set()
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await wake.wait()
+            wake.clear()
             await asyncio.sleep(_TELL_S)
             events = list(self._waiting)
             self._waiting.clear()

@@ -54,10 +54,12 @@ class Worker:
         self._gather_s = gather_s
         self._full = False
         self._under_way: set[EventDelivery] = set()
-        self._room = asyncio.Event()
+        self._room: asyncio.Event
 
     async def run(self) -> None:
         """Work until cancelled; then give back what is not settled."""
+        self._under_way.clear()
+        self._room = asyncio.Event()  # of this event loop
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._hold())
