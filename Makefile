@@ -50,7 +50,7 @@ simulate: $(SYNCED) ## coherence under random trouble; SECONDS=120, SEEDS=5000, 
 		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 
 attack: $(SYNCED) ## everything that a thief can try: every right of every credential at NATS, forged tokens (1 min)
-	@$(BIN)/python -m pytest -n $(or $(JOBS),2) attack
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) attack e2e/test_forged_tokens.py
 
 lint: $(SYNCED) ## style, types and architecture
 	@$(BIN)/ruff check

@@ -14,7 +14,7 @@ from architecture.documents import (
     problem_with,
     unnamed,
 )
-from architecture.tree import Package, packages
+from architecture.tree import INIT, Package, packages
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = {package.name: package for package in packages(ROOT)}
@@ -47,10 +47,12 @@ def test_readme_names_the_files_that_are_there(package: Package) -> None:
     assert left_out == [], f"{name_of(package.member)}/README.md does not name these"
 
 
-def test_tests_of_the_system_are_all_named() -> None:
-    """The README of e2e names each of its files."""
-    cells = " ".join(file_table((ROOT / "e2e" / "README.md").read_text()))
-    assert [path.name for path in (ROOT / "e2e").glob("*.py") if path.name not in cells] == []
+@pytest.mark.parametrize("folder", ["e2e", "attack"])
+def test_tests_of_the_system_are_all_named(folder: str) -> None:
+    """The README names each file."""
+    cells = " ".join(file_table((ROOT / folder / "README.md").read_text()))
+    files = (path.name for path in (ROOT / folder).glob("*.py") if path.name != INIT)
+    assert [name for name in files if name not in cells] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
