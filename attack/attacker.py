@@ -42,8 +42,9 @@ class Report(NamedTuple):
 class _Attacker:
     """A connection with the credential of `user`; `reached` are the subjects that answered it."""
 
-    def __init__(self, user: str, client: Client) -> None:
+    def __init__(self, user: str, rights: Sequence[Right], client: Client) -> None:
         self.user = user
+        self.rights = rights
         self.reached: set[str] = set()
         self.changed: set[str] = set()
         self.sent = 0
@@ -76,7 +77,7 @@ class _Attacker:
 
 
 @asynccontextmanager
-async def _attacker(system: System, user: str) -> AsyncIterator[_Attacker]:
+async def _attacker(system: System, user: str, rights: Sequence[Right]) -> AsyncIterator[_Attacker]:
     async def refused(_: Exception) -> None:
         """Say nothing: it is refused all the time."""
 
@@ -85,22 +86,32 @@ async def _attacker(system: System, user: str) -> AsyncIterator[_Attacker]:
         system.urls[user], error_cb=refused, inbox_prefix=f"_INBOX_{user}", connect_timeout=30
     )
     try:
-        yield _Attacker(user, client)
+        yield _Attacker(user, rights, client)
     finally:
         await client.close()
 
 
-async def attack(system: System, user: str, *, findings_max: int = FINDINGS_MAX) -> Report:
-    """Send every message of the matrix as `user`; stop once more than `findings_max` are found."""
+async def attack(
+    system: System,
+    user: str,
+    *,
+    rights: Sequence[Right] | None = None,
+    findings_max: int = FINDINGS_MAX,
+) -> Report:
+    """Send every message of the matrix as `user`, who may do no more than its `rights`.
+
+    Stop once more than `findings_max` are found.
+    """
+    may = RIGHTS[user] if rights is None else rights
     watch = Watch(system)
     await watch.open()
-    async with _attacker(system, user) as attacker:
+    async with _attacker(system, user, may) as attacker:
         found = await _tried(watch, attacker, first_cells(system), findings_max)
-        found += [f"{each} answers" for each in sorted(answered(user, attacker.reached))]
+        found += [f"{each} answers" for each in sorted(answered(may, attacker.reached))]
         if len(found) <= findings_max:
             left = findings_max - len(found)
             found += await _tried(watch, attacker, reply_cells(system, attacker.reached), left)
-        unused = [f"{right}" for right in RIGHTS[user] if not _used(right, attacker)]
+        unused = [f"{right}" for right in may if not _used(right, attacker)]
         return Report(found, unused, attacker.sent)
 
 
@@ -121,10 +132,10 @@ async def _tried(
 
     Those with the same rights go together, in the order of the rights: without any first.
     """
-    rights = RIGHTS[attacker.user]
+    rights = attacker.rights
     groups: dict[tuple[int, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
-        groups[covering(attacker.user, cell)].append(cell)
+        groups[covering(rights, cell)].append(cell)
     found: list[str] = []
     before = await watch.settled()
     for numbers, group in sorted(groups.items(), key=lambda item: item[0][::-1]):

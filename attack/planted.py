@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from attack.system import BFF, REVALIDATOR, Accounts
 
-__all__ = ["PLANTED", "Planted"]
+__all__ = ["PLANTED", "Planted", "unbound"]
 
 _LOG = "CACHE_INVALIDATIONS"
 
@@ -73,9 +73,21 @@ def _one_account(accounts: Accounts) -> None:
     accounts["LOG"]["users"].append(moved)
 
 
+def unbound(user: str) -> Callable[[Accounts], None]:
+    """Return a change that takes away the permissions of `user`: only its account is left."""
+
+    def plant(accounts: Accounts) -> None:
+        for account in accounts.values():
+            for each in account["users"]:
+                if each["user"] == user:
+                    del each["permissions"]
+
+    return plant
+
+
 PLANTED = (
     Planted("consumers for page servers", _consumers_for_pages, BFF, "CONSUMER.CREATE"),
-    Planted("page servers speak as the log", _pages_speak_as_the_log, BFF, "taken for a message"),
+    Planted("page servers speak as the log", _pages_speak_as_the_log, BFF, "takes for a message"),
     Planted("two publishers in one account", _publishers_share_an_account, "shop",
             "cache.invalidations.v1.cli"),
     Planted("marks for a publisher", _marks_for_a_publisher, "shop", "of cache.marks.v1"),

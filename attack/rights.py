@@ -3,14 +3,14 @@
 `docs/security.md` shows this table.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from attack.cells import Cell
 from attack.system import API, BFF, PUBLISHERS, REVALIDATOR
 
-__all__ = ["RIGHTS", "Right", "answered", "covering"]
+__all__ = ["RIGHTS", "UNBOUND", "Right", "answered", "covering", "without_permissions"]
 
 
 class Right(NamedTuple):
@@ -156,12 +156,60 @@ RIGHTS: dict[str, tuple[Right, ...]] = {
 }
 
 
-def covering(user: str, cell: Cell) -> tuple[int, ...]:
-    """Return which rights of `user` are about `cell`, by their numbers."""
-    return tuple(number for number, each in enumerate(RIGHTS[user]) if each.covers(cell))
+# Of those whom no permission binds, so that accounts alone hold: what they do to themselves.
+_ITSELF = "all that its account can do to itself"
+UNBOUND: dict[str, tuple[Right, ...]] = {
+    BFF: (
+        Right(
+            _ITSELF,
+            subject="*",
+            changes=(
+                f"{BFF} takes for a message of the log",
+                f"heard: {BFF} hears its inbox",
+                *(change for right in _PAGES for change in right.changes),
+            ),
+            answers=False,
+        ),
+    ),
+    REVALIDATOR: (
+        Right(
+            _ITSELF,
+            subject="*",
+            changes=(
+                "WORK: streams",
+                *(f"{stream}*" for stream in ("CACHE_DEAD_LETTERS", "EVIL", "SOURCED", "MIRROR")),
+                f"{REVALIDATOR} takes for a message of the log",
+                f"heard: {REVALIDATOR} hears *",
+                "CACHE_RECEIPTS: of *",  # a consumer of its own delivers under the first subject
+                *(change for right in _WORK for change in right.changes),
+            ),
+            answers=False,
+        ),
+    ),
+    "shop": (Right(_ITSELF, subject="*", changes=("heard: shop hears its inbox",), answers=False),),
+}
+_ASKS_ITSELF = tuple(
+    Right("asks about its own account", subject=subject)
+    for subject in (
+        "$JS.API.*",
+        "$SYS.REQ.USER.INFO",
+        "$SYS.REQ.ACCOUNT.PING.STATZ",
+        "$SYS.REQ.SERVER.PING.CONNZ",
+    )
+)
 
 
-def answered(user: str, subjects: Iterable[str]) -> set[str]:
-    """Return those of `subjects` that nobody may answer to `user`, and somebody did."""
-    patterns = [each.subject for each in RIGHTS[user] if each.subject and each.answers]
+def without_permissions(user: str) -> tuple[Right, ...]:
+    """Return what `user` may reach when no permission binds it."""
+    return (*RIGHTS[user], *UNBOUND[user], *_ASKS_ITSELF)
+
+
+def covering(rights: Sequence[Right], cell: Cell) -> tuple[int, ...]:
+    """Return which of `rights` are about `cell`, by their numbers."""
+    return tuple(number for number, each in enumerate(rights) if each.covers(cell))
+
+
+def answered(rights: Sequence[Right], subjects: Iterable[str]) -> set[str]:
+    """Return those of `subjects` that nobody may answer, and somebody did."""
+    patterns = [each.subject for each in rights if each.subject and each.answers]
     return {each for each in subjects if not any(fnmatchcase(each, its) for its in patterns)}

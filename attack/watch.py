@@ -49,7 +49,7 @@ class Watch:
         self._system = system
         self._heard: Counter[str] = Counter()
         self._said: list[tuple[str, LogMessage]] = []
-        self._forged: list[str] = []
+        self._forged: dict[str, list[LogMessage]] = {user: [] for user in LOG_READERS}
         self._genuine: dict[int, LogMessage] = {}
 
     async def open(self) -> None:
@@ -71,7 +71,8 @@ class Watch:
             await client.flush()
         await self._judge()
         found: State = {f"heard: {name}": count for name, count in self._heard.items()}
-        found["taken for a message of the log"] = tuple(self._forged)
+        for user, messages in self._forged.items():
+            found[f"{user} takes for a message of the log"] = tuple(messages)
         for account, client in self._system.owners.items():
             found |= await _kept(account, client)
         return found
@@ -112,7 +113,7 @@ class Watch:
                 if held is not None:
                     self._genuine[message.seq] = held
                 if held != message:
-                    self._forged.append(f"{user}: {message}")
+                    self._forged[user].append(message)
 
     async def _held(self, seq: int) -> LogMessage | None:
         subject = f"$JS.API.DIRECT.GET.{STREAM}"
