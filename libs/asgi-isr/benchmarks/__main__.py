@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def _first(group: BaseException) -> BaseException:
-    """Return the first exception that is none of groups."""
+    """Return the first exception that is not a group."""
     while isinstance(group, BaseExceptionGroup):
         group = group.exceptions[0]
     return group

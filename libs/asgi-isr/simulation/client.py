@@ -166,7 +166,7 @@ class Exchange:
             self._require("written", vector, needed(page, write.versions), status)
 
     def _judge_kind(self, content: Content, policy: bytes) -> None:
-        """Judge: the page is of what was asked for, for the one who asked, and asked for anew."""
+        """Judge: the page is of what was asked for, for the one who asked, and asked for again."""
         asking = self._asking
         if content.value not in {ANY, asking.value}:
             self._violated("variant", f"{asking.value} got {content.value}")

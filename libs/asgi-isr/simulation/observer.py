@@ -76,7 +76,7 @@ class Observer:
             self.attach()
 
     def restart(self) -> None:
-        """Begin anew, knowing nothing."""
+        """Begin again, knowing nothing."""
         self.detach()
         self.live = LiveSet(self._rules)
         self.attach()

@@ -1,7 +1,7 @@
 """The seed that finds each planted fault, kept in `found_by.json`.
 
 A change of the engine changes what a seed does. `make simulate` tries the kept seeds first, and
-writes the file anew where another one had to be found.
+writes the file again where another one had to be found.
 """
 
 import json

@@ -115,7 +115,7 @@ class Writers:
 
         Whoever consumes it trusts only pages read since, so with today's versions or newer ones.
         Raises `LogUnavailableError` where the broker is out of reach, or has lost its tail and no
-        relay mends that: a sequence that is used twice is beyond the protocol (rule 7).
+        relay repairs that: a sequence that is used twice is beyond the protocol (rule 7).
         """
         if self.alive:
             await self._verify()
@@ -206,7 +206,7 @@ class Writers:
         return seq
 
     async def _verify(self) -> None:
-        """Check that the log holds what it acknowledged last, else mend it (rule 7)."""
+        """Check that the log holds what it acknowledged last, else repair it (rule 7)."""
         if await self._intact():
             return
         if (await self.log.bounds()).first <= self._acknowledged[-1].seq:

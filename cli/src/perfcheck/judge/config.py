@@ -196,7 +196,7 @@ def _budget(source: str, name: str, written: Any) -> Budget:
         if value is not None and not (math.isfinite(value) and value >= 0):
             raise WrongUsageError(f"{key}.{field}: expected a number of 0 or more, got {value}")
     if entry.warn is not None and (entry.warn > limit) is (metric.side is Side.AT_MOST):
-        raise WrongUsageError(f"{key}.warn: {entry.warn} lies beyond the limit {limit}")
+        raise WrongUsageError(f"{key}.warn: {entry.warn} is above the limit {limit}")
     return Budget(limit=limit, warn=entry.warn, samples_min=entry.samples_min)
 
 

@@ -18,7 +18,7 @@ class StartLine:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._parts: dict[str, str] = {}  # started anew, a part takes its place
+        self._parts: dict[str, str] = {}  # restarted, a part takes its place
         self._settled = False
 
     def __call__(self, event: Event) -> None:

@@ -22,7 +22,7 @@ class InvalidEventError(IsrError, ValueError):
     """An invalidation that must not be published, or a message that cannot be read as one.
 
     `field` names the offending field (`tags[3]`, `mode`); `reason` says what is wrong and how to
-    mend it.
+    correct it.
     """
 
     def __init__(self, field: str, reason: str) -> None:

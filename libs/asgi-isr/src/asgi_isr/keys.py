@@ -145,7 +145,7 @@ def literal_path(path: str) -> str:
 
 
 def _canonical(plain: str) -> str:
-    """Fold every spelling of a path into one, in which '*' is none of its characters."""
+    """Fold every spelling of a path into one that has no '*'."""
     folded = plain.casefold()
     if "%" in folded or "*" in folded:
         return folded.replace("%", "%25").replace("*", "%2A")

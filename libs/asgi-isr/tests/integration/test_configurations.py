@@ -1,4 +1,4 @@
-"""Streams and consumers that somebody altered: mended or refused, and never used as they are."""
+"""Streams and consumers that somebody altered: repaired or refused, and never used as they are."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize("change", MENDED, ids="-".join)
-async def test_altered_log_is_mended(
+async def test_altered_log_is_repaired(
     client: Client, js: JetStreamContext, caplog: pytest.LogCaptureFixture, change: dict[str, Any]
 ) -> None:
     """Whatever of the log can be set right is, by whoever sets it up; the warning names it."""
@@ -117,7 +117,7 @@ async def test_altered_log_is_mended(
     assert wrong
     assert not await ensure_stream(js)
     assert not stream_flaws(await config_of(client, LOG.name), LOG)
-    assert "was mended" in caplog.text
+    assert "was repaired" in caplog.text
     assert all(words in caplog.text for words in wrong.values())
     caplog.clear()
     assert not await ensure_stream(js)
@@ -125,7 +125,7 @@ async def test_altered_log_is_mended(
 
 
 @pytest.mark.parametrize(("change", "said"), REFUSED, ids=[said for _, said in REFUSED])
-async def test_log_that_cannot_be_mended_is_refused(
+async def test_log_that_cannot_be_repaired_is_refused(
     client: Client, js: JetStreamContext, change: dict[str, Any], said: str
 ) -> None:
     """A stream of another nature is left alone; the error names every field, and why."""
@@ -133,7 +133,7 @@ async def test_log_that_cannot_be_mended_is_refused(
     config = LOG.config(1_793_358_001.0) | change
     await ask(client, Api().stream("CREATE", LOG.name), config)
     before = await config_of(client, LOG.name)
-    with pytest.raises(LogConfigurationError, match="It was not mended") as refused:
+    with pytest.raises(LogConfigurationError, match="It was not repaired") as refused:
         await ensure_stream(js)
     assert said in str(refused.value)
     assert await config_of(client, LOG.name) == before
@@ -160,7 +160,7 @@ async def test_log_of_an_older_version_is_raised(client: Client, js: JetStreamCo
 
 
 async def test_what_the_operator_chose_stays(client: Client, js: JetStreamContext) -> None:
-    """Bounds above ours, description, compression and labels are kept, also when it is mended."""
+    """Bounds above ours, description, compression and labels are kept, also when it is repaired."""
     chosen = {
         "max_age": 30 * 86400 * S, "max_bytes": 2 << 30, "description": "ours",
         "compression": "s2", "metadata": {"team": "prices"}, "max_msg_size": 1 << 20,
@@ -184,7 +184,7 @@ async def test_what_the_operator_chose_stays(client: Client, js: JetStreamContex
 async def test_more_replicas_than_there_are_servers_is_said(js: JetStreamContext) -> None:
     """What the server refuses to change is an error in its own words."""
     await ensure_stream(js)
-    with pytest.raises(LogConfigurationError, match=r"num_replicas is 1, must be >= 3.*mended: "):
+    with pytest.raises(LogConfigurationError, match=r"num_replicas is 1, must be >= 3.*repaired: "):
         await ensure_stream(js, replicas=3)
 
 
@@ -195,7 +195,7 @@ async def test_more_replicas_than_there_are_servers_is_said(js: JetStreamContext
      "sources": [{"name": OTHER}]}],
     ids="-".join,
 )  # fmt: skip
-async def test_stream_of_instances_that_may_lose_one_is_mended(
+async def test_stream_of_instances_that_may_lose_one_is_repaired(
     client: Client, js: JetStreamContext, change: dict[str, Any]
 ) -> None:
     """An instance that nobody knows of would be waited for by nobody."""
@@ -259,7 +259,7 @@ async def alter(client: Client, change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("change", CONSUMERS_MENDED, ids="-".join)
-async def test_altered_consumer_is_mended(
+async def test_altered_consumer_is_repaired(
     client: Client, link: Link, caplog: pytest.LogCaptureFixture, change: dict[str, Any]
 ) -> None:
     """Work goes on as it must, from where it stood, whatever somebody made of the consumer."""
@@ -274,7 +274,7 @@ async def test_altered_consumer_is_mended(
     await link.publish("test.altered.v1", b"second")
     [second] = await PullConsumer(link, CONSUMER).fetch(10, 5.0)
     assert second.body == b"second"
-    assert "was mended" in caplog.text
+    assert "was repaired" in caplog.text
     caplog.clear()
     await ensure_consumer(link, CONSUMER)
     assert not caplog.text
@@ -283,7 +283,7 @@ async def test_altered_consumer_is_mended(
 @pytest.mark.parametrize(
     ("change", "said"), CONSUMERS_REFUSED, ids=[s for _, s in CONSUMERS_REFUSED]
 )
-async def test_consumer_that_cannot_be_mended_is_refused(
+async def test_consumer_that_cannot_be_repaired_is_refused(
     client: Client, link: Link, change: dict[str, Any], said: str
 ) -> None:
     """Nothing is worked on by a consumer that hands out otherwise; the error says what to do."""
@@ -293,7 +293,7 @@ async def test_consumer_that_cannot_be_mended_is_refused(
     assert said in str(refused.value)
 
 
-async def test_consumer_that_is_altered_under_way_is_mended(
+async def test_consumer_that_is_altered_under_way_is_repaired(
     client: Client, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A filter that somebody sets while work goes on does not stop it for good."""

@@ -86,7 +86,7 @@ async def test_stream_is_created_once(js: JetStreamContext) -> None:
 
 
 async def test_unfit_stream_is_refused_with_every_flaw(js: JetStreamContext) -> None:
-    """A stream that breaks the protocol is named with the fields to mend, and left alone."""
+    """A stream that breaks the protocol is named with the fields to repair, and left alone."""
     await js.add_stream(
         StreamConfig(
             name=STREAM,
@@ -292,7 +292,7 @@ def test_a_log_is_open_in_one_loop_at_a_time(steady_servers: Servers) -> None:
         second.run(log.close())
 
 
-async def test_app_without_a_relay_mends_its_log(
+async def test_app_without_a_relay_repairs_its_log(
     steady_servers: Servers, js: JetStreamContext, new_log: NewLog, take: Take
 ) -> None:
     """A stream of an older version is raised by a reading; who only reads says what it lacks."""
@@ -309,7 +309,7 @@ async def test_app_without_a_relay_mends_its_log(
     assert [message.seq for message in await take(reader, seq - 1, 1)] == [seq]
 
 
-async def test_app_without_a_relay_tells_what_it_cannot_mend(
+async def test_app_without_a_relay_tells_what_it_cannot_repair(
     steady_servers: Servers, js: JetStreamContext, new_log: NewLog, take: Take
 ) -> None:
     """A stream of this name that was made for something else is not read."""

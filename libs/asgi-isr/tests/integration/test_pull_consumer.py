@@ -1,4 +1,4 @@
-"""`PullConsumer` and `Link` on a real broker: what is handed out, settled, lost and made anew."""
+"""`PullConsumer` and `Link` on a real broker: what is handed out, settled, lost and made again."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -69,7 +69,7 @@ async def test_log_works_over_tls(
 
 
 async def test_connection_over_tls_survives_a_restart(tls_nats: Servers, ours: Authority) -> None:
-    """The mended connection is TLS too, as the same user."""
+    """The repaired connection is TLS too, as the same user."""
     changes: asyncio.Queue[None] = asyncio.Queue()
     client = await connect(
         tls_nats.nats_urls["api"],

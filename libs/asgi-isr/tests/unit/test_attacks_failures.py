@@ -63,7 +63,7 @@ class Changing:
 
 
 async def test_304_with_another_validator_confirms_nothing(site: Any) -> None:
-    """A 304 that names another ETag than the page's is about another page: it is rendered anew."""
+    """A 304 that names another ETag than the page's is about another page: it is rendered again."""
     site.app = Changing()
     app = await site.instance()
     await request(app, "/a")

@@ -185,7 +185,7 @@ async def test_unknown_mode_counts_as_hard(site: Any, mode: str) -> None:
 
 
 async def test_full_index_forgets_by_raising_its_base(site: Any) -> None:
-    """Rule 5: what is forgotten is covered by the base, so older pages are rendered anew."""
+    """Rule 5: what is forgotten is covered by the base, so older pages are rendered again."""
     app = await site.instance(index_tags_max=4)
     await request(app, PAGE)
     for number in range(6):
@@ -220,7 +220,7 @@ async def test_another_release_renders_its_own_pages(site: Any) -> None:
 
 
 async def test_new_instance_without_snapshot_trusts_nothing_older(site: Any) -> None:
-    """Rule 6: without a snapshot pages from before the join are rendered anew."""
+    """Rule 6: without a snapshot pages from before the join are rendered again."""
     one = await site.instance()
     await request(one, PAGE)
     await site.publish("unrelated")

@@ -59,7 +59,7 @@ def test_event_survives_encoding(event: Invalidation) -> None:
     ],
 )
 def test_refusal_names_the_field(event: Invalidation, field: str, reason: str) -> None:
-    """An event that must not be published is refused with its field and what to mend."""
+    """An event that must not be published is refused with its field and how to correct it."""
     with pytest.raises(InvalidEventError) as refused:
         check(event)
     assert refused.value.field == field

@@ -111,7 +111,7 @@ class MemoryStoreLeftOpen(MemoryStore):
         """Keep everything."""
 
 
-async def test_opening_twice_says_how_to_mend_it() -> None:
+async def test_opening_twice_says_how_to_avoid_it() -> None:
     """A second opening is refused in the same loop and in another; the first one goes on."""
     app = CacheMiddleware(RecordingApp(), PageCache())
     refused: list[str] = []

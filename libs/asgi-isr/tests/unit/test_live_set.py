@@ -265,7 +265,7 @@ def test_source_that_is_not_named_any_more_is_forgotten() -> None:
 
 
 def test_registration_that_was_missed_renews_the_wait() -> None:
-    """Who was known before the link broke and registered meanwhile is waited for anew."""
+    """Who was known before the link broke and registered meanwhile is waited for again."""
     live = known(report("a", 5), report("b", 9, report_seq=4))
     live.lost()
     live.loaded([(report("a", 5, report_seq=8), 1.0), (report("b", 8, report_seq=3), 30.0)], 60.0)

@@ -344,7 +344,7 @@ async def test_log_that_was_recreated_is_noticed(messages: Sequence[Msg]) -> Non
 
 
 async def test_message_that_the_leader_does_not_know_ends_the_reading() -> None:
-    """What nobody has is not waited for in place: the follower attaches anew."""
+    """What nobody has is not waited for in place: the follower attaches again."""
     assert "though message 12 was heard of" in await failure(await opened(Log()), sent(12))
 
 

@@ -52,7 +52,7 @@ async def test_made_from_what_the_log_tells_of(site: Site) -> None:
 
 @pytest.mark.parametrize("named", ["shop=b", "shop=a, shop=b", "shop", "other=a", "shop=a, x=a"])
 async def test_made_from_something_else(site: Site, named: str) -> None:
-    """It is served, by no other cache kept, and made anew each time."""
+    """It is served, by no other cache kept, and made again each time."""
     await site.tell("a")
     for _ in range(2):
         assert "detail=other-origin" in await site.get(named)

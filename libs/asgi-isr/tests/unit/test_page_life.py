@@ -70,7 +70,7 @@ async def test_head_is_answered_from_the_page(site: Any) -> None:
 
 @pytest.mark.parametrize("name", ["currency:usd", "Currency:USD", PAGE, "/pairs/usd/*", "/*", "*"])
 async def test_hard_invalidation_ends_a_page(site: Any, name: str) -> None:
-    """After a hard invalidation by tag, path, prefix or of everything the page is rendered anew."""
+    """A hard invalidation by tag, path, prefix or of everything has the page rendered again."""
     site.app.headers[PAGE] = [(b"cache-tag", b"currency:usd, currency:eur")]
     app = await site.instance()
     await request(app, PAGE)

@@ -14,7 +14,7 @@ from asgi_isr import CacheMiddleware
 from asgi_isr.testing import eventually_sync
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of its own dependencies, which is not ours to mend
+    warnings.simplefilter("ignore")  # of its own dependencies, which are not ours to fix
     from starlette.testclient import TestClient as StarletteClient
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

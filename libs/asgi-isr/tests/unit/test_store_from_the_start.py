@@ -156,7 +156,7 @@ def test_first_call_alone_costs_one_request(play: Callable[[Scene], None]) -> No
 
 @pytest.mark.parametrize("damage", ["truncated", "other version", "other page", "empty"])
 def test_entry_that_is_no_page_is_a_miss(play: Callable[[Scene], None], damage: str) -> None:
-    """It is counted, rendered anew and overwritten."""
+    """It is counted, rendered again and overwritten."""
 
     async def scene(world: World) -> None:
         async with world.cache() as one, world.cache() as two:
@@ -178,7 +178,7 @@ def test_entry_that_is_no_page_is_a_miss(play: Callable[[Scene], None], damage: 
                 ttl_s=1000,
             )
             assert "stored" in (await world.ask(two, "/page"))[1].cache_status
-            # Looked at before the lock and again under it: another may have mended it meanwhile.
+            # Looked at before the lock and again under it: another may have repaired it meanwhile.
             assert two.counters.corrupt >= 1
             assert world.inner.entries[key].value[:1] == whole[:1]
 

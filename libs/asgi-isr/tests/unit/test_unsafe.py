@@ -135,7 +135,7 @@ async def test_render_from_before_the_change_is_not_joined(site: Any) -> None:
 
 
 def test_no_fence_is_enough_until_the_event_of_a_change_is_known() -> None:
-    """Then those at the event and above are, also when the instance joined anew in between."""
+    """Then those at the event and above are, also when the instance joined again in between."""
     index = Index(tags_max=10)
     number = index.change(TAGS[1:], hard=True)
     index.reset(100)

@@ -1,7 +1,7 @@
 """Free TCP ports on the loopback address, each given to one process of this user at a time.
 
 Between choosing a port and listening on it another program can take it. Processes that choose here
-do not take each other's; when any other program takes one, `processes.supervised` starts anew.
+do not take each other's; when any other program takes one, `processes.supervised` starts again.
 """
 
 import contextlib

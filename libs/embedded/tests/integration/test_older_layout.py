@@ -94,7 +94,7 @@ async def _look(state: Path, url: str) -> None:
 
     await work.subscribe("cache.log.v1.>", cb=note)
     await work.flush()
-    assert not await ensure_stream(js)  # what the api does when it begins: it is mended
+    assert not await ensure_stream(js)  # what the api does when it begins: it is repaired
     ack = await js.publish("cache.invalidations.v1.shop", b"next")
     assert ack.seq == before.state.last_seq + 1
     assert (await asyncio.wait_for(heard.get(), 10)).data == b"next"

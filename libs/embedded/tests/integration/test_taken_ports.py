@@ -113,7 +113,7 @@ def test_starts_are_bounded(taken: Callable[[], int]) -> None:
 async def test_whoever_needs_the_address_gets_the_new_one(
     open_path: object, tmp_path_factory: pytest.TempPathFactory, taken: Callable[[], int]
 ) -> None:
-    """Everything is described anew: other parts, and what `run.json` tells, name the new port."""
+    """Everything is described again: other parts, and what `run.json` tells, name the new port."""
     del open_path
     ports = iter([taken(), free_port()])
     made: list[int] = []

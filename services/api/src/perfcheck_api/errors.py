@@ -52,7 +52,7 @@ class ConflictError(RequestError):
 
 
 class MigrationError(ApiError):
-    """The database's migrations and this release's do not fit; says how to mend it."""
+    """The database's migrations and this release's do not fit; says how to fix it."""
 
 
 class SourceError(ApiError):

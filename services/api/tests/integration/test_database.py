@@ -39,14 +39,14 @@ async def test_a_changed_file_is_refused(schema_url: str, fetch: Any) -> None:
 
 
 async def test_a_failing_file_leaves_no_trace(schema_url: str, fetch: Any) -> None:
-    """What a migration did before its error is rolled back, and a mended one is applied."""
+    """What a migration did before its error is rolled back, and a repaired one is applied."""
     number = len(packaged()) + 1
     broken = Migration(number, "broken", "CREATE TABLE half (); SELECT nonsense")
     with pytest.raises(MigrationError, match=f"{number:04}_broken.sql failed"):
         await _migrate(schema_url, [*packaged(), broken])
     assert fetch(schema_url, "SELECT to_regclass('half')") == [(None,)]
-    mended = broken._replace(sql="CREATE TABLE half ()")
-    assert await _migrate(schema_url, [*packaged(), mended]) == ["broken"]
+    repaired = broken._replace(sql="CREATE TABLE half ()")
+    assert await _migrate(schema_url, [*packaged(), repaired]) == ["broken"]
 
 
 @asynccontextmanager

@@ -275,8 +275,8 @@ async def test_a_wrong_password_is_told_and_not_shown(
     with caplog.at_level(logging.DEBUG):
         async with background_tasks(relay=relay.run()):
             await eventually(told, timeout_s=20)
-    trouble = await relay.unhealthy_reason()
-    assert trouble is not None
-    assert str(urlsplit(url).port) in trouble
+    reason = await relay.unhealthy_reason()
+    assert reason is not None
+    assert str(urlsplit(url).port) in reason
     assert "Authorization Violation" in caplog.text
-    assert "hunter2" not in trouble + caplog.text
+    assert "hunter2" not in reason + caplog.text

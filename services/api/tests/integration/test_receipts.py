@@ -467,11 +467,11 @@ async def test_batches_wait_while_postgres_is_away(
         await _execute(schema_url, "ALTER TABLE receipts RENAME TO away")
         await _publish(js, _batch(*PARTS))
 
-        async def troubled() -> bool:
+        async def unhealthy() -> bool:
             health = (await client.send("GET", "/health")).json()
             return "not storing receipts" in health["checks"]["receipts"]["detail"]
 
-        await eventually(troubled, timeout_s=20)
+        await eventually(unhealthy, timeout_s=20)
         assert await _left(js) == 1
         await _execute(schema_url, "ALTER TABLE away RENAME TO receipts")
 

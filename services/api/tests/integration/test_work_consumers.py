@@ -62,7 +62,7 @@ async def good(client: Client) -> bool:
     )
 
 
-async def test_they_are_made_again_and_mended(relay: Relay, owner: Client) -> None:
+async def test_they_are_made_again_and_repaired(relay: Relay, owner: Client) -> None:
     """Deleted, paused or with another filter: the relay sets them right while it runs."""
     await eventually(lambda: good(owner), timeout_s=20)
     js = owner.jetstream()
@@ -75,7 +75,7 @@ async def test_they_are_made_again_and_mended(relay: Relay, owner: Client) -> No
     assert await relay.unhealthy_reason() is None
 
 
-async def test_streams_are_mended_under_way(relay: Relay, owner: Client) -> None:
+async def test_streams_are_repaired_under_way(relay: Relay, owner: Client) -> None:
     """A log that is no longer republished, or keeps less, is set right while it is used."""
     await eventually(lambda: good(owner), timeout_s=20)
     js = owner.jetstream()
@@ -83,15 +83,15 @@ async def test_streams_are_mended_under_way(relay: Relay, owner: Client) -> None
     await js.update_stream(replace(log, republish=None, max_bytes=1 << 29, max_msgs=10**6))
     await js.update_stream(replace(instances, max_msgs=1000))
 
-    async def mended() -> bool:
+    async def repaired() -> bool:
         found = [(await js.stream_info(name)).config for name in (STREAM, INSTANCES_STREAM)]
         return found == [log, instances]
 
-    await eventually(mended, timeout_s=20)
+    await eventually(repaired, timeout_s=20)
     assert await relay.unhealthy_reason() is None
 
 
-async def test_one_that_cannot_be_mended_is_told_and_events_are_published(
+async def test_one_that_cannot_be_repaired_is_told_and_events_are_published(
     relay: Relay, owner: Client, all_published: Any, schema_url: str
 ) -> None:
     """Health names it, as the work on events stands still; the log goes on."""

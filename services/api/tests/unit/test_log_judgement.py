@@ -25,7 +25,9 @@ LAST = Acknowledged(1500, ID)
             LogState(1000, 1000, 1900), LAST, "other", Recovery.REPLACE, id="end overwritten"
         ),
         pytest.param(LogState(1000, 1000, 1900), LAST, None, Recovery.REPLACE, id="hole"),
-        pytest.param(LogState(2000, 2000, 1999), LAST, None, Recovery.REPUBLISH, id="created anew"),
+        pytest.param(
+            LogState(2000, 2000, 1999), LAST, None, Recovery.REPUBLISH, id="created again"
+        ),
     ],
 )
 def test_the_log_is_compared_with_the_last_acknowledged_message(

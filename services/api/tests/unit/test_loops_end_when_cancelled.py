@@ -1,4 +1,4 @@
-"""Loops that mend themselves end with the process, even if something breaks at that moment."""
+"""Loops that repair themselves end with the process, even if something breaks at that moment."""
 
 import asyncio
 

@@ -37,9 +37,9 @@ def test_what_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["0001_a.sql", "0003_c.sql"], "0003_c.sql stands where 0002 should"),
-        (["0002_b.sql"], "0002_b.sql stands where 0001 should"),
-        (["0001_a.sql", "0001_b.sql"], "0001_b.sql stands where 0002 should"),
+        (["0001_a.sql", "0003_c.sql"], "0003_c.sql is where 0002 should be"),
+        (["0002_b.sql"], "0002_b.sql is where 0001 should be"),
+        (["0001_a.sql", "0001_b.sql"], "0001_b.sql is where 0002 should be"),
         (["1_a.sql"], "1_a.sql: name migrations NNNN_what_it_does.sql"),
         (["0001-a.sql"], "0001-a.sql: name migrations"),
     ],

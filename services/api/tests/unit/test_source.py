@@ -46,7 +46,7 @@ def test_line_ends_spaces_and_missing_commas_do_not_matter() -> None:
         ("Date,USD,JPY\n2008-01-02,1,1,\n", "line 2: has 3 rates, the header names 2"),
         (HEADER + "2008-01-02\n", "line 2: has 0 rates, the header names 3"),
         (HEADER + "2008-01-02,1,1,1,1,\n", "line 2: has 4 rates, the header names 3"),
-        (HEADER + "2008-01-02,1,1,1,\n" * 2, "line 3: 2008-01-02 stands in line 2 already"),
+        (HEADER + "2008-01-02,1,1,1,\n" * 2, "line 3: 2008-01-02 is already in line 2"),
         (HEADER + "2008-01-02,1,one,1,\n", "line 2, JPY: 'one' is not a rate"),
         (HEADER + "2008-01-02,1,-1,1,\n", "line 2, JPY: '-1' is not a rate"),
         (HEADER + "2008-01-02,0.00,1,1,\n", "line 2, USD: '0.00' is not a rate"),

@@ -41,9 +41,9 @@ def _gone_back(now: Witness, *, holds_row: bool = True) -> str | None:
         pytest.param({}, id="the same"),
         pytest.param({"row": NOW_US + 50, "event": "f"}, id="further on"),
         pytest.param({"wal": 1000}, id="nothing written since"),
-        pytest.param({"started": NOW_US + 101 * S}, id="started anew at once"),
+        pytest.param({"started": NOW_US + 101 * S}, id="restarted at once"),
         pytest.param(
-            {"started": NOW_US + int((100 + 2 * MARK_INTERVAL_S) * S)}, id="started anew in time"
+            {"started": NOW_US + int((100 + 2 * MARK_INTERVAL_S) * S)}, id="restarted in time"
         ),
     ],
 )
@@ -63,10 +63,10 @@ def test_a_database_that_goes_on(changes: dict[str, Any]) -> None:
         pytest.param({"wal": 999}, "further on", id="a copy"),
         pytest.param(
             {"started": NOW_US + int((101 + 2 * MARK_INTERVAL_S) * S)},
-            "started anew",
+            "restarted",
             id="time unseen",
         ),
-        pytest.param({"started": NOW_US + 99 * S}, "started anew", id="two servers, or a clock"),
+        pytest.param({"started": NOW_US + 99 * S}, "restarted", id="two servers, or a clock"),
     ],
 )
 def test_a_database_that_went_back(changes: dict[str, Any], says: str) -> None:

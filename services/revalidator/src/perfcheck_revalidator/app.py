@@ -1,6 +1,6 @@
 """The application: health, metrics and dead letters, and beside them the loops.
 
-The follower and the snapshot writer keep the index for who starts anew; the rest works on events.
+The follower and the snapshot writer keep the index for who starts again; the rest works on events.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -175,7 +175,7 @@ async def kept(browser: ServiceClient, path: str) -> bool:
 
 
 async def test_purge_by_tag(edge: Edge, browser: ServiceClient, cdn: HttpPurge) -> None:
-    """A page is purged by any of its tags in any case, and made anew; its neighbours stay."""
+    """A page is purged by any of its tags in any case, and made again; its neighbours stay."""
     await page(edge, browser, "/t/1", "pair:usd-eur, Currency:USD")
     await page(edge, browser, "/t/2", "currency:usd2, x-currency:usd,currency:us")
     await page(edge, browser, "/t/3")

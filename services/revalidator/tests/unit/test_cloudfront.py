@@ -131,7 +131,7 @@ async def test_second_purge_is_another_one(front: Front) -> None:
 
 
 async def test_delivered_twice_is_purged_once(front: Front) -> None:
-    """An event that comes again is answered from memory, and purged anew after that has ended."""
+    """An event that comes again is answered from memory, and purged again after that has ended."""
     cdn = front.cdn()
     first = await purge(cdn, "a")
     assert await purge(cdn, "a") == first

@@ -138,7 +138,7 @@ class Follower:
                 await asyncio.sleep(self._backoff.next_s())
 
     async def still_holds(self) -> bool:
-        """Ask the log whether it is the one that was read; attach anew if not (rule 7)."""
+        """Ask the log whether it is the one that was read; attach again if not (rule 7)."""
         position, stamp = self.position, self._stamp  # taken before the bounds: never beyond them
         if position is None:
             return False
@@ -172,7 +172,7 @@ class Follower:
         return self._rules.holds(bounds, position, stamp, found)
 
     async def _rejoin(self, end: int) -> None:
-        """Begin anew at the end of the log, and trust no page from before (rule 6).
+        """Begin again at the end of the log, and trust no page from before (rule 6).
 
         A log that lost its tail ends before fences that are in use. Those stay mistrusted: nothing
         is fresh until the log has grown beyond them, or was recreated.

@@ -81,11 +81,11 @@ class _Instance:
         if self.report is not None and report.report_seq < self.report.report_seq:
             return
         self.report = report
-        for source in self.seqs.keys() - {"", *report.source_seqs}:  # it began anew
+        for source in self.seqs.keys() - {"", *report.source_seqs}:  # it began again
             del self.seqs[source]
         for source, seq in (("", report.position), *report.source_seqs.items()):
             seqs, times = self.seqs.setdefault(source, ([], []))
-            if seqs and seq < seqs[-1]:  # it began anew, in another log perhaps
+            if seqs and seq < seqs[-1]:  # it began again, in another log perhaps
                 seqs.clear()
                 times.clear()
             if not seqs or seq > seqs[-1]:
@@ -153,7 +153,7 @@ class LiveSet:
         """Take in every registration that is kept, with its age in seconds.
 
         From here on the set is known completely: reports were heard since before it was read.
-        Those known before may have registered unheard, and are waited for anew.
+        Those known before may have registered unheard, and are waited for again.
         """
         self.complete = True
         for report, age_s in reports:

@@ -48,7 +48,7 @@ class Rules:
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Refuse: the rules of an instance do not change while it runs."""
-        raise AttributeError(f"rules are frozen; make them anew: Rules({name}=...)")
+        raise AttributeError(f"rules are frozen; make new ones: Rules({name}=...)")
 
     # -- index and pages --------------------------------------------------------------------------
 
@@ -239,7 +239,7 @@ class Rules:
 
     @staticmethod
     def own_after_joining(own: Mapping[str, int], base: int) -> dict[str, int]:
-        """Rule 9: return the changes made here that an instance still knows when it joins anew."""
+        """Rule 9: return the changes made here that an instance still knows when it joins again."""
         return {tag: seq for tag, seq in own.items() if seq > base}
 
     @staticmethod

@@ -37,7 +37,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def decode_snapshot(data: bytes) -> Snapshot | None:
-    """Read a snapshot; None when the bytes are none of this version (then the instance rejoins)."""
+    """Read a snapshot; None when the bytes are not of this version (then the instance rejoins)."""
     try:
         snapshot = _decoder.decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):

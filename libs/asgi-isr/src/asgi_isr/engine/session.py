@@ -90,7 +90,7 @@ class Session:
         return self._owner is not None and not self._owner.done() and not self._loop.is_closed()
 
     def check_closed(self) -> None:
-        """Raise `AlreadyOpenError` while it is open, with a word on how to mend that."""
+        """Raise `AlreadyOpenError` while it is open, which says how to avoid that."""
         if not self.is_open:
             return
         where = "" if self._loop is _running() else " in another event loop"

@@ -27,7 +27,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-# Those are not stored (RFC 9111, section 3.1), nor is what is made anew for each answer.
+# Those are not stored (RFC 9111, section 3.1), nor is what is made for each answer.
 _NOT_STORED = HOP_BY_HOP | {
     b"age",
     b"cache-status",

@@ -1,7 +1,7 @@
 """`PullConsumer`: one durable pull consumer, shared by all who fetch from it.
 
 nats-py's own pull subscription answers a missing consumer with silence. This one sees it (503, 409)
-and sets the consumer up again, so that a stream that was lost and made anew is worked on from its
+and sets the consumer up again, so that a stream that was lost and made again is worked on from its
 first message; or waits until its owner has.
 """
 
@@ -83,7 +83,7 @@ class Delivery:
 
 
 class PullConsumer:
-    """Fetches from the consumer `spec` over `link`; creates or mends it at first and each 30 s.
+    """Fetches from the consumer `spec` over `link`; creates or repairs it at first and each 30 s.
 
     Not where it is `foreign`: then another account owns it, and this one imports its API at
     `api_prefix`; what `spec` says beside the names is then its owner's affair. For one task at a
@@ -112,7 +112,7 @@ class PullConsumer:
 
         Raises `LogUnavailableError` for a broker that is down or frozen, a stream that is missing,
         and a consumer that is gone; the next call creates it again. Raises `LogConfigurationError`
-        for one that is otherwise than it must be and cannot be mended.
+        for one that is otherwise than it must be and cannot be repaired.
         """
         try:
             client = await self._prepared()

@@ -60,7 +60,7 @@ class _Consumer(msgspec.Struct, frozen=True):
 
 
 async def ensure_consumer(link: Link, spec: ConsumerSpec, api: Api | None = None) -> None:
-    """Create the consumer unless it exists, else mend it. Several processes may call it at once.
+    """Create the consumer unless it exists, else repair it. Several processes may call it at once.
 
     What is otherwise than `spec` says is set right, and told in the log; where the server does not
     let it, that is a `LogConfigurationError`. `LogUnavailableError` is for everything else.
@@ -90,10 +90,10 @@ async def ensure_consumer(link: Link, spec: ConsumerSpec, api: Api | None = None
     if refusal:
         raise LogConfigurationError(
             f"the consumer {spec.durable} of {spec.stream} exists but cannot be used: {words}. It"
-            f" was not mended: {refusal}. Delete it; its messages come again from the first"
+            f" was not repaired: {refusal}. Delete it; its messages come again from the first"
         )
     if wrong:
-        _logger.warning("the consumer %s of %s was mended: %s", spec.durable, spec.stream, words)
+        _logger.warning("the consumer %s of %s was repaired: %s", spec.durable, spec.stream, words)
 
 
 async def _existing(link: Link, spec: ConsumerSpec, api: Api) -> dict[str, Any] | None:

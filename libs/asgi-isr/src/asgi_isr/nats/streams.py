@@ -134,7 +134,7 @@ class _StreamReply(msgspec.Struct, frozen=True):
 async def ensure_stream(
     js: JetStreamContext, spec: StreamSpec, *, wall: Callable[[], float], create: bool = True
 ) -> bool:
-    """Create the stream unless it exists, else mend it; return whether this call created it.
+    """Create the stream unless it exists, else repair it; return whether this call created it.
 
     Without `create` a missing one is a `LogUnavailableError`.
 
@@ -149,7 +149,7 @@ async def ensure_stream(
         async with asyncio.timeout(STREAM_SETUP_S_MAX):
             existing = await (setup.create(spec.config(wall())) if create else setup.existing())
             if existing is not None:
-                await setup.mend(existing)
+                await setup.repair(existing)
     except TimeoutError as error:
         raise LogUnavailableError(
             f"JetStream did not answer within {STREAM_SETUP_S_MAX:g} s"
@@ -196,7 +196,7 @@ class _Setup:
             else:
                 return None
 
-    async def mend(self, existing: dict[str, Any]) -> None:
+    async def repair(self, existing: dict[str, Any]) -> None:
         """Set right what is wrong, and only that; raise `LogConfigurationError`."""
         wrong = stream_flaws(existing, self._spec)
         if not wrong:
@@ -207,10 +207,10 @@ class _Setup:
             refusal = await self._update(existing, wrong)
         if refusal:
             raise LogConfigurationError(
-                f"the stream {name} exists but cannot be used: {words}. It was not mended:"
+                f"the stream {name} exists but cannot be used: {words}. It was not repaired:"
                 f" {refusal}. Edit it, or delete it and start again"
             )
-        _logger.warning("the stream %s was mended: %s", name, words)
+        _logger.warning("the stream %s was repaired: %s", name, words)
 
     async def _update(self, existing: dict[str, Any], wrong: Collection[str]) -> str:
         """Update what is `wrong` alone; return why that did not succeed, or ""."""

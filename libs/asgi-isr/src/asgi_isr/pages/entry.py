@@ -18,7 +18,7 @@ _OK, _NO_CONTENT, _MULTIPLE_CHOICES = 200, 204, 300
 class Variant:
     """One coding of a page, and the fields of its hits.
 
-    Those carry `Age` and the time left, so they are good for one second and made anew by the first
+    Those carry `Age` and the time left, so they are good for one second and made again by the first
     hit of the next. Each client gets a copy in a message of its own: what stands around this cache
     may write into it (a cookie, another coding).
     """

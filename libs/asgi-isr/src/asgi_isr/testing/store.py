@@ -74,7 +74,7 @@ class FaultyStore:
         """
         calls = frozenset({"get"} if fault in {Fault.CORRUPT, Fault.OLDER} else on)
         if unknown := calls - set(CALLS):
-            raise ValueError(f"on: {sorted(unknown)} is none of {', '.join(CALLS)}")
+            raise ValueError(f"on: {sorted(unknown)} is not one of {', '.join(CALLS)}")
         failure = error or StoreUnavailableError(f"injected: {fault.value}")
         self._injected.append(
             _Injected(

@@ -256,7 +256,7 @@ async def test_content_of_a_head_response(origin: Any, proxy: Any, fetch: Any) -
     ids=["vary", "tag", "cookie", "no-store", "hidden-private"],
 )
 async def test_passes_but_is_not_stored(origin: Any, proxy: Any, fetch: Any, lines: bytes) -> None:
-    """A response that no cache may keep reaches the client, and each client anew."""
+    """A response that no cache may keep reaches each client from upstream."""
 
     async def handler(_: Any, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(STORABLE + lines + b"Content-Length: 2\r\n\r\nhi")

@@ -43,7 +43,7 @@ def prepare(state: StateDir, binaries: Binaries, *, name: str, durable: bool) ->
     Throw-away clusters are copies of a template that is made once on each machine.
 
     Raises:
-        EmbeddedError: with the reason; a half-made cluster is made anew next time.
+        EmbeddedError: with the reason; a half-made cluster is made again next time.
 
     """
     home, account = place_home(state.path / name, server_account())
@@ -65,7 +65,9 @@ def prepare(state: StateDir, binaries: Binaries, *, name: str, durable: bool) ->
     try:
         password = password_file.read_text().strip()
     except OSError as error:
-        raise StateError(f"the password of {path} is lost ({error}); start afresh") from error
+        raise StateError(
+            f"the password of {path} is lost ({error}); delete the kept data"
+        ) from error
     return Cluster(path=path, account=account, password=password, programs=programs)
 
 
@@ -104,7 +106,7 @@ def _template(programs: Path, account: Account | None) -> tuple[Path, str]:
     root = shared_directory() / f"template-{sha256(mark.encode()).hexdigest()[:12]}"
     home, password_file, complete = root / "home", root / "password", root / "complete"
     with Exclusive(root.with_suffix(".lock")):
-        # A cleaner of temporary directories may have taken single files: then it is made anew.
+        # A cleaner of temporary directories may have taken single files: then it is made again.
         if not complete.exists() or complete.read_text() != count_files(home / "data"):
             shutil.rmtree(root, ignore_errors=True)
             for directory in (
@@ -126,8 +128,8 @@ def _check_version(path: Path, programs: Path, account: Account | None) -> None:
     server = version.split()[2].split(".")[0]
     if server != data:
         raise StateError(
-            f"{path} was made by PostgreSQL {data}, the server is {server}: start afresh, or point "
-            "PERFCHECK_POSTGRES_BIN to the old version"
+            f"{path} was made by PostgreSQL {data}, the server is {server}: delete the kept "
+            "data, or point PERFCHECK_POSTGRES_BIN to the old version"
         )
 
 

@@ -38,7 +38,7 @@ def place_home(wanted: Path, account: Account | None) -> tuple[Path, Account | N
             account = Account(name=f"uid {owner.st_uid}", uid=owner.st_uid, gid=owner.st_gid)
         if not can_enter(account, home):
             who = account.name if account else "this user"
-            raise StateError(f"{home} cannot be entered by {who}; open it or start afresh")
+            raise StateError(f"{home} cannot be entered by {who}; open it or delete the kept data")
         return home, account
     if account is None or can_enter(account, wanted.parent):
         wanted.mkdir(mode=0o700)
@@ -100,7 +100,7 @@ class Exclusive:
 def count_files(path: Path) -> str:
     """Return how many files and directories lie below `path`, as text to compare later.
 
-    Cleaners of temporary directories take single files; what is shared is then made anew.
+    Cleaners of temporary directories take single files; what is shared is then made again.
     """
     return str(sum(1 for _ in path.rglob("*")))
 

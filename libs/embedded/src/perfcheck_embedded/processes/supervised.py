@@ -1,4 +1,4 @@
-"""Starting a set of processes anew, on new ports, when another program has taken one."""
+"""Starting a set of processes again, on new ports, when another program has taken one."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -105,7 +105,7 @@ def parse(text: str, known: Collection[str]) -> list[Quote]:
             continue
         day, cells = _split(number, line, len(columns), ending=ending)
         if day in line_of:
-            raise SourceError(f"line {number}: {day} stands in line {line_of[day]} already")
+            raise SourceError(f"line {number}: {day} is already in line {line_of[day]}")
         line_of[day] = number
         quotes.extend(_quotes(number, day, columns, cells))
     if not quotes:

@@ -75,7 +75,7 @@ def parse(sources: Iterable[tuple[str, str]]) -> list[Migration]:
     for expected, migration in enumerate(migrations, start=1):
         if migration.version != expected:
             raise MigrationError(
-                f"{migration.version:04}_{migration.name}.sql stands where {expected:04} should:"
+                f"{migration.version:04}_{migration.name}.sql is where {expected:04} should be:"
                 " number migrations from 0001, without gaps or duplicates"
             )
     return migrations

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, SUBJECT_PREFIX
-from asgi_isr.logs.nats import ensure_instances_stream, ensure_stream, mend_streams
+from asgi_isr.logs.nats import ensure_instances_stream, ensure_stream, repair_streams
 from asgi_isr.nats import (
     NO_MESSAGE_FOUND,
     STREAM_NOT_FOUND,
@@ -118,13 +118,13 @@ class Broker:
         return created
 
     async def ensure_consumers(self) -> None:
-        """Mend the streams, and create or mend the consumers by which revalidators work on events.
+        """Repair the streams; create or repair the consumers by which revalidators work on events.
 
         Raises:
-            asgi_isr.nats.LogConfigurationError: one cannot be mended.
+            asgi_isr.nats.LogConfigurationError: one cannot be repaired.
 
         """
-        await self._bounded("look at the streams", mend_streams(self._js))
+        await self._bounded("look at the streams", repair_streams(self._js))
         link = Link(self._client, name="relay", timeout_s=BROKER_REQUEST_S_MAX)
         for spec in CONSUMER_SPECS:
             await self._bounded("set up a consumer", ensure_consumer(link, spec))
@@ -184,7 +184,7 @@ class Broker:
         return payload if limit < 0 else min(payload, limit)
 
     async def replace_log(self) -> None:
-        """Delete the stream if it exists, and create it anew beyond every sequence ever used."""
+        """Delete the stream if it exists, and create it again beyond every sequence ever used."""
         with contextlib.suppress(_MissingError):
             await self._bounded("delete the stream", self._js.delete_stream(STREAM))
         await self.ensure_log()

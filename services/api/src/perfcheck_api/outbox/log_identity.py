@@ -25,7 +25,7 @@ class Recovery(Enum):
     """What to do about the log, so that it can be published to."""
 
     USE = "use"  # it is the one we know, or the first one
-    REPUBLISH = "republish"  # somebody created it anew already
+    REPUBLISH = "republish"  # somebody created it again already
     REPLACE = "replace"  # it is gone, or lost its end
 
 

@@ -190,7 +190,7 @@ class Relay:
         if compared.reason is not None:
             await publisher.invalidate_everything(compared.heard, compared.reason)
         elif compared.heard is not None and compared.heard.server != compared.database.server:
-            # Started anew: until the log tells, pages that are made from it are not kept.
+            # Restarted: until the log tells, pages that are made from it are not kept.
             await publisher.mark([], self._new_id())
         return publisher
 

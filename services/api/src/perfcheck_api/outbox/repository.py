@@ -121,7 +121,7 @@ WHERE seq > %s
 """
 
 # Published rows are kept for a day, and the newest of them for ever: a log that lost its end is
-# mended from them.
+# repaired from them.
 PRUNE = """
 DELETE FROM outbox WHERE id IN (
     SELECT id FROM outbox

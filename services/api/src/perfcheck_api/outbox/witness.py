@@ -81,7 +81,7 @@ def gone_back(
     unseen_s = (now.started - last.place.time) / _US
     if now.started != then.started and not 0 <= unseen_s <= 2 * mark_interval_s:
         return (
-            "its server was started anew, and what was committed in the"
+            "its server was restarted, and what was committed in the"
             f" {unseen_s:.0f} s before nobody knows"
         )
     return None

@@ -124,7 +124,7 @@ class ReceiptIntake:
                 raise
             self._sessions.succeeded()
             if self._monotonic() >= prune_at and await self._prune(connection) < PRUNE_ROWS_MAX:
-                await ensure_stream(js, STREAM_SPEC, wall=self._wall_s)  # mend what was altered
+                await ensure_stream(js, STREAM_SPEC, wall=self._wall_s)  # repair what was altered
                 prune_at = self._monotonic() + PRUNE_INTERVAL_S
 
     async def _prune(self, connection: Connection) -> int:

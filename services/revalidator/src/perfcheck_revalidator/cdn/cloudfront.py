@@ -74,7 +74,7 @@ class CloudFront:
         errors = [outcome for outcome in outcomes if isinstance(outcome, CdnError)]
         passing = [error for error in errors if not error.permanent]
         if passing or (errors and len(errors) == len(outcomes)):
-            # Raised anew: several calls may have waited for one outcome.
+            # Raised again: several calls may have waited for one outcome.
             error = (passing or errors)[0]
             raise CdnError(
                 str(error), retry_after_s=error.retry_after_s, permanent=error.permanent

@@ -183,7 +183,7 @@ def _invalidation(function: Callable[[], Any], field: str) -> str:
         ) from error
     except NoCredentialsError as error:
         # On a machine whose metadata service hiccups they are there a moment later.
-        raise CloudFrontError(f"AWS's chain of credentials gave none: {error}") from error
+        raise CloudFrontError(f"no AWS credentials found: {error}") from error
     except (BotoCoreError, ResponseParserError) as error:
         raise CloudFrontError(f"no answer of CloudFront: {error}", unknown=True) from error
     except (KeyError, TypeError, ValueError) as error:

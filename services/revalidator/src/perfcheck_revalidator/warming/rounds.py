@@ -183,5 +183,5 @@ async def listen(link: Link, popularity: Popularity) -> None:
                 await client.subscribe(f"{POPULAR_SUBJECT_PREFIX}.>", cb=note)
                 heard = client
         except (LogUnavailableError, NatsError, OSError) as error:
-            _log.debug("popular pages are not heard at present: %s", error)
+            _log.debug("popular pages are not received, trying again: %s", error)
         await asyncio.sleep(_LISTEN_S)

@@ -50,7 +50,7 @@ class DeadLetterService:
         if reason is None:
             await self._letters.remove(number)
             return RetryReport(number=number, done=True)
-        if reason != stored.reason:  # a stream changes nothing: the letter is kept anew
+        if reason != stored.reason:  # a stream changes nothing: the letter is kept again
             await self._letters.add(stored.original, reason, instead_of=number)
             await self._letters.remove(number)
         return RetryReport(number=number, done=False, reason=reason)

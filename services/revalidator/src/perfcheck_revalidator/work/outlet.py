@@ -38,7 +38,7 @@ class Outlet:
 
     @property
     def unhealthy_reason(self) -> str | None:
-        """Why the stream takes nothing at present, or must not be configured as it is; or None."""
+        """Why the stream takes nothing now, or must not be configured as it is; or None."""
         return self._refusal or self._misconfigured
 
     async def put(
@@ -61,7 +61,7 @@ class Outlet:
             else:
                 self._succeeded()
                 return
-            self._checked = False  # it may have been deleted, and made anew by somebody else
+            self._checked = False  # it may have been deleted, and made again by somebody else
             with suppress(LogUnavailableError):
                 await self.ensure()
             await asyncio.sleep(backoff.next_s())

@@ -6,7 +6,7 @@ it. Connections, requests, consumers and streams for others are `asgi_isr.nats`.
 
 from asgi_isr.logs.nats.instances import Instances
 from asgi_isr.logs.nats.log import NatsLog
-from asgi_isr.logs.nats.streams import ensure_instances_stream, ensure_stream, mend_streams
+from asgi_isr.logs.nats.streams import ensure_instances_stream, ensure_stream, repair_streams
 from asgi_isr.nats.cancellation import keeping_cancellation
 from asgi_isr.nats.configuration import LogConfigurationError
 from asgi_isr.nats.connection import close, connect, inbox_prefix, without_credentials
@@ -21,6 +21,6 @@ __all__ = [
     "ensure_stream",
     "inbox_prefix",
     "keeping_cancellation",
-    "mend_streams",
+    "repair_streams",
     "without_credentials",
 ]

@@ -23,7 +23,7 @@ class NatsLog:
 
     `connection` is a client of the caller's, who closes it, or a URL: then the first call connects.
     Every call but `read` ends within `timeout_s`, or three times that where it has to wait for a
-    connection; failures are `LogUnavailableError`. With `publish_marks` it creates or mends the
+    connection; failures are `LogUnavailableError`. With `publish_marks` it creates or repairs the
     stream and publishes marks itself, for an app without a relay; else the relay does both.
     `source` names this process in subjects and events. `tls_ca_file` is as in `connect`,
     `api_prefix` where the JetStream API of the stream's account is found: where another account
@@ -155,7 +155,7 @@ class NatsLog:
         await self._link.close()
 
     async def _set_up(self) -> None:
-        """Create the stream, or mend it."""
+        """Create the stream, or repair it."""
         client = await self._link.client()
         try:
             await ensure_stream(client.jetstream(prefix=self._api.prefix))

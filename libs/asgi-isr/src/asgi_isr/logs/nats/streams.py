@@ -17,7 +17,7 @@ __all__ = [
     "ensure_stream",
     "instances_spec",
     "invalidations_spec",
-    "mend_streams",
+    "repair_streams",
 ]
 
 INVALIDATIONS_AGE_S_MAX = 7 * 86400.0
@@ -77,7 +77,7 @@ async def ensure_stream(
     bytes_max: int = INVALIDATIONS_BYTES_MAX,
     clock: Clock | None = None,
 ) -> bool:
-    """Create the stream of invalidations, or mend it; return whether this call created it.
+    """Create the stream of invalidations, or repair it; return whether this call created it.
 
     Several processes may call it at once. Take 3 `replicas` in production. Raises
     `LogConfigurationError` if a stream of this name exists that must not be used, and
@@ -87,8 +87,8 @@ async def ensure_stream(
     return await ensure(js, spec, wall=(clock or SystemClock()).wall)
 
 
-async def mend_streams(js: JetStreamContext, *, replicas: int = 1) -> None:
-    """Look at both streams, and mend what somebody altered; nothing is created.
+async def repair_streams(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Look at both streams, and repair what somebody altered; nothing is created.
 
     To be called again and again by the writers' side. Raises as the functions that create them do;
     for a missing one `LogUnavailableError`.
@@ -98,7 +98,7 @@ async def mend_streams(js: JetStreamContext, *, replicas: int = 1) -> None:
 
 
 async def ensure_instances_stream(js: JetStreamContext, *, replicas: int = 1) -> None:
-    """Create the stream of registrations, or mend it.
+    """Create the stream of registrations, or repair it.
 
     Raises `LogConfigurationError` if a stream of this name exists that must not be used, and
     `LogUnavailableError` if JetStream does not answer.
