@@ -269,7 +269,15 @@ class Case(NamedTuple):
 
 
 YES_NO = (True, False)
-CASES = [Case(*cell) for cell in itertools.product(KINDS, YES_NO, YES_NO, YES_NO)]
+ALL = [Case(*cell) for cell in itertools.product(KINDS, YES_NO, YES_NO, YES_NO)]
+# Each takes seconds, so of the 32 eight are tried, in which each pair of values occurs. To try all,
+# give `ALL` to the test.
+COVERING = [
+    case
+    for case in ALL
+    if case.published == (case.early != bool(KINDS.index(case.kind) & 1))
+    and case.nats == (case.early != bool(KINDS.index(case.kind) & 2))
+]
 
 
 class Scene:
@@ -363,7 +371,7 @@ async def _superseded(api: Any) -> bool:
     return bool(health.status == 503 and b"take-log" in health.body)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", COVERING, ids=str)
 @pytest.mark.usefixtures("log_of_its_own")
 async def test_a_restore(
     *, case: Case, own: Servers, open_client: Any, no_nats_url: str, tmp_path: Path
