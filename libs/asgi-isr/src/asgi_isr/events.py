@@ -40,7 +40,7 @@ EVENT_TYPE = "cache.invalidation.v1"
 # number up to this one stands in the log up to here. Marks carry it too (rule 12).
 SEQUENCE_HEADER = "Cache-Sequence"
 # Header of a source that reads its data from one origin: which one, as it named itself when the
-# message was published. Answers of the source bear it too (rule 13).
+# message was published. Answers of the source carry it too (rule 13).
 ORIGIN_HEADER = "Cache-Origin"
 SOURCE = "asgi-isr"  # of a publisher that names none
 

@@ -16,7 +16,7 @@ _STATE = "perfcheck_caller"
 
 
 def requires(keys: TokenKeys, *, audience: str, scope: str) -> Guard:
-    """Return a guard that lets in whoever bears a token of `keys` for `scope` at `audience`.
+    """Return a guard that lets in whoever carries a token of `keys` for `scope` at `audience`.
 
     A good token without the scope gets 403, everybody else 401 (RFC 6750, section 3.1), as problem
     details with the reason; `caller_of` names who was let in.

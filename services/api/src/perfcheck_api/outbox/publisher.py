@@ -4,7 +4,7 @@ All rows of a batch but the last are sent ahead of their answers; the last one f
 has them all. So a batch takes two round trips, and a single row, which is usual, one. Where the
 broker refuses a row in the middle, rows after it may stand in the log before it: the session ends,
 and the next one publishes them again from there. Events come to no harm by that, in another order
-or twice, and `Cache-Sequence` is true all the same: rows sent ahead bear the number below the
+or twice, and `Cache-Sequence` is true all the same: rows sent ahead carry the number below the
 batch, only the last one its own.
 
 The log takes an id (`Nats-Msg-Id`) once, whoever gives it and on whatever subject, and says
@@ -12,7 +12,7 @@ The log takes an id (`Nats-Msg-Id`) once, whoever gives it and on whatever subje
 the log must hold this row at the sequence that it names; else, and always on a first attempt,
 somebody else used the id, and the row is published again under another one.
 
-Marks and the last message of a batch bear a witness of the database, which the next session
+Marks and the last message of a batch carry a witness of the database, which the next session
 compares with it (rule 13).
 """
 
@@ -163,7 +163,7 @@ class Publisher:
             self._metrics.duplicate()
             raise BrokerError(f"the log has the new mark's id already, at {ack.seq}")
         self._acknowledge(ack, mark_id)
-        # Recorded first: a log that loses this mark must be found out, as pages may bear its fence.
+        # Recorded first: a log that loses this mark must be found out: pages may have its fence.
         await repository.mark_acknowledged(self._connection, Acknowledged(ack.seq, mark_id))
         await self._broker.reply(waiting, msgspec.json.encode({"seq": ack.seq, "id": named}))
 
