@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, get_args
 import msgspec
 
 from asgi_isr.errors import InvalidEventError
-from asgi_isr.keys import EVERYTHING, event_path, event_tag
+from asgi_isr.keys import EVERYTHING, event_path, event_tag, plain_tags
 
 __all__ = [
     "EVENT_BYTES_MAX", "EVENT_TYPE", "LOG_SUBJECT_PREFIX", "MARK_CHARS_MAX",
@@ -98,6 +98,11 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
         So whoever reads an event from elsewhere can let others run in between.
         """
+        if len(self.tags) <= _PART_NAMES_MAX and not self.paths:
+            plain = plain_tags(self.tags)
+            if plain is not None:
+                yield Part(plain, [])
+                return
         part, names, chars = Part([], []), 0, 0
         for field, given, read in (
             ("tags", self.tags, event_tag), ("paths", self.paths, event_path),

@@ -12,7 +12,7 @@ is never stored, so that an event need not reach it. All work here is linear in 
 import hashlib
 import re
 from binascii import a2b_qp
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain
 
 __all__ = [
@@ -46,6 +46,7 @@ _PATH = "path:"
 _BELOW = "/*"
 _WRITTEN_CHARS_MAX = 12 * PATH_CHARS_MAX  # percent-encoded, a character takes up to twelve
 _TAG = re.compile(rf"[!-+\--~]{{1,{TAG_CHARS_MAX}}}")  # visible ASCII without ','
+_TAGS = re.compile(rf"{_TAG.pattern}(?:,{_TAG.pattern})*")
 _NO_TAG_CHAR = re.compile(r"[^!-+\--~]")
 _NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
@@ -206,6 +207,19 @@ def event_tag(name: str) -> tuple[str, str | None]:
         return canonical_tag(name), tag_problem(name)
     tag = name.lower()
     return event_path(tag.removeprefix(_PATH)) if tag.startswith("path:/") else (tag, None)
+
+
+def plain_tags(names: Collection[str]) -> list[str] | None:
+    """Return the tags of the index for tags of an event, or None where one needs a closer look.
+
+    That is one that no page carries, and a path. Most events have neither.
+    """
+    joined = ",".join(names)
+    folded = joined.lower()
+    if _TAGS.fullmatch(joined) is None or "path:/" in folded:
+        return None
+    tags = folded.split(",")
+    return tags if len(tags) == len(names) else None
 
 
 def event_tags(tags: Iterable[str], paths: Iterable[str]) -> frozenset[str]:

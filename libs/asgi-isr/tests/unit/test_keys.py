@@ -11,11 +11,13 @@ from asgi_isr.keys import (
     TAG_CHARS_MAX,
     canonical_tag,
     event_path_tag,
+    event_tag,
     event_tags,
     page_key,
     page_tags,
     path_problem,
     path_tags,
+    plain_tags,
     tag_problem,
 )
 
@@ -193,3 +195,20 @@ def test_event_hits_the_page_however_it_is_written(served: str) -> None:
 def test_path_that_is_not_unicode_is_refused() -> None:
     """Arguments that are no text are named, not sent."""
     assert "not Unicode" in (path_problem("/\udcff") or "")
+
+
+def test_plain_tags_are_read_as_each_alone() -> None:
+    """Tags that are read together give what each gives alone; what needs a closer look gets it."""
+    rng = random.Random(5)
+    pieces = ["a", "B", ":", "/", "path:", "PATH:/", "%41", ",", "\u212a", "ß", " ", "*", "x" * 255]
+    together = 0
+    for _ in range(5_000):
+        names = ["".join(rng.choices(pieces, k=rng.randrange(4))) for _ in range(rng.randrange(5))]
+        alone = [event_tag(name) for name in names]
+        plain = plain_tags(names)
+        if plain is not None:
+            together += 1
+            assert [(tag, None) for tag in plain] == alone
+        elif names:
+            assert any(problem or "path:" in tag for tag, problem in alone)
+    assert together > 100

@@ -116,12 +116,12 @@ class Index:
             known, others = others, known
         shares, tags_max = len(known), self._share_tags_max
         for tag in tags:
-            at = hash(tag) % shares
-            share = known[at]
-            share.pop(tag, None)  # a tag that is raised again moves to the end
+            share = known[hash(tag) % shares]
+            if share.pop(tag, None) is None:  # one that is raised again moves to the end
+                at = hash(tag) % shares
+                while len(share) + len(others[at]) >= tags_max:
+                    self._prune(at)
             share[tag] = seq
-            while len(share) + len(others[at]) > tags_max:
-                self._prune(at)
 
     def invalidated(self, tags: Collection[str], fence: int) -> Invalidated:
         """Judge a page with these tags that was rendered at `fence`."""
