@@ -31,6 +31,7 @@ _TAKEN = {
     INSTANCES_STREAM: (),
     DEAD_LETTERS_STREAM: (),
 }
+_OF_THE_LOG = (SUBJECT_PREFIX, MARK_SUBJECT_PREFIX)
 _SYSTEM = (
     "$SYS.REQ.SERVER.PING",
     "$SYS.REQ.SERVER.PING.CONNZ",
@@ -72,14 +73,14 @@ class Cell(NamedTuple):
 
 
 def subjects_of_ours(accounts: Accounts) -> list[str]:
-    """Return one subject of each kind that the accounts name, and each user's own of both kinds."""
+    """Return one subject of each kind that the accounts name, and those of the log's messages."""
     named = set(_strings(accounts))
     found = {
         name.replace(">", "x").replace("*", "x") for name in named if name.startswith("cache.")
     }
-    for prefix in (SUBJECT_PREFIX, MARK_SUBJECT_PREFIX):
-        own = {f"{prefix}.{user}" for user in (*CREDENTIALS, "x")}
-        found |= own | {f"{LOG_SUBJECT_PREFIX}.{subject}" for subject in own}
+    found |= {f"{SUBJECT_PREFIX}.{user}" for user in (*CREDENTIALS, "x")}
+    said = {f"{prefix}.{user}" for prefix in _OF_THE_LOG for user in ("api", "x")}
+    found |= said | {f"{LOG_SUBJECT_PREFIX}.{subject}" for subject in said}
     return sorted(found)
 
 
@@ -200,8 +201,8 @@ def first_cells(system: System) -> list[Cell]:
 def reply_cells(system: System, reached: Iterable[str]) -> list[Cell]:
     """Return messages whose answer shall go elsewhere.
 
-    Where somebody answers (`reached`), to every subject of ours and every one of JetStream's API;
-    elsewhere to every subject of ours.
+    Where somebody answers (`reached`), every body is sent, and the answer to it to every subject of
+    ours and every one of JetStream's API; elsewhere one body is, and to the subjects of ours.
     """
     bodies: dict[str, dict[str, None]] = {}
     for subject, body in _plain(system):
@@ -215,7 +216,7 @@ def reply_cells(system: System, reached: Iterable[str]) -> list[Cell]:
     return [
         Cell(subject, body, reply)
         for subject, found in bodies.items()
-        for body in found
+        for body in (found if subject in answering else list(found)[:1])
         for reply in ("", *(many if subject in answering else few))
     ]
 

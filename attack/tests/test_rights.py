@@ -5,7 +5,7 @@ import pytest
 from attack.attacker import attack
 from attack.system import CREDENTIALS, system
 
-CELLS_MIN = 10_000  # fewer would be no matrix
+CELLS_MIN = 5_000  # fewer would be no matrix
 
 
 @pytest.mark.parametrize("user", CREDENTIALS)
