@@ -12,7 +12,7 @@ import pytest
 from asgi_isr.events import Invalidation
 from asgi_isr.nats import Link
 from asgi_isr.ports import SystemClock
-from asgi_isr.reports import PopularPage, PopularPages
+from asgi_isr.reports import POPULAR_PAGES_MAX, PopularPage, PopularPages
 from asgi_isr.testing import eventually
 from perfcheck_chassis.http_client import ServiceClient
 from perfcheck_chassis.identity import TokenKeys
@@ -156,7 +156,9 @@ async def test_a_frozen_bff_costs_its_time_and_no_more(
 async def test_more_pages_than_time_are_left(rounds: Callable[..., Any], receiver: Any) -> None:
     """What the time does not allow is counted as left: four requests of twenty pages began."""
     warmer, popularity = await rounds(Bff(frozen=True), 0.3)
-    popularity.note(told("one", 1, **{f"page-{number}": 1 for number in range(100)}))
+    for start in range(0, 100, POPULAR_PAGES_MAX):
+        numbers = range(start, start + POPULAR_PAGES_MAX)
+        popularity.note(told(f"from-{start}", 1, **{f"page-{number}": 1 for number in numbers}))
     warmer.submit([event(1)])
     counted = await warmed(receiver, "id-1")
     assert (counted.pages, counted.failed, counted.left) == (0, 80, 20)
