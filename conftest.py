@@ -2,6 +2,7 @@
 
 import socket
 from typing import NoReturn
+from zlib import crc32
 
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
@@ -25,6 +26,12 @@ def _no_connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 
 ONE_SYSTEM = "e2e"  # the files that ask the one running system, beside those with one of their own
 OF_THEIR_OWN = {"e2e/test_replay_faults.py", "e2e/test_shutdown.py"}
+# Folders whose files share servers that take long to start, and by how many processes.
+ONE_START = {
+    "services/api/tests/integration/": 2,
+    "services/frontend-bff/tests/integration/": 1,
+    "services/revalidator/tests/integration/": 1,
+}
 FIRST = ("e2e/test_replay_faults.py", "e2e/", "tests/integration/")
 
 
@@ -40,10 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class BySystem(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives a file to one process, and all files that share the system under test as well."""
+    """Gives a file to one process, and so all files that share the system or servers to start."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        for folder, processes in ONE_START.items():
+            if file.startswith(folder):
+                return f"{folder}{crc32(file.encode()) % processes}"
         shared = file.startswith("e2e/") and file not in OF_THEIR_OWN
         return ONE_SYSTEM if shared else file
 

@@ -15,7 +15,7 @@ import pytest
 from asgi_isr.logs.nats import close, connect
 from asgi_isr.testing import eventually_sync
 
-DAYS = 100
+DAYS = 60
 WRITERS = 4
 RATE_PER_S = 60.0
 WRITE_TIMEOUT_S = 90.0
@@ -151,7 +151,7 @@ def ids_in_log(stack: Any) -> list[str]:
 def test_killed_in_the_middle_of_a_replay(
     year: Any, eventually: Any, name: str, factor: float
 ) -> None:
-    """After kill -9 of a part during 100 writes all pages are right, all events have a receipt."""
+    """After kill -9 of a part during 60 writes all pages are right, all events have a receipt."""
     stack, days = year
     every = list(paths(stack, days))
     for path in every:

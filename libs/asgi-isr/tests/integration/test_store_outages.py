@@ -57,7 +57,8 @@ async def costs_little(app: RecordingApp, cache: PageCache, name: str) -> None:
     for number in range(50):
         await ask(app, cache, f"/{name}/{number}")
     probes = cache.counters.store_failures - failures
-    assert probes <= 1 + (time.monotonic() - opened) / OPEN_S
+    # What was under way when it opened may fail yet.
+    assert probes <= 3 + (time.monotonic() - opened) / OPEN_S
     assert "detail=local" in (await ask(app, cache, f"/{name}/0")).cache_status
 
 
