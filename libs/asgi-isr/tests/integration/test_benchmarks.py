@@ -66,7 +66,8 @@ def test_unknown_subject_is_named() -> None:
 def test_interrupted_benchmark_leaves_no_process() -> None:
     """Ctrl-C ends the servers that were started, too."""
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", "hit"],
+        # Where the tests run in the background of a shell, Ctrl-C would be ignored.
+        ["env", "--default-signal=INT", sys.executable, "-m", "benchmarks", "hit"],  # noqa: S607
         cwd=HOME,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
