@@ -12,6 +12,7 @@ from asgi_isr.logs.nats.reader import READ_BYTES_MAX, READ_MESSAGES_MAX, Reader
 from asgi_isr.nats import Headers
 from asgi_isr.nats.ack_subject import ack_offset
 from asgi_isr.ports import LogMessage
+from asgi_isr.testing import eventually
 from nats.aio.msg import Msg
 
 CREATED = "2026-12-01T02:00:00Z"
@@ -305,8 +306,10 @@ async def test_message_that_was_fetched_may_come_late() -> None:
     assert await read(reader, until=12) == [11, 12]
     log.asked.clear()
     for seq in (13, 14, 15):
-        waiting = asyncio.ensure_future(read(reader, sent(11), sent(12), until=seq))
-        await asyncio.sleep(0.001)
+        for old in (11, 12):
+            await reader._receive(sent(old))
+        waiting = asyncio.ensure_future(read(reader, until=seq))
+        await eventually(lambda: not reader._pending)
         await reader._receive(sent(seq))
         assert await waiting == [seq]
     assert log.asked == ["state", "stamp 12"]

@@ -19,6 +19,7 @@ from asgi_isr.nats.requests import (
     decode_reply,
     request,
 )
+from asgi_isr.nats.stored import StoredMessage, StoredReply
 from asgi_isr.nats.streams import StreamSpec, ensure_stream
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "PubAck",
     "PullConsumer",
     "RefusedError",
+    "StoredMessage",
+    "StoredReply",
     "StreamSpec",
     "close",
     "connect",

@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 
-import msgspec
 from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import MARK_REQUEST_SUBJECT, STREAM, SUBJECT_PREFIX
 from asgi_isr.logs.nats import ensure_instances_stream, ensure_stream, repair_streams
@@ -21,6 +20,7 @@ from asgi_isr.nats import (
     Link,
     PubAck,
     RefusedError,
+    StoredReply,
     close,
     connect,
     ensure_consumer,
@@ -72,17 +72,6 @@ class Held(NamedTuple):
     body: bytes
     seq: int
     witness: Witness | None
-
-
-class _StoredMessage(msgspec.Struct, frozen=True):
-    subject: str
-    seq: int
-    data: bytes = b""
-    hdrs: bytes = b""
-
-
-class _StoredMessageReply(msgspec.Struct, frozen=True):
-    message: _StoredMessage
 
 
 def _expecting(newest: int | None) -> dict[str, str]:
@@ -157,7 +146,7 @@ class Broker:
 
     async def _held(self, query: bytes) -> Held | None:
         question = request(
-            self._client, f"$JS.API.STREAM.MSG.GET.{STREAM}", query, _StoredMessageReply,
+            self._client, f"$JS.API.STREAM.MSG.GET.{STREAM}", query, StoredReply,
             timeout_s=BROKER_REQUEST_S_MAX,
         )  # fmt: skip
         try:
@@ -166,14 +155,10 @@ class Broker:
             return None
         if message.subject not in (OUTBOX_SUBJECT, MARK_SUBJECT):
             return None
-        fields = dict(
-            line.split(": ", 1)
-            for line in message.hdrs.decode(errors="replace").split("\r\n")
-            if ": " in line
-        )
+        fields = message.headers
         return Held(
-            fields.get(MESSAGE_ID_HEADER, ""), fields.get("ce-id", ""), message.data,
-            message.seq, decode(fields.get(WITNESS_HEADER, "")),
+            fields.get(MESSAGE_ID_HEADER) or "", fields.get("ce-id") or "", message.data,
+            message.seq, decode(fields.get(WITNESS_HEADER) or ""),
         )  # fmt: skip
 
     async def message_bytes_max(self) -> int:

@@ -11,7 +11,15 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 import msgspec
-from asgi_isr.nats import NO_MESSAGE_FOUND, STREAM_NOT_FOUND, Link, RefusedError, StreamSpec
+from asgi_isr.nats import (
+    NO_MESSAGE_FOUND,
+    STREAM_NOT_FOUND,
+    Link,
+    RefusedError,
+    StoredMessage,
+    StoredReply,
+    StreamSpec,
+)
 from asgi_isr.ports import Clock
 from perfcheck_contracts import (
     DEAD_LETTER_REASON_HEADER,
@@ -40,17 +48,6 @@ _HEADERS_BYTES_MAX = 8 * 1024
 _ROOM_BYTES = 4096  # of a message, for our own headers
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-
-
-class _StoredLetter(msgspec.Struct, frozen=True):
-    seq: int
-    time: datetime
-    data: bytes = b""
-    hdrs: bytes = b""
-
-
-class _StoredLetterReply(msgspec.Struct, frozen=True):
-    message: _StoredLetter
 
 
 class _Deleted(msgspec.Struct, frozen=True):
@@ -128,7 +125,7 @@ class DeadLetters:
 
     async def _get(self, question: Mapping[str, object]) -> Stored | None:
         try:
-            found = await self._ask("GET", question, _StoredLetterReply)
+            found = await self._ask("GET", question, StoredReply)
         except RefusedError as error:
             if error.code in {NO_MESSAGE_FOUND, STREAM_NOT_FOUND}:
                 return None
@@ -166,7 +163,7 @@ def _plain(text: str) -> str:
     return _CONTROL.sub(" ", text).encode(errors="replace").decode().strip()
 
 
-def _stored(message: _StoredLetter) -> Stored:
+def _stored(message: StoredMessage) -> Stored:
     lines = message.hdrs.decode(errors="replace").split("\r\n")[1:]  # the first is the version
     headers = {
         name.strip(): value.strip()
@@ -177,17 +174,17 @@ def _stored(message: _StoredLetter) -> Stored:
     headers.pop("Nats-Msg-Id", None)
     # A publisher that gave its id as `Nats-Msg-Id` alone is known by it again.
     headers.setdefault("ce-id", own[LETTER_ID_HEADER])
-    seq = own[DEAD_LETTER_SEQ_HEADER]
+    seq, at = own[DEAD_LETTER_SEQ_HEADER], message.stored_at
     return Stored(
         number=message.seq,
-        at=message.time,
+        at=at,
         reason=own[DEAD_LETTER_REASON_HEADER],
         original=Original(
             seq=int(seq) if seq.isdigit() else 0,
             subject=own[DEAD_LETTER_SUBJECT_HEADER],
             headers=headers,
             body=message.data,
-            published_at=_time(own[PUBLISHED_HEADER], message.time),
+            published_at=_time(own[PUBLISHED_HEADER], at),
         ),
     )
 

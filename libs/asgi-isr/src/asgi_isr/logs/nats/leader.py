@@ -4,7 +4,7 @@ Direct gets are answered by any replica, also by one that lags behind: what it d
 stand in the log all the same. `STREAM.INFO` and `STREAM.MSG.GET` are answered by the leader alone.
 """
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -12,14 +12,12 @@ from asgi_isr.errors import LogUnavailableError
 from asgi_isr.events import LOG_SUBJECT_PREFIX, STREAM
 from asgi_isr.logs.nats.messages import log_message
 from asgi_isr.nats.api import Api
-from asgi_isr.nats.headers import Headers
 from asgi_isr.nats.link import Link
 from asgi_isr.nats.requests import NO_MESSAGE_FOUND, STREAM_NOT_FOUND, RefusedError
+from asgi_isr.nats.stored import StoredMessage, StoredReply
 from asgi_isr.ports import Bounds, LogMessage
 
 __all__ = ["Leader", "State", "StreamMissingError"]
-
-T = TypeVar("T")
 
 
 class StreamMissingError(LogUnavailableError):
@@ -58,27 +56,6 @@ class State(msgspec.Struct, frozen=True):
         return f"the stream {STREAM} {missing}; the writers' side sets it when it starts"
 
 
-class _Time(msgspec.Struct, frozen=True):
-    seq: int
-    time: str
-
-
-class _TimeReply(msgspec.Struct, frozen=True):
-    message: _Time
-
-
-class _Stored(msgspec.Struct, frozen=True):
-    seq: int
-    time: str
-    subject: str
-    data: bytes = b""
-    hdrs: bytes = b""
-
-
-class _StoredReply(msgspec.Struct, frozen=True):
-    message: _Stored
-
-
 class Leader:
     """Asks over `link` at `api`; every failure is a `LogUnavailableError`."""
 
@@ -100,22 +77,20 @@ class Leader:
 
     async def stamp(self, seq: int) -> str | None:
         """Return when the message at `seq` was stored, or None if there is none."""
-        reply = await self._message(b'{"seq":%d}' % seq, _TimeReply)
+        found = await self._message(b'{"seq":%d}' % seq)
         # Another's answer may come to our inbox: answers go where the question says.
-        return reply.message.time if reply and reply.message.seq == seq else None
+        return found.time if found and found.seq == seq else None
 
     async def at_or_after(self, seq: int) -> LogMessage | None:
         """Return the first message from `seq` on, or None if there is none."""
-        reply = await self._message(b'{"seq":%d,"next_by_subj":">"}' % seq, _StoredReply)
-        if reply is None or reply.message.seq < seq:
+        found = await self._message(b'{"seq":%d,"next_by_subj":">"}' % seq)
+        if found is None or found.seq < seq:
             return None
-        found = reply.message
-        headers = Headers(found.hdrs)
-        return log_message(found.seq, found.time, found.data, found.subject, headers)
+        return log_message(found.seq, found.time, found.data, found.subject, found.headers)
 
-    async def _message(self, question: bytes, reply: type[T]) -> T | None:
+    async def _message(self, question: bytes) -> StoredMessage | None:
         try:
-            return await self._link.request(self._get, question, reply)
+            return (await self._link.request(self._get, question, StoredReply)).message
         except RefusedError as error:
             if error.code == NO_MESSAGE_FOUND:
                 return None

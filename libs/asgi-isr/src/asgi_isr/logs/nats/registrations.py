@@ -7,6 +7,7 @@ from nats.aio.client import Client
 
 from asgi_isr.nats.api import Api
 from asgi_isr.nats.requests import NO_MESSAGE_FOUND, RefusedError, request
+from asgi_isr.nats.stored import StoredReply
 from asgi_isr.reports import (
     INSTANCES_STREAM,
     INSTANCES_SUBJECT_PREFIX,
@@ -28,15 +29,6 @@ class _Info(msgspec.Struct):
     ts: datetime
 
 
-class _Stored(msgspec.Struct):
-    time: datetime
-    data: bytes = b""
-
-
-class _StoredReply(msgspec.Struct):
-    message: _Stored
-
-
 async def load(client: Client, api: Api, *, timeout_s: float) -> list[tuple[Report, float]]:
     """Return every registration that is kept, and its age in seconds by the broker's clock.
 
@@ -52,7 +44,7 @@ async def load(client: Client, api: Api, *, timeout_s: float) -> list[tuple[Repo
         asked = msgspec.json.encode({"last_by_subj": name})
         try:
             stored = (
-                await request(client, subject, asked, _StoredReply, timeout_s=timeout_s)
+                await request(client, subject, asked, StoredReply, timeout_s=timeout_s)
             ).message
         except RefusedError as error:
             if error.code == NO_MESSAGE_FOUND:  # it was too old meanwhile
@@ -60,7 +52,7 @@ async def load(client: Client, api: Api, *, timeout_s: float) -> list[tuple[Repo
             raise
         report = decoded(name, stored.data)
         if report is not None:
-            age_s = (info.ts - stored.time).total_seconds() - CLOCKS_S
+            age_s = (info.ts - stored.stored_at).total_seconds() - CLOCKS_S
             found.append((report, max(0.0, age_s)))
     return found
 
