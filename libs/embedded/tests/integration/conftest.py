@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from asgi_isr.testing import eventually_sync
-from perfcheck_embedded import new_shared_subdirectory
+from perfcheck_embedded import Servers, new_shared_subdirectory, servers
 
 _HERE = Path(__file__).parent
 _PROGRAM = _HERE / "stack_program.py"
@@ -23,6 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Servers]:
+    """Give a module a NATS of its own."""
+    with servers(postgres=False, valkey=False) as started:
+        yield started
 
 
 def _runs(pid: int) -> bool:

@@ -1,7 +1,7 @@
 """What a reload of NATS's configuration does: publishers come and go, passwords are changed."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,11 @@ from perfcheck_embedded import (
     kept_publishers,
     reload_publishers,
     remove_publisher,
-    servers,
 )
 from perfcheck_embedded.backends.nats_publishers import reload
 from perfcheck_embedded.state.credentials import write_secret
 
 SUBJECT = "cache.invalidations.v1"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Servers]:
-    """Give a NATS of its own."""
-    with servers(postgres=False, valkey=False) as started:
-        yield started
 
 
 class Bystander:

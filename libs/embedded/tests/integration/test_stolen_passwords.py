@@ -7,7 +7,7 @@ accounts alone.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js.api import AckPolicy, ConsumerConfig
-from perfcheck_embedded import Servers, servers
+from perfcheck_embedded import Servers
 
 INSTANCES, RECEIPTS, LETTERS = "CACHE_INSTANCES", "CACHE_RECEIPTS", "CACHE_DEAD_LETTERS"
 WORKER = "revalidator"
@@ -45,13 +45,6 @@ TARGETS = (
     f"$JS.API.CONSUMER.DELETE.{STREAM}.{WORKER}",
     f"$JS.ACK.{STREAM}.other.1.1.1.1.0",
 )
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Servers]:
-    """Give a NATS of its own."""
-    with servers(postgres=False, valkey=False) as started:
-        yield started
 
 
 class World:
