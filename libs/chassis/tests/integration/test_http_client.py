@@ -166,17 +166,19 @@ async def test_slow_answer_times_out_without_retry() -> None:
 
 
 async def test_waiting_for_a_connection_is_bounded_too() -> None:
-    """With all connections busy, a further call gives up within the same time limit."""
+    """With all connections busy, further calls give up within the same time limit."""
     server = ScriptedServer(lambda _: "hang")
     async with (
         server.listening() as url,
         ServiceClient(url, timeout_s=0.5, connections_max=1) as client,
     ):
-        calls = (client.get("/a"), client.get("/b"))
         async with asyncio.timeout(10):
-            results = await asyncio.gather(*calls, return_exceptions=True)
-        assert len(server.requests) == 1  # the other got no connection
-    assert [getattr(result, "kind", None) for result in results] == ["timeout", "timeout"]
+            results = await asyncio.gather(
+                *(client.get(f"/{number}") for number in range(8)), return_exceptions=True
+            )
+        # They gave up while they waited. Who gave up first may have left its place to another.
+        assert len(server.requests) < 4
+    assert [getattr(result, "kind", None) for result in results] == ["timeout"] * 8
 
 
 async def test_cancelled_call_frees_its_place() -> None:
